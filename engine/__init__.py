@@ -1,0 +1,1 @@
+"""How a task is trained; knows no task, no data set, no flag."""

@@ -1,0 +1,205 @@
+"""Configuration of a run: frozen dataclasses, validated, standard library only.
+
+Each field carries its one sentence of help, which doors show. A field marked
+`free` says where or how a run is computed, not what is learned: it may differ
+when a run is resumed. All other fields identify the run.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from engine.errors import UserError
+
+
+def setting(default: Any, help_text: str, *, free: bool = False) -> Any:
+  """A dataclass field with its sentence of help."""
+  return dataclasses.field(
+    default=default, metadata={"help": help_text, "free": free}
+  )
+
+
+def check(condition: bool, name: str, value: Any, rule: str) -> None:
+  """Raises `UserError` where the setting `name` breaks its `rule`."""
+  if not condition:
+    raise UserError(f"`{name}` is {value!r}, but must be {rule}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RuntimeConfig:
+  """Where and how a run is computed."""
+
+  strategy: Literal["auto", "one_device", "mirrored"] = setting(
+    "auto", "How replicas are spread over devices.", free=True
+  )
+  num_virtual_devices: int = setting(
+    0,
+    "Split the CPU into this many logical devices (0: do not).",
+    free=True,
+  )
+  steps_per_loop: int = setting(
+    5, "Steps in one device loop, between two looks at the host.", free=True
+  )
+  log_example_ids: bool = setting(
+    False, "Write the ids of each global batch.", free=True
+  )
+  quiet: bool = setting(False, "Print the final result only.", free=True)
+
+  def __post_init__(self):
+    check(
+      self.num_virtual_devices >= 0,
+      "num_virtual_devices",
+      self.num_virtual_devices,
+      "0 or more",
+    )
+    check(
+      self.steps_per_loop > 0,
+      "steps_per_loop",
+      self.steps_per_loop,
+      "1 or more",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+  """AdamW with linear warm-up and polynomial decay."""
+
+  learning_rate: float = setting(5e-5, "Peak of the learning rate.")
+  warmup_ratio: float = setting(0.1, "Share of the steps that warm up.")
+  end_learning_rate: float = setting(0.0, "Learning rate at the last step.")
+  decay_power: float = setting(1.0, "Power of the decay (1: linear).")
+  weight_decay: float = setting(
+    0.01, "Decoupled weight decay, not for biases and layer norms."
+  )
+  layer_decay: float = setting(
+    1.0, "Factor of the learning rate from each layer to the one below."
+  )
+  clip_norm: float = setting(
+    1.0, "Largest global norm of the gradient (0: no limit)."
+  )
+  beta_1: float = setting(0.9, "Decay of the first moment.")
+  beta_2: float = setting(0.999, "Decay of the second moment.")
+  epsilon: float = setting(1e-6, "Added to the root of the second moment.")
+
+  def __post_init__(self):
+    for name in ("learning_rate", "end_learning_rate", "weight_decay"):
+      value = getattr(self, name)
+      check(value >= 0, name, value, "0 or more")
+    check(
+      0 <= self.warmup_ratio < 1,
+      "warmup_ratio",
+      self.warmup_ratio,
+      "at least 0 and below 1",
+    )
+    check(
+      0 < self.layer_decay <= 1,
+      "layer_decay",
+      self.layer_decay,
+      "above 0 and at most 1",
+    )
+    check(self.clip_norm >= 0, "clip_norm", self.clip_norm, "0 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+  """How long, on which batches, in which precision."""
+
+  seed: int = setting(0, "Seed of order, dropout and new weights.")
+  epochs: float = setting(3.0, "Passes over the training split.")
+  train_steps: int = setting(0, "Steps to train, instead of epochs (0: off).")
+  global_batch_size: int = setting(32, "Examples in a step, all replicas.")
+  precision: Literal["float32", "bfloat16"] = setting(
+    "float32", "Type of the products; variables stay float32."
+  )
+
+  def __post_init__(self):
+    check(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2**31 - 1")
+    check(self.epochs > 0, "epochs", self.epochs, "above 0")
+    check(self.train_steps >= 0, "train_steps", self.train_steps, "0 or more")
+    check(
+      self.global_batch_size > 0,
+      "global_batch_size",
+      self.global_batch_size,
+      "1 or more",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+  """What is evaluated during and after training."""
+
+  eval_batch_size: int = setting(
+    32, "Examples in an evaluation step, all replicas.", free=True
+  )
+  split: str = setting("dev", "Split to evaluate after each epoch.", free=True)
+  timeout: float = setting(
+    600.0,
+    "Seconds that continuous_eval waits for a new checkpoint.",
+    free=True,
+  )
+
+  def __post_init__(self):
+    check(
+      self.eval_batch_size > 0,
+      "eval_batch_size",
+      self.eval_batch_size,
+      "1 or more",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+  """When checkpoints are written and how many are kept."""
+
+  checkpoint_interval: int = setting(
+    0, "Steps between checkpoints (0: at the end of each epoch).", free=True
+  )
+  max_to_keep: int = setting(3, "Newest checkpoints to keep.", free=True)
+
+  def __post_init__(self):
+    check(
+      self.checkpoint_interval >= 0,
+      "checkpoint_interval",
+      self.checkpoint_interval,
+      "0 or more",
+    )
+    check(self.max_to_keep > 0, "max_to_keep", self.max_to_keep, "1 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+  """All of a run; `task` is the config dataclass of the task."""
+
+  runtime: RuntimeConfig = RuntimeConfig()
+  optimizer: OptimizerConfig = OptimizerConfig()
+  train: TrainConfig = TrainConfig()
+  evaluation: EvaluationConfig = EvaluationConfig()
+  checkpoint: CheckpointConfig = CheckpointConfig()
+  task: Any = None
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
+  """Yields (dotted name, value, free) of each setting, in order."""
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      yield from leaves(value, f"{prefix}{field.name}.")
+    else:
+      yield f"{prefix}{field.name}", value, field.metadata.get("free", False)
+
+
+def differences(old: Mapping[str, Any], new: Any) -> list[str]:
+  """Names, with both values, what would make `new` another run than `old`.
+
+  Args:
+    old: a config as nested dictionaries, as `dataclasses.asdict` gives it.
+    new: a config.
+  """
+  found = []
+  for name, value, free in leaves(new):
+    before = old
+    for part in name.split("."):
+      before = before.get(part) if isinstance(before, Mapping) else None
+    if not free and before != value:
+      found.append(f"{name}: {before!r} -> {value!r}")
+  return found

@@ -1,0 +1,142 @@
+"""Evaluation that counts each example once, wherever it was computed."""
+
+from typing import Any
+
+import numpy as np
+import orbit
+import tensorflow as tf
+import tf_keras
+
+from engine.inputs import Inputs
+from engine.ledger import Ledger
+from engine.order import Order
+from engine.programs import Programs, Shape
+from engine.task import EXAMPLES, LABELS, WEIGHTS, Source, Task, columns
+
+
+class Evaluator(orbit.StandardEvaluator):
+  """Evaluates one model on one split.
+
+      for step in range(inputs.order.num_batches):
+        outputs, losses = replicas(batch(step))    # gathered from all replicas
+        place each example by its index in the split
+      return task.metrics(labels, outputs) and the mean loss
+
+  The metrics are computed once, on the host, from every example in the order
+  of the split: they cannot depend on replicas or on the batch size.
+  """
+
+  def __init__(
+    self,
+    *,
+    task: Task,
+    model: tf_keras.Model,
+    inputs: Inputs,
+    strategy: tf.distribute.Strategy,
+    ledger: Ledger,
+  ):
+    super().__init__(eval_dataset=None)
+    self._task = task
+    self._model = model
+    self._inputs = inputs
+    self._strategy = strategy
+    self._ledger = ledger
+    self.programs = Programs(self._program, ledger)
+
+  def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
+    """Returns loss, examples_seen and the task's metrics of the whole split.
+
+    Args:
+      num_steps: must be -1: a part of a split has no exact metrics.
+    """
+    assert int(num_steps) == -1
+    with self._ledger.time("evaluation"):
+      table = self.predictions()
+      weights = table[WEIGHTS].astype(np.float64)
+      return {
+        "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
+        "examples_seen": len(weights),
+        **self._task.metrics(table[LABELS], table["outputs"]),
+      }
+
+  def predictions(self) -> dict[str, Any]:
+    """Returns labels, weights, losses and outputs, each [examples, ...]."""
+    iterator = self._inputs.iterator(0)
+    gathered = []
+    for step in range(self._inputs.order.num_batches):
+      shape = self._inputs.layout(step).shape
+      for rows in self.programs(shape, iterator):
+        gathered.append(tf.nest.map_structure(lambda x: x.numpy(), rows))
+    return in_order(gathered, len(self._inputs.source))
+
+  def _program(self, shape: Shape):
+    def program(iterator):
+      return self.eval_step(iterator, shape)
+
+    return program
+
+  def eval_step(self, iterator, shape: Shape) -> tuple[dict[str, Any], ...]:
+    """Implements one step; returns the rows of each replica."""
+    rows = self._strategy.run(self._replica_step, args=(next(iterator), shape))
+    return self._strategy.experimental_local_results(rows)
+
+  def _replica_step(self, batch, shape: Shape) -> dict[str, Any]:
+    signature = self._inputs.replica_signature(shape)
+    batch = {
+      name: tf.ensure_shape(array, signature[name].shape)
+      for name, array in batch.items()
+    }
+    features, labels, weights, examples = columns(
+      batch, (LABELS, WEIGHTS, EXAMPLES)
+    )
+    outputs = self._task.forward(self._model, features, None)
+    return {
+      LABELS: labels,
+      WEIGHTS: weights,
+      EXAMPLES: examples,
+      "losses": self._task.loss(labels, outputs),
+      "outputs": outputs,
+    }
+
+
+def build_evaluator(
+  *,
+  task: Task,
+  model: tf_keras.Model,
+  source: Source,
+  strategy: tf.distribute.Strategy,
+  batch_size: int,
+  ledger: Ledger,
+) -> Evaluator:
+  """Builds an evaluator of a source in its own order, each example once."""
+  order = Order(
+    num_examples=len(source),
+    batch_size=batch_size,
+    num_positions=len(source),
+    seed=None,
+  )
+  inputs = Inputs(
+    source=source, order=order, strategy=strategy, batch_size=batch_size
+  )
+  return Evaluator(
+    task=task, model=model, inputs=inputs, strategy=strategy, ledger=ledger
+  )
+
+
+def in_order(batches: list[dict[str, Any]], size: int) -> dict[str, Any]:
+  """Puts gathered batches into the order of the split, without padding.
+
+  Raises:
+    AssertionError: unless each of the `size` examples is there exactly once.
+  """
+  examples = np.concatenate([b[EXAMPLES].reshape(-1) for b in batches])
+  real = examples >= 0
+  place = np.argsort(examples[real], kind="stable")
+  assert np.array_equal(examples[real][place], np.arange(size))
+
+  def ordered(*parts):
+    slots = batches[0][EXAMPLES].ndim
+    flat = [part.reshape((-1, *part.shape[slots:])) for part in parts]
+    return np.concatenate(flat)[real][place]
+
+  return tf.nest.map_structure(ordered, *batches)

@@ -1,0 +1,319 @@
+"""Wires the rooms of the engine into one `orbit.Controller` and runs a mode."""
+
+import math
+from typing import Any
+
+import orbit
+import orbit.controller
+import tensorflow as tf
+import tf_keras
+from absl import logging
+
+from engine import optimization, result
+from engine.actions import (
+  ExampleIdLog,
+  TrainLog,
+  earlier_seconds,
+  steps_to_stop,
+)
+from engine.checkpoints import Checkpoints, restore, restore_newest
+from engine.config import ExperimentConfig
+from engine.errors import UserError
+from engine.evaluator import Evaluator, build_evaluator
+from engine.inputs import Inputs
+from engine.journal import Journal, Terminal
+from engine.ledger import Ledger
+from engine.order import Order
+from engine.precision import precision_scope
+from engine.run_directory import RunDirectory
+from engine.strategies import create_strategy, describe
+from engine.task import Source, Task
+from engine.trainer import Trainer
+
+MODES = ("train", "eval", "train_and_eval", "continuous_eval")
+
+# Orbit prints each of its log lines, with a steps/s that contains evaluation
+# and checkpoints. The journal shows what is true; those go to the debug log.
+orbit.controller._log = logging.debug
+
+
+class Experiment:
+  """One run of one task in one directory.
+
+  restore the newest checkpoint, or initialize
+  for boundary in ends of epochs:
+    train until boundary, saving on the way and there
+    evaluate
+  write result.json
+  """
+
+  def __init__(
+    self,
+    *,
+    config: ExperimentConfig,
+    task: Task,
+    model_dir: str,
+    command: str = "",
+    ledger: Ledger | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+  ):
+    """Checks what can be checked without writing; builds the strategy.
+
+    Args:
+      config: of the run.
+      task: what is learned.
+      model_dir: directory of the run.
+      command: the command line that resumes it, for the report.
+      ledger: one that books since the start of the process.
+      strategy: instead of the one that the config asks for.
+
+    Raises:
+      UserError: where the directory or the devices do not fit the config.
+    """
+    self._config = config
+    self._task = task
+    self._directory = RunDirectory(model_dir)
+    self._command = command
+    self._ledger = ledger or Ledger()
+    self._directory.check(config)
+    self._strategy, self._choice = (
+      (strategy, "given by the caller")
+      if strategy
+      else create_strategy(config.runtime)
+    )
+    replicas = self._strategy.num_replicas_in_sync
+    check_divides("global_batch_size", config.train.global_batch_size, replicas)
+    check_divides(
+      "eval_batch_size", config.evaluation.eval_batch_size, replicas
+    )
+
+  def run(self, mode: str) -> dict[str, Any]:
+    """Runs one of `MODES`; returns the result, or the last evaluation."""
+    assert mode in MODES, mode
+    if mode == "eval":
+      return self._evaluate()
+    if mode == "continuous_eval":
+      return self._evaluate_continuously()
+    return self._train(with_evaluation=mode == "train_and_eval")
+
+  def _train(self, *, with_evaluation: bool) -> dict[str, Any]:
+    """Trains to the end, from wherever the run is."""
+    source = self._task.source("train")
+    boundaries = self._boundaries(len(source))
+    terminal = Terminal(
+      train_steps=boundaries[-1], quiet=self._config.runtime.quiet
+    )
+    done = self._directory.result()
+    if done and (done["eval"] or not with_evaluation):
+      terminal.say(f"finished before: {self._directory.path}")
+      return done
+    terminal.say(f"strategy {self._choice}")
+    dev = self._task.source(self._config.evaluation.split)
+
+    with self._strategy.scope():
+      model = self._build_model()
+      trainer = self._trainer(model, source, boundaries[-1])
+      evaluator = self._evaluator(model, dev)
+      manager = self._manager(model, trainer, boundaries[0])
+      restored = manager.restore_or_initialize()
+    self._directory.create(self._config)
+    self._task.save_assets(self._directory.assets)
+    step = trainer.global_step
+    log = Journal(
+      self._directory.path, step=int(step.numpy()), terminal=terminal
+    )
+    self._ledger.add(earlier_seconds(log))
+    if restored:
+      terminal.say(f"resumed at step {int(step.numpy())} from {restored}")
+    controller = orbit.Controller(
+      global_step=step,
+      trainer=trainer,
+      evaluator=evaluator,
+      strategy=self._strategy,
+      steps_per_loop=lambda now: steps_to_stop(
+        int(now),
+        self._config.runtime.steps_per_loop,
+        manager.checkpoint_interval,
+      ),
+      checkpoint_manager=manager,
+      train_actions=[
+        TrainLog(log=log, trainer=trainer, ledger=self._ledger),
+        *self._example_id_log(trainer),
+      ],
+      eval_actions=[
+        lambda output: log.write("eval", int(step.numpy()), output)
+      ],
+    )
+    self._ledger.started()
+    for boundary in boundaries:
+      if int(step.numpy()) < boundary:
+        controller.train(boundary)
+      last = int(step.numpy()) == boundary and not log.has("eval", boundary)
+      if with_evaluation and last:
+        controller.evaluate()
+    final = self._result(trainer, model, log)
+    log.close()
+    self._directory.write_result(final)
+    return final
+
+  def _result(
+    self, trainer: Trainer, model: tf_keras.Model, log: Journal
+  ) -> dict[str, Any]:
+    evaluations = [x for x in log.lines if x["kind"] == "eval"]
+    drop = ("step", "kind")
+    return {
+      "global_step": int(trainer.global_step.numpy()),
+      "seed": self._config.train.seed,
+      "eval": evaluations
+      and {k: v for k, v in evaluations[-1].items() if k not in drop}
+      or None,
+      "train": result.rates(trainer.work, self._strategy.num_replicas_in_sync),
+      "ledger": self._ledger.totals(),
+      "traces": trainer.programs.traces,
+      "weights_sha256": result.weights_sha256(model),
+      **describe(self._strategy),
+      "precision": self._config.train.precision,
+      **result.environment(),
+      "command": self._command,
+    }
+
+  def _evaluate(self) -> dict[str, Any]:
+    """Evaluates the newest checkpoint."""
+    evaluator, checkpoint = self._reader()
+    restore_newest(checkpoint, self._directory.checkpoints)
+    return {
+      "global_step": int(checkpoint.global_step.numpy()),
+      **evaluator.evaluate(tf.constant(-1)),
+    }
+
+  def _evaluate_continuously(self) -> dict[str, Any]:
+    """Evaluates each new checkpoint until the run ends or none comes."""
+    evaluator, checkpoint = self._reader()
+    train_steps = self._boundaries(len(self._task.source("train")))[-1]
+    log = Journal(
+      self._directory.file("continuous_eval"),
+      step=train_steps,
+      terminal=Terminal(
+        train_steps=train_steps, quiet=self._config.runtime.quiet
+      ),
+    )
+    timeout = self._config.evaluation.timeout
+    for path in tf.train.checkpoints_iterator(
+      self._directory.checkpoints, timeout=timeout
+    ):
+      restore(checkpoint, path)
+      step = int(checkpoint.global_step.numpy())
+      if not log.has("eval", step):
+        log.write("eval", step, evaluator.evaluate(tf.constant(-1)))
+      if step >= train_steps:
+        break
+    log.close()
+    if not log.lines:
+      raise UserError(
+        f"`model_dir` {self._directory.path} got no checkpoint within "
+        f"{timeout:g} s: is the training running?"
+      )
+    return log.lines[-1]
+
+  # The parts.
+
+  def _build_model(self) -> tf_keras.Model:
+    with precision_scope(self._config.train.precision):
+      return self._task.build_model()
+
+  def _boundaries(self, num_examples: int) -> list[int]:
+    """Returns the steps at which epochs end, the last step included."""
+    size = self._config.train.global_batch_size
+    total = self._config.train.train_steps or math.ceil(
+      self._config.train.epochs * num_examples / size
+    )
+    epochs = range(1, total * size // num_examples + 1)
+    ends = {math.ceil(epoch * num_examples / size) for epoch in epochs}
+    return sorted({end for end in ends if end < total} | {total})
+
+  def _trainer(
+    self, model: tf_keras.Model, source: Source, train_steps: int
+  ) -> Trainer:
+    train = self._config.train
+    positions = train_steps * train.global_batch_size
+    if not train.train_steps:
+      positions = min(positions, round(train.epochs * len(source)))
+    optimizer = optimization.build_optimizer(
+      self._config.optimizer,
+      train_steps=train_steps,
+      layer_depth=self._task.layer_depth,
+    )
+    optimizer.build(model.trainable_variables)
+    return Trainer(
+      task=self._task,
+      model=model,
+      optimizer=optimizer,
+      inputs=Inputs(
+        source=source,
+        order=Order(
+          num_examples=len(source),
+          batch_size=train.global_batch_size,
+          num_positions=positions,
+          seed=train.seed,
+        ),
+        strategy=self._strategy,
+        batch_size=train.global_batch_size,
+      ),
+      strategy=self._strategy,
+      seed=train.seed,
+      clip_norm=self._config.optimizer.clip_norm,
+      ledger=self._ledger,
+    )
+
+  def _example_id_log(self, trainer: Trainer) -> list[ExampleIdLog]:
+    if not self._config.runtime.log_example_ids:
+      return []
+    return [ExampleIdLog(self._directory.file("example_ids.jsonl"), trainer)]
+
+  def _evaluator(self, model: tf_keras.Model, source: Source) -> Evaluator:
+    return build_evaluator(
+      task=self._task,
+      model=model,
+      source=source,
+      strategy=self._strategy,
+      batch_size=self._config.evaluation.eval_batch_size,
+      ledger=self._ledger,
+    )
+
+  def _reader(self) -> tuple[Evaluator, tf.train.Checkpoint]:
+    """An evaluator, and the checkpoint that its model is read through."""
+    source = self._task.source(self._config.evaluation.split)
+    with self._strategy.scope():
+      model = self._build_model()
+      step = tf.Variable(0, dtype=tf.int64, trainable=False)
+      evaluator = self._evaluator(model, source)
+    return evaluator, tf.train.Checkpoint(model=model, global_step=step)
+
+  def _manager(
+    self, model: tf_keras.Model, trainer: Trainer, epoch_steps: int
+  ) -> Checkpoints:
+    checkpoint = self._config.checkpoint
+    return Checkpoints(
+      tf.train.Checkpoint(
+        model=model,
+        optimizer=trainer.optimizer,
+        global_step=trainer.global_step,
+      ),
+      directory=self._directory.checkpoints,
+      global_step=trainer.global_step,
+      interval=checkpoint.checkpoint_interval or epoch_steps,
+      max_to_keep=checkpoint.max_to_keep,
+      initialize=lambda: self._task.initialize(model, self._config.train.seed),
+      ledger=self._ledger,
+    )
+
+
+def check_divides(name: str, size: int, replicas: int) -> None:
+  """Raises `UserError` where the replicas cannot share a batch evenly."""
+  if size % replicas:
+    below = size // replicas * replicas
+    near = [str(x) for x in (below, below + replicas) if x]
+    raise UserError(
+      f"`{name}` is {size}, which {replicas} replicas cannot share: use "
+      f"{' or '.join(near)}."
+    )

@@ -1,0 +1,149 @@
+"""Where the log points of a run go: a file, TensorBoard, the terminal."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import tensorflow as tf
+
+
+class Journal:
+  """Writes each log point to all three, in the order of the steps.
+
+  `metrics.jsonl` has one JSON object a line: {"step", "kind", ...}, and after
+  a resume neither a gap nor a step twice: what lies behind the restored step
+  is dropped when the journal is opened.
+  """
+
+  def __init__(self, directory: str, *, step: int, terminal: "Terminal"):
+    """Opens the journal of the run in `directory` at `step`."""
+    self._path = os.path.join(directory, "metrics.jsonl")
+    self._terminal = terminal
+    lines = read_jsonl(self._path)
+    self.lines = [line for line in lines if line["step"] <= step]
+    self.dropped = lines[len(self.lines) :]
+    write_atomically(
+      self._path, "".join(json.dumps(line) + "\n" for line in self.lines)
+    )
+    self._file = tf.io.gfile.GFile(self._path, "a")
+    self._summaries = {
+      kind: tf.summary.create_file_writer(
+        os.path.join(directory, "tensorboard", kind)
+      )
+      for kind in ("train", "eval")
+    }
+
+  def has(self, kind: str, step: int) -> bool:
+    """Whether a log point is there already."""
+    return any(x["kind"] == kind and x["step"] == step for x in self.lines)
+
+  def write(self, kind: str, step: int, point: Mapping[str, Any]) -> None:
+    """Writes one log point; numbers become TensorBoard scalars."""
+    line = {"step": step, "kind": kind, **point}
+    self.lines.append(line)
+    self._file.write(json.dumps(line) + "\n")
+    self._file.flush()
+    with self._summaries[kind].as_default(step=step):
+      for name, value in point.items():
+        if isinstance(value, int | float):
+          tf.summary.scalar(name, value)
+    self._summaries[kind].flush()
+    self._terminal.show(kind, step, point)
+
+  def close(self) -> None:
+    """Closes the files."""
+    self._terminal.close()
+    self._file.close()
+    for writer in self._summaries.values():
+      writer.close()
+
+
+class Terminal:
+  """A progress line that renews itself; plain lines where nobody watches."""
+
+  def __init__(
+    self, *, train_steps: int, quiet: bool, stream: TextIO | None = None
+  ):
+    self._train_steps = train_steps
+    self._quiet = quiet
+    self._stream = stream or sys.stdout
+    self._live = self._stream.isatty()
+    self._open_line = False
+
+  def show(self, kind: str, step: int, point: Mapping[str, Any]) -> None:
+    """Shows a log point."""
+    text = (
+      progress_line(step, self._train_steps, point)
+      if kind == "train"
+      else f"eval at step {step}: {scores(point)}"
+    )
+    if self._quiet:
+      return
+    if self._live and kind == "train":
+      self._stream.write(f"\r\033[K{text}")
+      self._open_line = True
+    else:
+      self.say(text)
+    self._stream.flush()
+
+  def say(self, text: str) -> None:
+    """Prints a line below the progress line."""
+    if not self._quiet:
+      self.close()
+      self._stream.write(text + "\n")
+      self._stream.flush()
+
+  def close(self) -> None:
+    """Ends the progress line."""
+    if self._open_line:
+      self._stream.write("\n")
+      self._open_line = False
+
+
+def progress_line(step: int, train_steps: int, point: Mapping[str, Any]) -> str:
+  """Step 120/344  35%  loss 0.4321  lr 4.1e-05  23.4 examples/s  3:21 left."""
+  rate = point.get("steps_per_second")
+  text = (
+    f"step {step}/{train_steps} {100 * step // train_steps:3d}%  "
+    f"loss {point['loss']:.4f}  lr {point['learning_rate']:.1e}"
+  )
+  if not rate:
+    return text + "  compiling"
+  left = int((train_steps - step) / rate)
+  return (
+    text + f"  {point['examples_per_second']:.1f} examples/s  "
+    f"{left // 60}:{left % 60:02d} left"
+  )
+
+
+def scores(point: Mapping[str, Any]) -> str:
+  """Returns `loss 0.4321  accuracy 0.8113  ...`: the fractional metrics."""
+  return "  ".join(
+    f"{name} {value:.4f}"
+    for name, value in point.items()
+    if isinstance(value, float)
+  )
+
+
+def read_jsonl(path: str) -> list[dict[str, Any]]:
+  """Reads JSON lines up to the first that a killed process left unfinished."""
+  lines = []
+  if tf.io.gfile.exists(path):
+    with tf.io.gfile.GFile(path) as file:
+      for line in file:
+        try:
+          lines.append(json.loads(line))
+        except json.JSONDecodeError:
+          break
+  return lines
+
+
+def write_atomically(path: str, text: str) -> None:
+  """Writes a file that is there whole or not at all."""
+  part = f"{path}.{os.getpid()}.{time.monotonic_ns()}.part"
+  with tf.io.gfile.GFile(part, "w") as file:
+    file.write(text)
+  tf.io.gfile.rename(part, path, overwrite=True)

@@ -1,0 +1,80 @@
+"""Where every wall second of a run went."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+BUCKETS = (
+  "start_up",
+  "compile",
+  "input_wait",
+  "step",
+  "evaluation",
+  "checkpoint",
+  "other",
+  "lost_to_restart",
+)
+
+
+class Ledger:
+  """Books wall time: at each moment exactly one bucket is open.
+
+      with ledger.time("evaluation"):   # closes the bucket that was open,
+        ...                             # and opens it again at the end
+
+  A new ledger books start-up; what is in no other bucket is `other`, once
+  `started` was called.
+  """
+
+  def __init__(
+    self,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    elapsed: float = 0.0,
+  ):
+    """Initializes the ledger.
+
+    Args:
+      clock: returns seconds.
+      elapsed: seconds of start-up that lie behind already.
+    """
+    self._clock = clock
+    self._seconds = dict.fromkeys(BUCKETS, 0.0)
+    self._seconds["start_up"] = elapsed
+    self._open = "start_up"
+    self._since = clock()
+
+  def _switch(self, bucket: str) -> None:
+    now = self._clock()
+    self._seconds[self._open] += now - self._since
+    self._open, self._since = bucket, now
+
+  def started(self) -> None:
+    """Ends start-up."""
+    self._switch("other")
+
+  @contextlib.contextmanager
+  def time(self, bucket: str) -> Iterator[None]:
+    """Books the seconds of a block."""
+    outer = self._open
+    self._switch(bucket)
+    try:
+      yield
+    finally:
+      self._switch(outer)
+
+  def move(self, source: str, target: str, seconds: float) -> None:
+    """Books seconds of one bucket to another, as a later look shows."""
+    self._switch(self._open)
+    self._seconds[source] -= seconds
+    self._seconds[target] += seconds
+
+  def add(self, earlier: Mapping[str, float]) -> None:
+    """Adds the seconds of earlier processes of the same run."""
+    for bucket, seconds in earlier.items():
+      self._seconds[bucket] += seconds
+
+  def totals(self) -> dict[str, float]:
+    """Returns the seconds of each bucket up to now."""
+    self._switch(self._open)
+    return dict(self._seconds)

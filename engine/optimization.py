@@ -1,0 +1,111 @@
+"""AdamW, its schedule, and the learning rate of each layer."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+import tf_keras
+from official.modeling.optimization import lr_schedule
+
+from engine.config import OptimizerConfig
+
+
+class AdamW(tf_keras.optimizers.AdamW):
+  """Keras' AdamW with TensorFlow's fused kernel and a rate for each layer.
+
+  Keras spells Adam as a dozen element-wise ops over each variable;
+  `ResourceApplyAdam` reads and writes each value once. The decay is decoupled
+  (Loshchilov and Hutter, arXiv 1711.05101).
+  """
+
+  def __init__(self, *, rate_factor: Callable[[str], float], **kwargs):
+    """Initializes the optimizer.
+
+    Args:
+      rate_factor: name of a variable -> factor of its learning rate.
+      **kwargs: what Keras' AdamW takes.
+    """
+    super().__init__(jit_compile=False, **kwargs)
+    self._rate_factor = rate_factor
+
+  def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
+    """Does nothing: `update_step` decays each variable with its own rate."""
+
+  def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+    """Updates one variable, given its dense gradient."""
+    rate = self.learning_rate * self._rate_factor(variable.name)
+    if self._use_weight_decay(variable):
+      variable.assign_sub(variable * (rate * self.weight_decay))
+    key = self._index_dict[self._var_key(variable)]
+    step = tf.cast(self.iterations + 1, tf.float32)
+    tf.raw_ops.ResourceApplyAdam(
+      var=variable.handle,
+      m=self._momentums[key].handle,
+      v=self._velocities[key].handle,
+      beta1_power=tf.pow(self.beta_1, step),
+      beta2_power=tf.pow(self.beta_2, step),
+      lr=rate,
+      beta1=self.beta_1,
+      beta2=self.beta_2,
+      epsilon=self.epsilon,
+      grad=gradient,
+    )
+
+
+def build_schedule(
+  config: OptimizerConfig, *, train_steps: int
+) -> tf_keras.optimizers.schedules.LearningRateSchedule:
+  """Builds step -> learning rate: linear warm-up, polynomial decay.
+
+  As in the tutorial the decay starts at step 0 and the warm-up covers its
+  beginning, so the peak is reached where both meet.
+  """
+  schedule = tf_keras.optimizers.schedules.PolynomialDecay(
+    config.learning_rate,
+    train_steps,
+    end_learning_rate=config.end_learning_rate,
+    power=config.decay_power,
+  )
+  warmup_steps = int(config.warmup_ratio * train_steps)
+  if not warmup_steps:
+    return schedule
+  return lr_schedule.LinearWarmup(schedule, warmup_steps, 0.0)
+
+
+def build_optimizer(
+  config: OptimizerConfig,
+  *,
+  train_steps: int,
+  layer_depth: Callable[[str], int],
+) -> AdamW:
+  """Builds the optimizer.
+
+  Args:
+    config: rates and decays.
+    train_steps: the length of the schedule.
+    layer_depth: name of a variable -> layers between it and the top.
+  """
+  optimizer = AdamW(
+    rate_factor=lambda name: config.layer_decay ** layer_depth(name),
+    learning_rate=build_schedule(config, train_steps=train_steps),
+    weight_decay=config.weight_decay,
+    beta_1=config.beta_1,
+    beta_2=config.beta_2,
+    epsilon=config.epsilon,
+  )
+  optimizer.exclude_from_weight_decay(var_names=["bias", "layer_norm"])
+  return optimizer
+
+
+def clip_by_global_norm(
+  gradients: Sequence[tf.Tensor], limit: float
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+  """Scales `gradients` down to global norm `limit` (0: no limit).
+
+  Returns:
+    The gradients and their global norm before clipping.
+  """
+  norm = tf.linalg.global_norm(gradients)
+  if not limit:
+    return list(gradients), norm
+  scale = limit / tf.maximum(norm, limit)
+  return [gradient * scale for gradient in gradients], norm

@@ -1,0 +1,128 @@
+"""What a run reports in the end: rates, digest, versions, hardware."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from engine import journal
+from engine.trainer import Work
+
+_PACKAGES = (
+  "tensorflow",
+  "tf_keras",
+  "tf-models-official",
+  "numpy",
+  "tokenizers",
+)
+
+
+def rates(work: Work, accelerators: int) -> dict[str, Any]:
+  """Rates of the timed steps, over all accelerators and for each.
+
+  Args:
+    work: what the timed steps worked on; their time is that of the step
+      bucket alone.
+    accelerators: devices that shared the work.
+  """
+  if not work.steps:
+    return {"timed_steps": 0}
+  total = {
+    "examples_per_second": work.examples / work.seconds,
+    "steps_per_second": work.steps / work.seconds,
+    "real_tokens_per_second": work.units / work.seconds,
+  }
+  each = {
+    f"{name}_per_accelerator": value / accelerators
+    for name, value in total.items()
+  }
+  return {
+    **total,
+    **each,
+    "timed_steps": work.steps,
+    "padding": 1 - work.units / work.capacity,
+  }
+
+
+def weights_sha256(model: tf_keras.Model) -> str:
+  """Digest of all weights, in the order of the model."""
+  digest = hashlib.sha256()
+  for weight in model.weights:
+    digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+  return digest.hexdigest()
+
+
+def environment() -> dict[str, Any]:
+  """Versions and hardware of this process."""
+  versions = {"python": platform.python_version()}
+  for package in _PACKAGES:
+    try:
+      versions[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      versions[package] = "not installed"
+  gpus = [
+    tf.config.experimental.get_device_details(device).get("device_name", "GPU")
+    for device in tf.config.list_physical_devices("GPU")
+  ]
+  hardware = {"cpu": _cpu_name(), "cores": os.cpu_count(), "gpus": gpus}
+  return {"versions": versions, "hardware": hardware}
+
+
+def _cpu_name() -> str:
+  """The CPU's name and the widest vector unit that matters for products."""
+  try:
+    with open("/proc/cpuinfo") as file:
+      facts = dict(
+        (part.strip() for part in line.split(":", 1))
+        for line in file
+        if ":" in line
+      )
+  except OSError:
+    return platform.processor()
+  flags = facts.get("flags", "").split()
+  units = [
+    x for x in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if x in flags
+  ]
+  return f"{facts.get('model name', platform.processor())} ({units[:1]})"
+
+
+def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
+  """The last lines that a user of a run sees.
+
+  Args:
+    result: what `result.json` holds.
+    directory: of the run.
+  """
+  lines = [f"finished at step {result['global_step']}"]
+  evaluation, train = result["eval"], result["train"]
+  if evaluation:
+    lines.append(
+      f"  evaluation   {journal.scores(evaluation)}  "
+      f"({evaluation['examples_seen']} examples)"
+    )
+  if train["timed_steps"]:
+    lines.append(
+      f"  throughput   {train['examples_per_second']:.1f} examples/s  "
+      f"{train['real_tokens_per_second']:.0f} real tokens/s  "
+      f"{train['padding']:.1%} padding  ({result['replicas']} replica(s))"
+    )
+  spent = "  ".join(
+    f"{bucket} {seconds:.1f}"
+    for bucket, seconds in result["ledger"].items()
+    if seconds >= 0.05
+  )
+  checkpoint = os.path.join(
+    directory, "checkpoints", f"ckpt-{result['global_step']}"
+  )
+  return [
+    *lines,
+    f"  seconds      {spent}",
+    f"  checkpoint   {checkpoint}",
+    f"  resume with  {result['command']}",
+  ]

@@ -1,0 +1,172 @@
+"""What a task must say; the engine does the rest.
+
+A task is written for one replica: it never sees a strategy, a step or a global
+batch, and it does no reduction.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from engine.randomness import Stream
+
+# Names in a batch that the engine reads; all others are the task's features.
+LABELS, WEIGHTS, EXAMPLES = "labels", "weights", "examples"
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """How some examples lie in one batch of a declared static shape.
+
+  Attributes:
+    shape: identifies the declared shape; `shape[0]` is the number of rows,
+      which the replicas share. Equal shapes run one program.
+    units: real units of work (tokens; or examples) that the batch holds.
+    capacity: units that the shape could hold; the rest is padding.
+    places: the source's own notes on where each example went.
+  """
+
+  shape: tuple[int, ...]
+  units: int
+  capacity: int
+  places: Hashable = None
+
+
+class Source(abc.ABC):
+  """Random access to the examples of one split."""
+
+  @abc.abstractmethod
+  def __len__(self) -> int:
+    """Number of examples."""
+
+  @abc.abstractmethod
+  def ids(self, indices: np.ndarray) -> list[Any]:
+    """Stable ids of the examples at `indices`, for logs and digests."""
+
+  @abc.abstractmethod
+  def layout(
+    self, indices: np.ndarray, *, batch_size: int, replicas: int
+  ) -> Layout:
+    """Plans one batch.
+
+    Args:
+      indices: int64 [n], the examples, n <= batch_size; fewer in a last batch.
+      batch_size: examples in a full global batch.
+      replicas: the number of rows must be a multiple of this.
+    """
+
+  @abc.abstractmethod
+  def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
+    """Name -> global spec of each array of a batch of this shape."""
+
+  @abc.abstractmethod
+  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    """Builds the arrays of one global batch, each with `layout.shape[0]` rows.
+
+    Beside the features it holds `labels`, float32 `weights` (0 where there is
+    no example) and int64 `examples` (the index in the split, or -1), all three
+    of one shape.
+    """
+
+
+class ArraySource(Source):
+  """Examples that lie in arrays: one row each, padded to the batch size."""
+
+  def __init__(
+    self, features: Mapping[str, np.ndarray], labels: np.ndarray, weights=None
+  ):
+    """Initializes the source.
+
+    Args:
+      features: name -> array [examples, ...].
+      labels: array [examples, ...].
+      weights: float array [examples]; ones where it is not given.
+    """
+    if weights is None:
+      weights = np.ones(len(labels), np.float32)
+    self._arrays = {**features, LABELS: labels, WEIGHTS: weights}
+    self._size = len(labels)
+
+  def __len__(self) -> int:
+    return self._size
+
+  def ids(self, indices: np.ndarray) -> list[int]:
+    return [int(i) for i in indices]
+
+  def layout(
+    self, indices: np.ndarray, *, batch_size: int, replicas: int
+  ) -> Layout:
+    return Layout(shape=(batch_size,), units=len(indices), capacity=batch_size)
+
+  def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
+    spec = {
+      name: tf.TensorSpec(shape + array.shape[1:], array.dtype)
+      for name, array in self._arrays.items()
+    }
+    return {**spec, EXAMPLES: tf.TensorSpec(shape, tf.int64)}
+
+  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    missing = layout.shape[0] - len(indices)
+    batch = {
+      name: np.concatenate(
+        [array[indices], np.zeros((missing,) + array.shape[1:], array.dtype)]
+      )
+      for name, array in self._arrays.items()
+    }
+    examples = np.concatenate([indices, np.full(missing, -1)])
+    return {**batch, EXAMPLES: examples.astype(np.int64)}
+
+
+class Task(abc.ABC):
+  """A single-replica view of what is learned."""
+
+  @abc.abstractmethod
+  def build_model(self) -> tf_keras.Model:
+    """Builds the model, with all of its variables, under the set policy."""
+
+  @abc.abstractmethod
+  def source(self, split: str) -> Source:
+    """Opens a split: "train", or the name of an evaluation split."""
+
+  @abc.abstractmethod
+  def loss(self, labels: tf.Tensor, outputs: Any) -> tf.Tensor:
+    """Loss of each example, float32, shaped as the batch's weights."""
+
+  @abc.abstractmethod
+  def metrics(self, labels: np.ndarray, outputs: Any) -> Mapping[str, Any]:
+    """Metrics of a whole split from all labels and outputs, on the host.
+
+    Args:
+      labels: array [examples, ...] in the order of the split.
+      outputs: the model's outputs, float32 arrays [examples, ...].
+    """
+
+  def forward(
+    self, model: tf_keras.Model, features: Any, random: Stream | None
+  ) -> Any:
+    """Computes the outputs; in training `random` gives what is random."""
+    return model(features, training=random is not None)
+
+  def initialize(self, model: tf_keras.Model, seed: int) -> None:
+    """Gives `model` its first weights; called where no checkpoint exists."""
+    del model, seed
+
+  def layer_depth(self, variable_name: str) -> int:
+    """Layers between a variable and the top, for layer-wise decay."""
+    del variable_name
+    return 0
+
+  def save_assets(self, directory: str) -> None:
+    """Writes what a later process needs to build this task again."""
+    del directory
+
+
+def columns(batch: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+  """Splits the named entries off a batch: (features, *entries)."""
+  rest = {name: value for name, value in batch.items() if name not in names}
+  return (rest, *(batch[name] for name in names))

@@ -1,0 +1,167 @@
+"""Every flag of the doors, and the way in that they share."""
+
+import dataclasses
+import logging
+import os
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from engine.config import ExperimentConfig
+from engine.errors import UserError
+from launch import configs
+
+# Flag -> the setting that it sets. All other settings: --params_override.
+SETTINGS = {
+  "task": "task.name",
+  "data_dir": "task.data_dir",
+  "encoder": "task.encoder",
+  "batching": "task.batching",
+  "dropout": "task.dropout",
+  "strategy": "runtime.strategy",
+  "num_virtual_devices": "runtime.num_virtual_devices",
+  "steps_per_loop": "runtime.steps_per_loop",
+  "log_example_ids": "runtime.log_example_ids",
+  "quiet": "runtime.quiet",
+  "seed": "train.seed",
+  "epochs": "train.epochs",
+  "train_steps": "train.train_steps",
+  "global_batch_size": "train.global_batch_size",
+  "precision": "train.precision",
+  "learning_rate": "optimizer.learning_rate",
+  "eval_batch_size": "evaluation.eval_batch_size",
+  "checkpoint_interval": "checkpoint.checkpoint_interval",
+  "max_to_keep": "checkpoint.max_to_keep",
+}
+
+
+def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
+  """Defines a flag for each named setting, of its type, with its sentence."""
+  for name in names:
+    field, kind, default = _setting(SETTINGS[name])
+    text = f"{field.metadata['help']} [{default!r}]"
+    if typing.get_origin(kind) is typing.Literal:
+      flags.DEFINE_enum(name, None, typing.get_args(kind), text)
+    elif kind is bool:
+      flags.DEFINE_bool(name, None, text)
+    else:
+      define = {
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+      }[kind]
+      define(name, None, text)
+  flags.DEFINE_multi_string("config_file", [], "YAML of settings; repeatable.")
+  flags.DEFINE_string("params_override", "", "More settings: a.b=1,c.d=x.")
+
+
+def config_from_flags() -> ExperimentConfig:
+  """Builds the config that the command line asks for.
+
+  Raises:
+    UserError: where it asks for what there is not.
+  """
+  values = flags.FLAGS
+  layers = [configs.read_file(path) for path in values.config_file]
+  layers.append(configs.parse_overrides(values.params_override))
+  layers += [
+    configs.nest(setting, values[flag].value)
+    for flag, setting in SETTINGS.items()
+    if flag in values and values[flag].value is not None
+  ]
+  return configs.build_config(layers)
+
+
+def require(name: str) -> str:
+  """Returns a flag that must be given.
+
+  Raises:
+    UserError: where it is not.
+  """
+  value = flags.FLAGS[name].value
+  if not value:
+    raise UserError(f"`{name}` is not given: add --{name}=...")
+  return value
+
+
+def run_door(main: Callable[[], None], summary: str) -> None:
+  """Runs a door: a user's mistake becomes one line and exit status 2.
+
+  Args:
+    main: the door; called once the flags are parsed.
+    summary: its one sentence, for --help.
+  """
+
+  def parse(argv):
+    try:
+      rest = flags.FLAGS(argv)[1:]
+    except flags.Error as error:
+      fail(str(error))
+    if rest:
+      fail(f"{rest[0]!r} is no flag: flags are written --name=value.")
+    return argv
+
+  def guarded(_):
+    # The lines of a run are its own; libraries speak up from warnings on.
+    # TensorFlow's one frequent warning, of traces, is counted by the engine.
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+      main()
+    except UserError as error:
+      fail(str(error))
+    except FloatingPointError as error:
+      fail(str(error), status=1)
+    except KeyboardInterrupt:
+      fail("interrupted; the same command resumes.", status=130)
+    except BrokenPipeError:
+      sys.stderr.close()
+
+  if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
+    print(help_screen(summary))
+    return
+  app.run(guarded, flags_parser=parse)
+
+
+def fail(message: str, status: int = 2) -> typing.NoReturn:
+  """Prints one line and ends the process."""
+  line = " ".join(message.split())
+  print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
+  sys.stderr.flush()
+  sys.stdout.flush()
+  sys.exit(status)
+
+
+def help_screen(summary: str) -> str:
+  """Returns the flags of this door, a line each, with their defaults."""
+  values = flags.FLAGS
+  own = [
+    flag
+    for module, found in values.flags_by_module_dict().items()
+    if module == sys.argv[0]
+    or module.startswith("launch.")
+    or module == __name__
+    for flag in found
+  ]
+  lines = [summary, ""]
+  for flag in own:
+    text = flag.help.split(";  ")[0]
+    if flag.default not in (None, "", []):
+      text += f" [{flag.default}]"
+    lines.append(f"  --{flag.name:<20} {text}")
+  lines.append("  --helpfull             All flags, those of libraries too.")
+  return "\n".join(lines)
+
+
+def _setting(path: str) -> tuple[dataclasses.Field, Any, Any]:
+  """Returns field, type and default of a dotted setting."""
+  *parents, name = path.split(".")
+  config: Any = configs.default_config()
+  for parent in parents:
+    config = getattr(config, parent)
+  field = next(f for f in dataclasses.fields(config) if f.name == name)
+  return field, typing.get_type_hints(type(config))[name], getattr(config, name)

@@ -1,0 +1,134 @@
+"""Labels pairs with a trained run: python -m launch.predict --help."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from absl import flags
+
+from engine.errors import UserError
+from launch import configs
+from launch.flags import require, run_door
+
+flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
+flags.DEFINE_string("input", "-", "TSV or JSON lines of pairs; -: stdin.")
+flags.DEFINE_string("output", "-", "Where the labels go; -: stdout.")
+flags.DEFINE_integer(
+  "batch_size", 32, "Pairs in a step.", lower_bound=1, upper_bound=4096
+)
+
+
+def main() -> None:
+  """Labels the pairs; one line each, in their order."""
+  model_dir, values = require("model_dir"), flags.FLAGS
+  # Imported behind the checks: TensorFlow takes seconds.
+  from engine.journal import write_atomically
+  from engine.run_directory import RunDirectory
+  from tasks.pairs import Pairs, decode, parse_pair, read_lines
+
+  config = RunDirectory(model_dir).read_config()
+  if config is None:
+    raise UserError(
+      f"`model_dir` {model_dir} holds no run: name the directory that "
+      "launch.train was given."
+    )
+  if values.input == "-":
+    lines = (
+      (f"standard input, line {n}", decode(raw, f"standard input, line {n}"))
+      for n, raw in enumerate(sys.stdin.buffer, 1)
+    )
+  else:
+    lines = read_lines(values.input)
+  pairs, is_json = [], []
+  for place, line in lines:
+    pairs.append(parse_pair(line, place))
+    is_json.append(line.lstrip().startswith("{"))
+  if not pairs:
+    raise UserError(f"`input` {values.input} has no pair.")
+  texts_a, texts_b = zip(*pairs, strict=True)
+  unlabelled = Pairs(texts_a, texts_b, None, range(len(pairs)))
+  classes, shares = predict(
+    configs.from_dict(config), model_dir, unlabelled, values.batch_size
+  )
+  text = "".join(
+    f"{format_line(pair, classes, share, as_json)}\n"
+    for pair, share, as_json in zip(pairs, shares, is_json, strict=True)
+  )
+  if values.output == "-":
+    sys.stdout.write(text)
+  else:
+    write_atomically(values.output, text)
+
+
+def predict(
+  config: Any, model_dir: str, pairs: Any, batch_size: int
+) -> tuple[list[str], Any]:
+  """Computes class shares with the newest checkpoint of a run.
+
+  Args:
+    config: of the run.
+    model_dir: its directory, which has all that is needed.
+    pairs: `tasks.pairs.Pairs`.
+    batch_size: pairs in a step.
+
+  Returns:
+    The names of the classes, and float32 probabilities [pairs, classes].
+
+  Raises:
+    UserError: where the run has no checkpoint.
+  """
+  import dataclasses
+
+  import tensorflow as tf
+
+  from engine.checkpoints import restore_newest
+  from engine.evaluator import build_evaluator
+  from engine.ledger import Ledger
+  from engine.precision import precision_scope
+  from engine.run_directory import RunDirectory
+  from tasks.sentence_pair import SentencePairTask
+
+  directory = RunDirectory(model_dir)
+  task = SentencePairTask(
+    dataclasses.replace(config.task, encoder=directory.assets)
+  )
+  with precision_scope(config.train.precision):
+    model = task.build_model()
+  restore_newest(tf.train.Checkpoint(model=model), directory.checkpoints)
+  evaluator = build_evaluator(
+    task=task,
+    model=model,
+    source=task.pair_source(pairs),
+    strategy=tf.distribute.get_strategy(),
+    batch_size=batch_size,
+    ledger=Ledger(),
+  )
+  logits = evaluator.predictions()["outputs"]
+  return list(task.classes), tf.nn.softmax(logits).numpy()
+
+
+def format_line(
+  pair: tuple[str, str],
+  classes: list[str],
+  shares: Iterable[float],
+  as_json: bool,
+) -> str:
+  """Returns `label, class=probability ..., texts`, or the same as JSON."""
+  table = dict(zip(classes, map(float, shares), strict=True))
+  label = max(table, key=table.get)
+  if as_json:
+    return json.dumps(
+      {
+        "label": label,
+        "probabilities": table,
+        "text_a": pair[0],
+        "text_b": pair[1],
+      }
+    )
+  columns = [f"{name}={share:.4f}" for name, share in table.items()]
+  return "\t".join([label, *columns, *pair])
+
+
+if __name__ == "__main__":
+  run_door(main, "Labels sentence pairs with a trained run.")

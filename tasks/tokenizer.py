@@ -1,0 +1,116 @@
+"""WordPiece, and pairs as token ids.
+
+The tokenizer is that of the package `tokenizers` (Rust); its ids equal those
+of Model Garden's `FullTokenizer`, which a test holds it to.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+import tokenizers
+
+from engine.errors import UserError
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedPairs:
+  """Pairs as `[CLS] a [SEP] b [SEP]`, one after the other.
+
+  Attributes:
+    ids: int32 [tokens of all pairs].
+    starts: int64 [pairs + 1], where each pair starts in `ids`.
+    first: int32 [pairs], tokens of `[CLS] a [SEP]`.
+    truncated: how many pairs were cut to the maximal length.
+  """
+
+  ids: np.ndarray
+  starts: np.ndarray
+  first: np.ndarray
+  truncated: int
+
+  def __len__(self) -> int:
+    return len(self.first)
+
+  @property
+  def lengths(self) -> np.ndarray:
+    """Tokens of each pair, int64 [pairs]."""
+    return np.diff(self.starts)
+
+
+class PairTokenizer:
+  """Turns pairs of sentences into token ids."""
+
+  def __init__(self, vocab_path: str, *, lower_case: bool = True):
+    """Reads a vocabulary: one wordpiece a line, the id is the line number.
+
+    Raises:
+      UserError: where the file is missing or lacks a special token.
+    """
+    if not tf.io.gfile.exists(vocab_path):
+      raise UserError(
+        f"There is no vocabulary {vocab_path}: --encoder must name a "
+        "directory with vocab.txt."
+      )
+    with tf.io.gfile.GFile(vocab_path) as file:
+      pieces = [line.rstrip("\r\n") for line in file]
+    self.vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    missing = [piece for piece in _SPECIAL if piece not in self.vocabulary]
+    if missing:
+      raise UserError(
+        f"The vocabulary {vocab_path} lacks {', '.join(missing)}: it is not "
+        "that of a BERT encoder."
+      )
+    self._cls = self.vocabulary["[CLS]"]
+    self._sep = self.vocabulary["[SEP]"]
+    self._wordpiece = tokenizers.BertWordPieceTokenizer(
+      self.vocabulary, lowercase=lower_case
+    )
+
+  def tokenize(self, text: str) -> list[str]:
+    """Returns the wordpieces of a text."""
+    return self._wordpiece.encode(text, add_special_tokens=False).tokens
+
+  def encode(
+    self, texts_a: Sequence[str], texts_b: Sequence[str], max_length: int
+  ) -> EncodedPairs:
+    """Encodes pairs; the longer sentence of a long pair is cut first."""
+    a, b = (
+      self._wordpiece.encode_batch(list(texts), add_special_tokens=False)
+      for texts in (texts_a, texts_b)
+    )
+    pieces, first, truncated = [], [], 0
+    for one, two in zip((x.ids for x in a), (x.ids for x in b), strict=True):
+      keep_a, keep_b = truncate(len(one), len(two), max_length - 3)
+      truncated += keep_a + keep_b < len(one) + len(two)
+      pieces.append(
+        [self._cls, *one[:keep_a], self._sep, *two[:keep_b], self._sep]
+      )
+      first.append(keep_a + 2)
+    lengths = [len(ids) for ids in pieces]
+    return EncodedPairs(
+      ids=np.array([i for ids in pieces for i in ids], np.int32),
+      starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+      first=np.array(first, np.int32),
+      truncated=truncated,
+    )
+
+
+def truncate(length_a: int, length_b: int, budget: int) -> tuple[int, int]:
+  """Cuts two lengths to a sum of `budget`, one by one from the longer.
+
+  The second is cut where they are equal, as in the original BERT.
+  """
+  excess = length_a + length_b - budget
+  if excess <= 0:
+    return length_a, length_b
+  level = min(excess, abs(length_a - length_b))
+  if length_a > length_b:
+    length_a -= level
+  else:
+    length_b -= level
+  both = excess - level
+  return length_a - both // 2, length_b - (both - both // 2)

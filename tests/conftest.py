@@ -1,0 +1,19 @@
+"""One process, four logical CPUs, a cache of its own."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+  tf.config.list_physical_devices("CPU")[0],
+  [tf.config.LogicalDeviceConfiguration()] * 4,
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+  """Imported encoders go here, not into the user's cache."""
+  os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
