@@ -1,5 +1,6 @@
 """Evaluation that counts each example once, wherever it was computed."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tf_keras
 from engine.inputs import Inputs
 from engine.ledger import Ledger
 from engine.order import Order
-from engine.programs import Programs, Shape
+from engine.programs import Programs, Shape, plain
 from engine.task import EXAMPLES, LABELS, WEIGHTS, Source, Task, columns
 
 
@@ -61,31 +62,29 @@ class Evaluator(orbit.StandardEvaluator):
 
   def predictions(self) -> dict[str, Any]:
     """Returns labels, weights, losses and outputs, each [examples, ...]."""
-    iterator = self._inputs.iterator(0)
     gathered = []
     for step in range(self._inputs.order.num_batches):
       shape = self._inputs.layout(step).shape
-      for rows in self.programs(shape, iterator):
+      batch = self._inputs.fetch(step, 1, capacity=1)
+      for rows in self.programs(shape, batch):
         gathered.append(tf.nest.map_structure(lambda x: x.numpy(), rows))
     return in_order(gathered, len(self._inputs.source))
 
   def _program(self, shape: Shape):
-    def program(iterator):
-      return self.eval_step(iterator, shape)
-
-    return program
+    return plain(functools.partial(self.eval_step, shape=shape))
 
   def eval_step(self, iterator, shape: Shape) -> tuple[dict[str, Any], ...]:
-    """Implements one step; returns the rows of each replica."""
-    rows = self._strategy.run(self._replica_step, args=(next(iterator), shape))
+    """Implements one step; returns the rows of each replica.
+
+    Args:
+      iterator: the batch.
+      shape: of the batch.
+    """
+    rows = self._strategy.run(self._replica_step, args=(iterator, shape))
     return self._strategy.experimental_local_results(rows)
 
   def _replica_step(self, batch, shape: Shape) -> dict[str, Any]:
-    signature = self._inputs.replica_signature(shape)
-    batch = {
-      name: tf.ensure_shape(array, signature[name].shape)
-      for name, array in batch.items()
-    }
+    batch = self._inputs.pick(batch, 0, shape)
     features, labels, weights, examples = columns(
       batch, (LABELS, WEIGHTS, EXAMPLES)
     )

@@ -190,8 +190,10 @@ class Experiment:
     """Evaluates each new checkpoint until the run ends or none comes."""
     evaluator, checkpoint = self._reader()
     train_steps = self._boundaries(len(self._task.source("train")))[-1]
+    directory = self._directory.file("continuous_eval")
+    tf.io.gfile.makedirs(directory)
     log = Journal(
-      self._directory.file("continuous_eval"),
+      directory,
       step=train_steps,
       terminal=Terminal(
         train_steps=train_steps, quiet=self._config.runtime.quiet
@@ -262,6 +264,7 @@ class Experiment:
       strategy=self._strategy,
       seed=train.seed,
       clip_norm=self._config.optimizer.clip_norm,
+      steps_per_loop=self._config.runtime.steps_per_loop,
       ledger=self._ledger,
     )
 

@@ -2,10 +2,14 @@
 
 A global batch is laid out once, for all replicas; each replica takes its own
 block of rows. What is in row r is thus the same for any number of replicas.
+
+There is no iterator: batches are fetched by their step, some steps at a time,
+and the device loop walks through them. So there is no position to save, and
+nothing runs on when a loop ends.
 """
 
 import functools
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -44,50 +48,40 @@ class Inputs:
   def _make_batch(self, step: int) -> dict[str, np.ndarray]:
     return self.source.batch(self.order.indices(step), self.layout(step))
 
-  def replica_signature(
-    self, shape: tuple[int, ...]
-  ) -> dict[str, tf.TensorSpec]:
-    """Name -> spec of the part of a batch that one replica sees."""
-    return {
-      name: tf.TensorSpec(
-        [spec.shape[0] // self._replicas, *spec.shape[1:]], spec.dtype
-      )
-      for name, spec in self.source.signature(shape).items()
-    }
+  def fetch(self, step: int, steps: int, *, capacity: int) -> dict[str, Any]:
+    """Fetches the batches of steps in a row that share a shape.
 
-  def iterator(self, first_step: int) -> Iterator:
-    """Returns a distributed iterator whose first batch is `first_step`.
+    Args:
+      step: the first.
+      steps: how many.
+      capacity: length of the arrays; behind `steps` they are zero. One
+        capacity for all calls keeps the shapes static.
 
-    It never ends: behind the end of the order batches are empty. An end would
-    make TensorFlow guard each step against partial batches.
+    Returns:
+      Name -> distributed values, on each replica [capacity, rows, ...].
     """
-    dataset = self._strategy.distribute_datasets_from_function(
-      functools.partial(self._dataset, first_step)
-    )
-    return iter(dataset)
+    batches = [self._batch(s) for s in range(step, step + steps)]
+    stacks = {}
+    for name, array in batches[0].items():
+      stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
+      for i, batch in enumerate(batches):
+        stacks[name][i] = batch[name]
 
-  def _dataset(
-    self, first_step: int, context: tf.distribute.InputContext
-  ) -> tf.data.Dataset:
-    """The parts of this host's replicas, one after the other, step by step."""
-    here = self._replicas // context.num_input_pipelines
-    first_replica = context.input_pipeline_id * here
-    specs = self.source.signature(self.layout(first_step).shape)
-    names = list(specs)
+    def part(context):
+      replica = context.replica_id_in_sync_group
+      return {
+        name: tf.constant(np.split(stack, self._replicas, axis=1)[replica])
+        for name, stack in stacks.items()
+      }
 
-    def part(place):
-      step, replica = divmod(int(place), here)
-      batch = self._batch(step)
-      rows = len(batch[names[0]]) // self._replicas
-      start = (first_replica + replica) * rows
-      return [batch[name][start : start + rows] for name in names]
+    return self._strategy.experimental_distribute_values_from_function(part)
 
-    def load(place):
-      dtypes = [specs[name].dtype for name in names]
-      arrays = tf.numpy_function(part, [place], dtypes, stateful=False)
-      for name, array in zip(names, arrays, strict=True):
-        array.set_shape([None] * specs[name].shape.rank)
-      return dict(zip(names, arrays, strict=True))
-
-    places = tf.data.Dataset.counter(first_step * here)
-    return places.map(load).prefetch(2 * here)
+  def pick(
+    self, batches: dict[str, tf.Tensor], place: tf.Tensor, shape: tuple
+  ) -> dict[str, tf.Tensor]:
+    """Takes one replica's batch `place` out of what `fetch` gave it."""
+    batch = {name: array[place] for name, array in batches.items()}
+    for name, spec in self.source.signature(shape).items():
+      rows = spec.shape[0] // self._replicas
+      batch[name].shape.assert_is_compatible_with([rows, *spec.shape[1:]])
+    return batch

@@ -24,7 +24,7 @@ class Journal:
     self._terminal = terminal
     lines = read_jsonl(self._path)
     self.lines = [line for line in lines if line["step"] <= step]
-    self.dropped = lines[len(self.lines) :]
+    self.dropped = [line for line in lines if line["step"] > step]
     write_atomically(
       self._path, "".join(json.dumps(line) + "\n" for line in self.lines)
     )

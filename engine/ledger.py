@@ -63,12 +63,6 @@ class Ledger:
     finally:
       self._switch(outer)
 
-  def move(self, source: str, target: str, seconds: float) -> None:
-    """Books seconds of one bucket to another, as a later look shows."""
-    self._switch(self._open)
-    self._seconds[source] -= seconds
-    self._seconds[target] += seconds
-
   def add(self, earlier: Mapping[str, float]) -> None:
     """Adds the seconds of earlier processes of the same run."""
     for bucket, seconds in earlier.items():

@@ -52,3 +52,11 @@ class Programs:
       return function(*args)
 
     return tf.function(counted)
+
+
+def plain(step: Callable) -> Callable:
+  """Exempts a step from AutoGraph: it has no Python control flow on tensors.
+
+  Converting it, with all that it calls, would double the time of tracing.
+  """
+  return tf.autograph.experimental.do_not_convert(step)

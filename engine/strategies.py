@@ -1,5 +1,7 @@
 """From a runtime config to a strategy."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from engine.config import RuntimeConfig
@@ -38,7 +40,20 @@ def create_strategy(
       "`strategy` is 'mirrored', but there is one device: use "
       "--strategy=one_device, or split the CPU with --num_virtual_devices=2."
     )
-  return tf.distribute.MirroredStrategy(devices), f"{kind}: {found}"
+  return mirrored(devices), f"{kind}: {found}"
+
+
+def mirrored(devices: Sequence[str]) -> tf.distribute.MirroredStrategy:
+  """Creates a mirrored strategy over `devices`, all GPUs or all CPUs.
+
+  Logical CPUs share their memory: sums over them need no collectives, which
+  would also tie a process to one number of replicas for good.
+  """
+  on_cpu = "CPU" in devices[0]
+  return tf.distribute.MirroredStrategy(
+    devices,
+    cross_device_ops=tf.distribute.ReductionToOneDevice() if on_cpu else None,
+  )
 
 
 def _split_cpu(number: int) -> None:

@@ -11,7 +11,7 @@ import tf_keras
 from engine.inputs import Inputs
 from engine.ledger import Ledger
 from engine.optimization import clip_by_global_norm
-from engine.programs import Programs, Shape
+from engine.programs import Programs, Shape, plain
 from engine.randomness import Stream
 from engine.task import EXAMPLES, LABELS, WEIGHTS, Task, columns
 
@@ -20,8 +20,8 @@ class Trainer(orbit.StandardTrainer):
   """Trains one model on one order of batches.
 
       for shape, steps in runs(global_step, num_steps):  # on the host
-        for _ in range(steps):                           # on the device
-          batch = next(iterator)
+        batches = fetch(global_step, steps)
+        for batch in batches:                            # on the device
           loss = sum(weights * task.loss(...)) / sum(weights)   # all replicas
           optimizer.apply(clip(all_reduce(gradient(loss))))
           global_step += 1
@@ -41,6 +41,7 @@ class Trainer(orbit.StandardTrainer):
     strategy: tf.distribute.Strategy,
     seed: int,
     clip_norm: float,
+    steps_per_loop: int,
     ledger: Ledger,
   ):
     super().__init__(train_dataset=None)
@@ -52,75 +53,79 @@ class Trainer(orbit.StandardTrainer):
     self._strategy = strategy
     self._seed = seed
     self._clip_norm = clip_norm
+    self._steps_per_loop = steps_per_loop
     self._ledger = ledger
     self.programs = Programs(self._device_loop, ledger)
     self.work = Work()
     self._loss = tf.Variable(0.0, trainable=False)
     self._norm = tf.Variable(0.0, trainable=False)
-    self._wait = tf.Variable(0.0, trainable=False, dtype=tf.float64)
 
   def train_loop_begin(self) -> None:
-    """Opens the inputs at the global step, wherever that is."""
-    for total in (self._loss, self._norm, self._wait):
+    """Begins at the global step, wherever that is."""
+    for total in (self._loss, self._norm):
       total.assign(tf.zeros_like(total))
     self._first_step = int(self.global_step.numpy())
-    if self._train_iter is None:
-      self._train_iter = self.inputs.iterator(self._first_step)
+    self._train_iter = self.inputs  # Fetched by step: nothing to iterate.
 
   def create_train_loop_fn(self):
     """Returns the host's loop over runs of steps of one shape."""
 
-    def loop_fn(iterator, num_steps):
+    def loop_fn(inputs, num_steps):
       step = self._first_step
       end = step + int(num_steps)
       while step < end:
-        layouts = [self.inputs.layout(s) for s in range(step, end)]
-        shape = layouts[0].shape
-        # A program's first call compiles: one step, whose time is no rate.
-        first = shape not in self.programs
-        steps = 1
-        while (
-          not first and steps < len(layouts) and layouts[steps].shape == shape
-        ):
-          steps += 1
-        before = self._ledger.totals()["step"]
-        with self._ledger.time("step"):
-          self.programs(shape, iterator, tf.constant(steps))
-        if first:
-          self._wait.assign(0.0)
-        else:
-          self.work.seconds += self._ledger.totals()["step"] - before
-          for s, layout in enumerate(layouts[:steps], step):
-            examples = len(self.inputs.order.indices(s))
-            self.work.add(examples, layout.units, layout.capacity)
-        step += steps
+        step += self._run(inputs, step, min(end - step, self._steps_per_loop))
 
     return loop_fn
 
+  def _run(self, inputs: Inputs, step: int, limit: int) -> int:
+    """Runs steps in a row that share a shape; returns how many."""
+    layouts = [inputs.layout(s) for s in range(step, step + limit)]
+    shape = layouts[0].shape
+    # A program's first call compiles: one step, whose time is no rate.
+    first = shape not in self.programs
+    steps = 1
+    while not first and steps < limit and layouts[steps].shape == shape:
+      steps += 1
+    with self._ledger.time("input_wait"):
+      batches = inputs.fetch(step, steps, capacity=self._steps_per_loop)
+    before = self._ledger.totals()["step"]
+    with self._ledger.time("step"):
+      start = tf.constant(step, tf.int64)
+      self.programs(shape, (batches, start), tf.constant(steps))
+      self._loss.numpy()  # Accelerators work asynchronously: wait for them.
+    if not first:
+      self.work.seconds += self._ledger.totals()["step"] - before
+      for s, layout in enumerate(layouts[:steps], step):
+        examples = len(inputs.order.indices(s))
+        self.work.add(examples, layout.units, layout.capacity)
+    return steps
+
   def _device_loop(self, shape: Shape):
     step_fn = functools.partial(self.train_step, shape=shape)
-    return orbit.utils.create_tf_while_loop_fn(step_fn)
+    return orbit.utils.create_tf_while_loop_fn(plain(step_fn))
 
   def train_step(self, iterator, shape: Shape) -> None:
-    """Implements one step, in the cross-replica context."""
-    before = tf.timestamp()
-    with tf.control_dependencies([before]):
-      batch = next(iterator)
-    arrived = self._strategy.experimental_local_results(batch)[0]
-    with tf.control_dependencies(tf.nest.flatten(arrived)):
-      self._wait.assign_add(tf.timestamp() - before)
-    loss, norm = self._strategy.run(self._replica_step, args=(batch, shape))
+    """Implements one step, in the cross-replica context.
+
+    Args:
+      iterator: the batches of this device loop, and its first step.
+      shape: of the batches.
+    """
+    batches, first_step = iterator
+    place = self.global_step - first_step
+    loss, norm = self._strategy.run(
+      self._replica_step, args=(batches, place, shape)
+    )
     self._loss.assign_add(self._strategy.experimental_local_results(loss)[0])
     self._norm.assign(self._strategy.experimental_local_results(norm)[0])
 
-  def _replica_step(self, batch, shape: Shape) -> tuple[tf.Tensor, tf.Tensor]:
+  def _replica_step(
+    self, batches, place: tf.Tensor, shape: Shape
+  ) -> tuple[tf.Tensor, tf.Tensor]:
     """One replica's part of a step; returns the global loss and norm."""
     replica = tf.distribute.get_replica_context()
-    signature = self.inputs.replica_signature(shape)
-    batch = {
-      name: tf.ensure_shape(array, signature[name].shape)
-      for name, array in batch.items()
-    }
+    batch = self.inputs.pick(batches, place, shape)
     features, labels, weights, _ = columns(batch, (LABELS, WEIGHTS, EXAMPLES))
     random = Stream(
       seed=self._seed,
@@ -153,8 +158,6 @@ class Trainer(orbit.StandardTrainer):
       FloatingPointError: where the loss or the gradient is not finite.
     """
     steps = int(self.global_step.numpy()) - self._first_step
-    self._ledger.move("step", "input_wait", float(self._wait.numpy()))
-    self.work.seconds -= float(self._wait.numpy())
     scalars = {
       "loss": float(self._loss.numpy()) / steps,
       "gradient_norm": float(self._norm.numpy()),

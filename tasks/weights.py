@@ -139,7 +139,7 @@ def sha256_of(path: str) -> str:
       return hashlib.file_digest(file, "sha256").hexdigest()
   except OSError as error:
     raise UserError(
-      f"The weights {path} cannot be read ({error.strerror}): fetch them again."
+      f"{path} cannot be read ({error.strerror}): fetch the encoder again."
     ) from error
 
 

@@ -15,6 +15,7 @@ from engine.config import (
   RuntimeConfig,
   TrainConfig,
 )
+from engine.strategies import mirrored
 from engine.task import ArraySource, Task
 from tasks.config import SentencePairConfig
 from tasks.pairs import Pairs
@@ -75,7 +76,7 @@ def strategy_of(replicas: int) -> tf.distribute.Strategy:
   """A strategy over that many of the four logical CPUs."""
   if replicas == 1:
     return tf.distribute.OneDeviceStrategy("CPU:0")
-  return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+  return mirrored([f"CPU:{i}" for i in range(replicas)])
 
 
 def pairs_of(texts, labels=None) -> Pairs:
@@ -115,6 +116,9 @@ def tiny_config(
 class LineTask(Task):
   """Which side of a line: a task that is no sentence pair, 53 examples."""
 
+  def __init__(self, dropout=0.0):
+    self._dropout = dropout
+
   def build_model(self):
     x = tf_keras.Input([8])
     hidden = tf_keras.layers.Dense(16, activation="tanh")(x)
@@ -124,6 +128,12 @@ class LineTask(Task):
   def initialize(self, model, seed):
     for i, weight in enumerate(model.weights):
       weight.assign(tf.random.stateless_normal(weight.shape, [seed, i]) / 3)
+
+  def forward(self, model, features, random):
+    x = features["x"]
+    if random is not None:
+      x = random.dropout(x, self._dropout, rows=x.shape[0])
+    return model({"x": x})
 
   def source(self, split):
     x = np.random.default_rng(len(split)).normal(size=[53, 8])

@@ -1,0 +1,75 @@
+"""Starts doors as processes, with TensorFlow imported once for all of them."""
+
+import dataclasses
+import multiprocessing
+import os
+import runpy
+import sys
+import traceback
+
+from tests.testing import ROOT
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+  [
+    "launch.configs",
+    "orbit",
+    "official.modeling.optimization",
+    "sklearn.metrics",
+    "tokenizers",
+    "safetensors.numpy",
+  ]
+)
+
+
+@dataclasses.dataclass
+class Ended:
+  """What a door left behind."""
+
+  status: int
+  out: str
+  err: str
+
+
+class Door:
+  """A door that runs, with its output in files and on a pipe."""
+
+  def __init__(self, directory, module, *arguments, stdin=""):
+    self._files = [str(directory / f"door.{x}") for x in ("in", "out", "err")]
+    with open(self._files[0], "wb") as file:
+      file.write(stdin.encode() if isinstance(stdin, str) else stdin)
+    self.process = _context.Process(
+      target=_enter, args=(module, arguments, self._files)
+    )
+    self.process.start()
+
+  def end(self) -> Ended:
+    """Waits for the door."""
+    self.process.join()
+    texts = []
+    for path in self._files[1:]:
+      with open(path, errors="replace") as file:
+        texts.append(file.read())
+    return Ended(self.process.exitcode, *texts)
+
+
+def enter(directory, module, *arguments, stdin="") -> Ended:
+  """Runs a door to its end."""
+  return Door(directory, module, *arguments, stdin=stdin).end()
+
+
+def _enter(module, arguments, files):
+  """Becomes `python -m module arguments`."""
+  os.chdir(ROOT)
+  for target, path in enumerate(files):
+    flags = os.O_RDONLY if target == 0 else os.O_WRONLY | os.O_CREAT
+    os.dup2(os.open(path, flags, 0o644), target)
+  sys.stdin = open(0, closefd=False)
+  sys.argv = [module, *arguments]
+  try:
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+  except SystemExit:
+    raise
+  except BaseException:
+    traceback.print_exc()
+    sys.exit(1)

@@ -1,0 +1,55 @@
+"""Every second is in exactly one bucket."""
+
+import pytest
+
+from engine.ledger import Ledger
+
+
+class Clock:
+  def __init__(self):
+    self.now = 100.0
+
+  def __call__(self):
+    return self.now
+
+
+def test_seconds_go_to_the_bucket_that_is_open():
+  clock = Clock()
+  ledger = Ledger(clock=clock, elapsed=2.0)
+  clock.now += 3  # start-up
+  ledger.started()
+  clock.now += 1  # other
+  with ledger.time("step"):
+    clock.now += 10
+    with ledger.time("compile"):
+      clock.now += 5
+    clock.now += 20
+  clock.now += 7  # other
+  totals = ledger.totals()
+  assert {k: v for k, v in totals.items() if v} == {
+    "start_up": 5,
+    "step": 30,
+    "compile": 5,
+    "other": 8,
+  }
+  assert sum(totals.values()) == pytest.approx(2 + 46)
+
+
+def test_earlier_seconds_are_added():
+  clock = Clock()
+  ledger = Ledger(clock=clock)
+  with ledger.time("step"):
+    clock.now += 10
+  ledger.add({"step": 100.0, "lost_to_restart": 3.0})
+  assert ledger.totals()["step"] == 110
+  assert sum(ledger.totals().values()) == 113
+
+
+def test_an_exception_closes_its_bucket():
+  clock = Clock()
+  ledger = Ledger(clock=clock)
+  with pytest.raises(KeyError), ledger.time("evaluation"):
+    clock.now += 1
+    raise KeyError
+  clock.now += 2
+  assert ledger.totals()["start_up"] == 2

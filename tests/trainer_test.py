@@ -1,0 +1,220 @@
+"""One training, whatever the replicas, the layout of rows and interruptions."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from engine.experiment import Experiment
+from engine.order import Order
+from engine.trainer import Trainer
+from tests.testing import LineTask, strategy_of, tiny_config, tiny_task
+
+
+def run(directory, replicas=1, task=None, mode="train_and_eval", **config):
+  config = tiny_config(**config)
+  experiment = Experiment(
+    config=config,
+    task=task or tiny_task(**vars_of(config.task)),
+    model_dir=str(directory),
+    strategy=strategy_of(replicas),
+  )
+  return experiment.run(mode)
+
+
+def vars_of(config):
+  return {k: v for k, v in vars(config).items() if k != "encoder"}
+
+
+def lines(directory, kind, name="metrics.jsonl"):
+  with open(directory / name) as file:
+    rows = [json.loads(line) for line in file]
+  return [row for row in rows if kind in (None, row.get("kind"))]
+
+
+def weights(directory):
+  path = tf.train.latest_checkpoint(str(directory / "checkpoints"))
+  reader = tf.train.load_checkpoint(path)
+  return {
+    name: reader.get_tensor(name)
+    for name in reader.get_variable_to_shape_map()
+    if name.startswith("model/")
+  }
+
+
+SMALL_BATCHES = {"train_steps": 6, "global_batch_size": 8}
+
+
+@pytest.mark.parametrize(
+  "task",
+  [
+    lambda: LineTask(dropout=0.0),
+    lambda: LineTask(dropout=0.25),
+    lambda: tiny_task(max_seq_length=96),
+  ],
+  ids=["line", "line with dropout", "pairs with dropout"],
+)
+def test_1_2_and_4_replicas_train_the_same(tmp_path, task):
+  """With dropout too: the decisions belong to the place in the batch."""
+  results = {}
+  for replicas in (1, 2, 4):
+    results[replicas] = run(
+      tmp_path / str(replicas),
+      replicas,
+      task=task(),
+      train=SMALL_BATCHES,
+      runtime={"steps_per_loop": 1, "log_example_ids": True},
+    )
+    assert results[replicas]["replicas"] == replicas
+  losses = {
+    n: [row["loss"] for row in lines(tmp_path / str(n), "train")]
+    for n in results
+  }
+  assert len(losses[1]) == 6
+  ids = {
+    n: lines(tmp_path / str(n), None, "example_ids.jsonl") for n in results
+  }
+  assert [row["step"] for row in ids[1]] == list(range(6))
+  for n in (2, 4):
+    np.testing.assert_allclose(losses[n], losses[1], rtol=1e-5)
+    assert ids[n] == ids[1]
+    for name in ("accuracy", "examples_seen"):
+      assert results[n]["eval"][name] == results[1]["eval"][name]
+    np.testing.assert_allclose(
+      results[n]["eval"]["loss"], results[1]["eval"]["loss"], rtol=1e-5
+    )
+    for name, value in weights(tmp_path / str(n)).items():
+      # Adam turns rounding of near-zero gradients into whole steps.
+      np.testing.assert_allclose(
+        value, weights(tmp_path / "1")[name], atol=2e-4, err_msg=name
+      )
+
+
+def test_packed_bucketed_and_padded_rows_are_the_same_training(tmp_path):
+  losses = {}
+  for batching in ("pad", "bucket", "pack"):
+    path = tmp_path / batching
+    run(
+      path,
+      task=tiny_task(batching=batching, dropout=0.0, max_seq_length=96),
+      train=SMALL_BATCHES,
+      runtime={"steps_per_loop": 1},
+    )
+    losses[batching] = [row["loss"] for row in lines(path, "train")]
+  np.testing.assert_allclose(losses["bucket"], losses["pad"], rtol=1e-5)
+  np.testing.assert_allclose(losses["pack"], losses["pad"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("replicas", "stop", "task"),
+  [
+    (1, 2, LineTask),
+    (1, 3, LineTask),
+    (2, 3, LineTask),
+    (4, 4, LineTask),
+    (1, 3, tiny_task),
+  ],
+)
+def test_a_resumed_run_is_bitwise_the_uninterrupted_one(
+  tmp_path, replicas, stop, task, monkeypatch
+):
+  settings = {
+    "train": SMALL_BATCHES,
+    "checkpoint": {"checkpoint_interval": 2},
+    "runtime": {"steps_per_loop": 4, "log_example_ids": True},
+  }
+  dropout = {"dropout": 0.25}
+  whole = run(tmp_path / "whole", replicas, task(**dropout), **settings)
+  cut = tmp_path / "cut"
+  begin = Trainer.train_loop_begin
+
+  def killed_at_stop(trainer):
+    if int(trainer.global_step.numpy()) >= stop:
+      raise KeyboardInterrupt
+    begin(trainer)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Trainer, "train_loop_begin", killed_at_stop)
+    with pytest.raises(KeyboardInterrupt):
+      run(cut, replicas, task(**dropout), **settings)
+  assert not (cut / "result.json").exists()
+  resumed = run(cut, replicas, task(**dropout), **settings)
+  assert resumed["weights_sha256"] == whole["weights_sha256"]
+  assert resumed["eval"] == whole["eval"]
+  for name in ("metrics.jsonl", "example_ids.jsonl"):
+    steps = [row["step"] for row in lines(cut, None, name)]
+    assert steps == [
+      row["step"] for row in lines(tmp_path / "whole", None, name)
+    ]
+
+
+def test_a_finished_run_reports_its_result_again(tmp_path, monkeypatch):
+  first = run(tmp_path, task=LineTask())
+  monkeypatch.setattr(Trainer, "train", lambda *_: pytest.fail("trained"))
+  assert run(tmp_path, task=LineTask()) == first
+
+
+def test_traces_equal_the_shapes_that_occurred(tmp_path):
+  result = run(tmp_path, mode="train", train={"train_steps": 20})
+  source = tiny_task().source("train")
+  order = Order(
+    num_examples=len(source), batch_size=32, num_positions=20 * 32, seed=0
+  )
+  shapes = {
+    source.layout(order.indices(k), batch_size=32, replicas=1).shape
+    for k in range(20)
+  }
+  assert result["traces"] == len(shapes)
+  assert result["train"]["timed_steps"] == 20 - len(shapes)
+
+
+def test_evaluates_at_the_end_of_each_epoch_and_of_the_run(tmp_path):
+  result = run(
+    tmp_path,
+    task=LineTask(),
+    train={"train_steps": 0, "epochs": 2.5, "global_batch_size": 8},
+  )
+  steps = [row["step"] for row in lines(tmp_path, "eval")]
+  assert steps == [7, 14, 17]  # 53 examples: epochs end at 6.6 and 13.3.
+  assert result["global_step"] == 17
+  assert result["eval"]["examples_seen"] == 53
+
+
+def test_a_loss_that_is_no_number_stops_before_a_checkpoint(tmp_path):
+  class Broken(LineTask):
+    def loss(self, labels, outputs):
+      return super().loss(labels, outputs) * float("nan")
+
+  with pytest.raises(FloatingPointError, match="`loss` is nan in steps 0"):
+    run(tmp_path, task=Broken(), train={"global_batch_size": 8})
+  assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) is None
+
+
+def test_bfloat16_multiplies_in_bfloat16_and_keeps_float32(tmp_path):
+  tmp_path = tmp_path / "b"
+  result = run(tmp_path, train={"precision": "bfloat16"})
+  assert np.isfinite(result["eval"]["loss"])
+  for value in weights(tmp_path).values():
+    assert value.dtype in (np.float32, np.int64)
+  before = tf_keras.mixed_precision.global_policy().name
+  assert before == "float32"
+  exact = run(tmp_path.parent / "f", train={"precision": "float32"})
+  assert result["weights_sha256"] != exact["weights_sha256"]
+  np.testing.assert_allclose(
+    result["eval"]["loss"], exact["eval"]["loss"], atol=0.02
+  )
+
+
+def test_train_mode_does_not_evaluate(tmp_path):
+  result = run(tmp_path, task=LineTask(), mode="train")
+  assert result["eval"] is None
+  evaluation = run(tmp_path, task=LineTask(), mode="eval")
+  assert (evaluation["global_step"], evaluation["examples_seen"]) == (6, 53)
+
+
+def test_continuous_eval_evaluates_the_last_checkpoint_and_ends(tmp_path):
+  run(tmp_path, task=LineTask(), mode="train")
+  point = run(tmp_path, task=LineTask(), mode="continuous_eval")
+  assert (point["step"], point["examples_seen"]) == (6, 53)
