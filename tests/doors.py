@@ -64,7 +64,7 @@ def _enter(module, arguments, files):
   for target, path in enumerate(files):
     flags = os.O_RDONLY if target == 0 else os.O_WRONLY | os.O_CREAT
     os.dup2(os.open(path, flags, 0o644), target)
-  sys.stdin = open(0, closefd=False)
+  sys.stdin = os.fdopen(0, closefd=False)
   sys.argv = [module, *arguments]
   try:
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -39,7 +39,7 @@ def test_every_line_is_json_and_tensorboard_gets_the_scalars(tmp_path):
   log = Journal(str(tmp_path), step=0, terminal=terminal())
   log.write("train", 1, POINT)
   log.close()
-  (line,) = open(tmp_path / "metrics.jsonl")
+  line = (tmp_path / "metrics.jsonl").read_text()
   assert json.loads(line) == {"step": 1, "kind": "train", **POINT}
   events = list((tmp_path / "tensorboard" / "train").iterdir())
   assert len(events) == 1

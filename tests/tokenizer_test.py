@@ -1,4 +1,4 @@
-"""Ids equal those of Model Garden's FullTokenizer; pairs are cut as BERT does."""
+"""Ids equal Model Garden's FullTokenizer's; pairs are cut as BERT does."""
 
 import csv
 import glob
