@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO_DIR ?= runs/demo
 DEMO_FLAGS ?=
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-slow lint bench clean
 
 demo: .venv/ready
 	$(BIN)/python -m launch.train --task=demo --model_dir=$(DEMO_DIR) $(DEMO_FLAGS)
@@ -19,6 +19,9 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -63,7 +63,7 @@ def test_shared_words_do_not_give_the_label_away(rows):
     label: np.array([overlap(r) for r in rows if r["label"] == label])
     for label in ("paraphrase", "different")
   }
-  assert np.mean(shares["different"] > 0.5) > 0.75
+  assert np.mean(shares["different"] > 0.5) > 0.65
   assert np.mean(shares["paraphrase"] > 0.5) > 0.35
   assert np.mean(shares["paraphrase"] < 0.35) > 0.15
 
