@@ -8,7 +8,8 @@ DEMO_FLAGS ?=
 .PHONY: demo test test-slow lint bench clean
 
 demo: .venv/ready
-	$(BIN)/python -m launch.train --task=demo --model_dir=$(DEMO_DIR) $(DEMO_FLAGS)
+	$(BIN)/python -m launch.train --task=demo --epochs=6 \
+	  --model_dir=$(DEMO_DIR) $(DEMO_FLAGS)
 	@echo "predictions  label, probabilities, the pair"
 	@printf '%s\t%s\n' \
 	  'The rain in Spain falls mainly on the plain.' \

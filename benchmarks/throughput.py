@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from engine.errors import UserError
 from launch.flags import run_door
 
 flags.DEFINE_string("encoder", "demo", "Encoder, as for launch.train.")
-flags.DEFINE_list("batching", ["pad", "bucket", "pack"], "Ways to compare.")
-flags.DEFINE_list("precision", ["float32", "bfloat16"], "Types to compare.")
+BATCHINGS, PRECISIONS = ["pad", "bucket", "pack"], ["float32", "bfloat16"]
+flags.DEFINE_list("batching", BATCHINGS, "Ways to compare.")
+flags.DEFINE_list("precision", PRECISIONS, "Types to compare.")
 flags.DEFINE_integer("train_steps", 24, "Steps of a process.", lower_bound=12)
 flags.DEFINE_integer("repeats", 2, "Processes of a cell.", lower_bound=1)
 flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
@@ -33,6 +35,10 @@ STEPS_PER_WINDOW = 2
 def main() -> None:
   """Measures the matrix, writes one JSON file, prints a table."""
   values = flags.FLAGS
+  for name, known in (("batching", BATCHINGS), ("precision", PRECISIONS)):
+    unknown = set(values[name].value) - set(known)
+    if unknown:
+      raise UserError(f"`{name}` has {sorted(unknown)}, but takes {known}.")
   cells = list(itertools.product(values.batching, values.precision))
   windows: dict[tuple[str, str], list[float]] = {cell: [] for cell in cells}
   results: dict[tuple[str, str], dict[str, Any]] = {}

@@ -1,14 +1,15 @@
 """`orbit.Action`s of a training run: what happens after each device loop."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from engine.journal import Journal
+from engine.journal import Journal, read_jsonl, write_atomically
 from engine.ledger import Ledger
-from engine.trainer import Trainer
+from engine.trainer import Trainer, Work
 
 
 class TrainLog:
@@ -18,20 +19,34 @@ class TrainLog:
     self._log = log
     self._trainer = trainer
     self._ledger = ledger
-    self._examples, self._steps, self._seconds = 0, 0, 0.0
+    self._last = dataclasses.replace(trainer.work)
 
   def __call__(self, output: Mapping[str, Any]) -> None:
     """Logs `output`, what `Trainer.train_loop_end` returned."""
-    work = self._trainer.work
+    work, last = self._trainer.work, self._last
     point = dict(output)
-    seconds = work.seconds - self._seconds
-    if work.steps > self._steps:
-      point["examples_per_second"] = (work.examples - self._examples) / seconds
-      point["steps_per_second"] = (work.steps - self._steps) / seconds
-    self._examples, self._steps = work.examples, work.steps
-    self._seconds = work.seconds
+    if work.steps > last.steps:
+      seconds = work.seconds - last.seconds
+      point["examples_per_second"] = (work.examples - last.examples) / seconds
+      point["steps_per_second"] = (work.steps - last.steps) / seconds
+    self._last = dataclasses.replace(work)
+    point["work"] = dataclasses.asdict(work)
     point["ledger"] = self._ledger.totals()
     self._log.write("train", int(self._trainer.global_step.numpy()), point)
+
+
+class EvalLog:
+  """Writes a log point of an evaluation."""
+
+  def __init__(self, *, log: Journal, step: tf.Variable, ledger: Ledger):
+    self._log = log
+    self._step = step
+    self._ledger = ledger
+
+  def __call__(self, output: Mapping[str, Any]) -> None:
+    """Logs `output`, what `Evaluator.evaluate` returned."""
+    point = {**output, "ledger": self._ledger.totals()}
+    self._log.write("eval", int(self._step.numpy()), point)
 
 
 class ExampleIdLog:
@@ -41,12 +56,9 @@ class ExampleIdLog:
     """Opens the log at the trainer's step; later lines are dropped."""
     self._trainer = trainer
     self._next = int(trainer.global_step.numpy())
-    kept = []
-    if self._next and tf.io.gfile.exists(path):
-      with tf.io.gfile.GFile(path) as file:
-        kept = file.read().splitlines(keepends=True)[: self._next]
-    self._file = tf.io.gfile.GFile(path, "w")
-    self._file.write("".join(kept))
+    kept = [line for line in read_jsonl(path) if line["step"] < self._next]
+    write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
+    self._file = tf.io.gfile.GFile(path, "a")
 
   def __call__(self, output: Mapping[str, Any]) -> None:
     """Logs the steps of the loop that ended."""
@@ -70,6 +82,12 @@ def earlier_seconds(log: Journal) -> dict[str, float]:
     spent = sum(lost[-1]["ledger"].values()) - sum(seconds.values())
     seconds["lost_to_restart"] = seconds.get("lost_to_restart", 0.0) + spent
   return seconds
+
+
+def earlier_work(log: Journal) -> Work:
+  """What the timed steps of earlier processes of this run worked on."""
+  points = [line["work"] for line in log.lines if "work" in line]
+  return Work(**points[-1]) if points else Work()
 
 
 def steps_to_stop(step: int, steps_per_loop: int, interval: int) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import tensorflow as tf
+from absl import logging
 
 from engine.errors import UserError
 from engine.ledger import Ledger
@@ -47,7 +48,8 @@ class Checkpoints(tf.train.CheckpointManager):
     )
     self._initialize = initialize
     self._ledger = ledger
-    self._restored = False
+    self._settled = False
+    self._good: str | None = None  # The newest that is known to be whole.
 
   def restore_or_initialize(self) -> str | None:
     """Restores the newest checkpoint, or initializes; once a process.
@@ -58,22 +60,23 @@ class Checkpoints(tf.train.CheckpointManager):
     Raises:
       UserError: where the checkpoint is damaged or of another model.
     """
-    if not self._restored:
+    if not self._settled:
       if self.latest_checkpoint:
-        restore(self.checkpoint, self.latest_checkpoint)
+        self._good = restore_newest(self.checkpoint, self.directory)
       else:
         self._initialize()
-      self._restored = True
-    return self.latest_checkpoint
+      self._settled = True
+    return self._good
 
   def save(self, *args, check_interval: bool = True, **kwargs) -> str | None:
     """Saves at each multiple of the interval, or at once without the check."""
     if check_interval and self._step() % self.checkpoint_interval:
       return None
-    if self.latest_checkpoint == f"{self._checkpoint_prefix}-{self._step()}":
+    if self._good == f"{self._checkpoint_prefix}-{self._step()}":
       return None
     with self._ledger.time("checkpoint"):
-      return super().save(*args, check_interval=False, **kwargs)
+      self._good = super().save(*args, check_interval=False, **kwargs)
+    return self._good
 
   def _step(self) -> int:
     return int(self._step_counter.numpy())
@@ -86,27 +89,35 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     UserError: where the file is damaged or does not fit.
   """
   try:
-    status = checkpoint.restore(path)
-    status.assert_existing_objects_matched()
+    checkpoint.restore(path).assert_existing_objects_matched()
   except (tf.errors.OpError, ValueError, IndexError, AssertionError) as error:
     reason = " ".join(str(error).split())[:200]
     raise UserError(
-      f"The checkpoint {path} cannot be restored ({reason}): delete its files "
-      "to use the one before it, or choose another --model_dir."
+      f"The checkpoint {path} cannot be restored ({reason}): it is damaged or "
+      "of another model; choose another --model_dir."
     ) from error
 
 
 def restore_newest(checkpoint: tf.train.Checkpoint, directory: str) -> str:
-  """Restores the newest checkpoint of a directory; returns its path.
+  """Restores the newest whole checkpoint of a directory; returns its path.
+
+  One that is damaged or missing is passed over with a warning.
 
   Raises:
-    UserError: where there is none, or it is damaged or does not fit.
+    UserError: where there is none.
   """
-  path = tf.train.latest_checkpoint(directory)
-  if not path:
+  state = tf.train.get_checkpoint_state(directory)
+  paths = list(state.all_model_checkpoint_paths)[::-1] if state else []
+  if not paths:
     raise UserError(
       f"{directory} has no checkpoint: train first, or name the directory of "
       "a run by --model_dir."
     )
-  restore(checkpoint, path)
-  return path
+  for path in paths:
+    try:
+      restore(checkpoint, path)
+      return path
+    except UserError as error:
+      logging.warning("Skipped: %s", error)
+      complaint = error
+  raise complaint

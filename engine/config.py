@@ -114,7 +114,12 @@ class TrainConfig:
 
   def __post_init__(self):
     check(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2**31 - 1")
-    check(self.epochs > 0, "epochs", self.epochs, "above 0")
+    check(
+      0 < self.epochs < float("inf"),
+      "epochs",
+      self.epochs,
+      "above 0 and finite",
+    )
     check(self.train_steps >= 0, "train_steps", self.train_steps, "0 or more")
     check(
       self.global_batch_size > 0,
@@ -152,7 +157,7 @@ class CheckpointConfig:
   """When checkpoints are written and how many are kept."""
 
   checkpoint_interval: int = setting(
-    0, "Steps between checkpoints (0: at the end of each epoch).", free=True
+    0, "Steps between checkpoints (0: the ends of epochs).", free=True
   )
   max_to_keep: int = setting(3, "Newest checkpoints to keep.", free=True)
 

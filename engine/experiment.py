@@ -1,6 +1,7 @@
 """Wires the rooms of the engine into one `orbit.Controller` and runs a mode."""
 
 import math
+import os
 from typing import Any
 
 import orbit
@@ -14,6 +15,7 @@ from engine.actions import (
   ExampleIdLog,
   TrainLog,
   earlier_seconds,
+  earlier_work,
   steps_to_stop,
 )
 from engine.checkpoints import Checkpoints, restore, restore_newest
@@ -76,11 +78,7 @@ class Experiment:
     self._command = command
     self._ledger = ledger or Ledger()
     self._directory.check(config)
-    self._strategy, self._choice = (
-      (strategy, "given by the caller")
-      if strategy
-      else create_strategy(config.runtime)
-    )
+    self._strategy = strategy or create_strategy(config.runtime)[0]
     replicas = self._strategy.num_replicas_in_sync
     check_divides("global_batch_size", config.train.global_batch_size, replicas)
     check_divides(
@@ -107,14 +105,13 @@ class Experiment:
     if done and (done["eval"] or not with_evaluation):
       terminal.say(f"finished before: {self._directory.path}")
       return done
-    terminal.say(f"strategy {self._choice}")
     dev = self._task.source(self._config.evaluation.split)
 
     with self._strategy.scope():
       model = self._build_model()
       trainer = self._trainer(model, source, boundaries[-1])
       evaluator = self._evaluator(model, dev)
-      manager = self._manager(model, trainer, boundaries[0])
+      manager = self._manager(model, trainer, boundaries[-1])
       restored = manager.restore_or_initialize()
     self._directory.create(self._config)
     self._task.save_assets(self._directory.assets)
@@ -123,6 +120,7 @@ class Experiment:
       self._directory.path, step=int(step.numpy()), terminal=terminal
     )
     self._ledger.add(earlier_seconds(log))
+    trainer.work = earlier_work(log)
     if restored:
       terminal.say(f"resumed at step {int(step.numpy())} from {restored}")
     controller = orbit.Controller(
@@ -159,14 +157,16 @@ class Experiment:
   def _result(
     self, trainer: Trainer, model: tf_keras.Model, log: Journal
   ) -> dict[str, Any]:
-    evaluations = [x for x in log.lines if x["kind"] == "eval"]
-    drop = ("step", "kind")
+    step = int(trainer.global_step.numpy())
+    evaluations = [
+      {k: v for k, v in x.items() if k not in ("step", "kind", "ledger")}
+      for x in log.lines
+      if (x["kind"], x["step"]) == ("eval", step)
+    ]
     return {
-      "global_step": int(trainer.global_step.numpy()),
+      "global_step": step,
       "seed": self._config.train.seed,
-      "eval": evaluations
-      and {k: v for k, v in evaluations[-1].items() if k not in drop}
-      or None,
+      "eval": evaluations[-1] if evaluations else None,
       "train": result.rates(trainer.work, self._strategy.num_replicas_in_sync),
       "ledger": self._ledger.totals(),
       "traces": trainer.programs.traces,
@@ -190,7 +190,9 @@ class Experiment:
     """Evaluates each new checkpoint until the run ends or none comes."""
     evaluator, checkpoint = self._reader()
     train_steps = self._boundaries(len(self._task.source("train")))[-1]
-    directory = self._directory.file("continuous_eval")
+    directory = os.path.join(
+      self._directory.file("continuous_eval"), self._config.evaluation.split
+    )
     tf.io.gfile.makedirs(directory)
     log = Journal(
       directory,
@@ -226,20 +228,22 @@ class Experiment:
   def _boundaries(self, num_examples: int) -> list[int]:
     """Returns the steps at which epochs end, the last step included."""
     size = self._config.train.global_batch_size
-    total = self._config.train.train_steps or math.ceil(
-      self._config.train.epochs * num_examples / size
-    )
+    total = -(-self._positions(num_examples) // size)
     epochs = range(1, total * size // num_examples + 1)
     ends = {math.ceil(epoch * num_examples / size) for epoch in epochs}
     return sorted({end for end in ends if end < total} | {total})
+
+  def _positions(self, num_examples: int) -> int:
+    """Returns how many examples the run goes through."""
+    train = self._config.train
+    if train.train_steps:
+      return train.train_steps * train.global_batch_size
+    return max(1, round(train.epochs * num_examples))
 
   def _trainer(
     self, model: tf_keras.Model, source: Source, train_steps: int
   ) -> Trainer:
     train = self._config.train
-    positions = train_steps * train.global_batch_size
-    if not train.train_steps:
-      positions = min(positions, round(train.epochs * len(source)))
     optimizer = optimization.build_optimizer(
       self._config.optimizer,
       train_steps=train_steps,
@@ -255,7 +259,7 @@ class Experiment:
         order=Order(
           num_examples=len(source),
           batch_size=train.global_batch_size,
-          num_positions=positions,
+          num_positions=self._positions(len(source)),
           seed=train.seed,
         ),
         strategy=self._strategy,
@@ -293,7 +297,7 @@ class Experiment:
     return evaluator, tf.train.Checkpoint(model=model, global_step=step)
 
   def _manager(
-    self, model: tf_keras.Model, trainer: Trainer, epoch_steps: int
+    self, model: tf_keras.Model, trainer: Trainer, train_steps: int
   ) -> Checkpoints:
     checkpoint = self._config.checkpoint
     return Checkpoints(
@@ -304,7 +308,8 @@ class Experiment:
       ),
       directory=self._directory.checkpoints,
       global_step=trainer.global_step,
-      interval=checkpoint.checkpoint_interval or epoch_steps,
+      # Without an interval: at the ends of epochs, which are saved anyway.
+      interval=checkpoint.checkpoint_interval or train_steps,
       max_to_keep=checkpoint.max_to_keep,
       initialize=lambda: self._task.initialize(model, self._config.train.seed),
       ledger=self._ledger,

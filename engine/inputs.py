@@ -35,7 +35,6 @@ class Inputs:
     self._batch_size = batch_size
     self._replicas = strategy.num_replicas_in_sync
     self.layout = functools.lru_cache(maxsize=64)(self._layout)
-    self._batch = functools.lru_cache(maxsize=2)(self._make_batch)
 
   def _layout(self, step: int) -> Layout:
     """Returns the plan of global batch `step`, without building it."""
@@ -45,7 +44,7 @@ class Inputs:
       replicas=self._replicas,
     )
 
-  def _make_batch(self, step: int) -> dict[str, np.ndarray]:
+  def _batch(self, step: int) -> dict[str, np.ndarray]:
     return self.source.batch(self.order.indices(step), self.layout(step))
 
   def fetch(self, step: int, steps: int, *, capacity: int) -> dict[str, Any]:

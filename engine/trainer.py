@@ -1,5 +1,6 @@
 """The training loop: compiled steps, and the loop around them."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -80,12 +81,13 @@ class Trainer(orbit.StandardTrainer):
 
   def _run(self, inputs: Inputs, step: int, limit: int) -> int:
     """Runs steps in a row that share a shape; returns how many."""
-    layouts = [inputs.layout(s) for s in range(step, step + limit)]
-    shape = layouts[0].shape
+    shape = inputs.layout(step).shape
     # A program's first call compiles: one step, whose time is no rate.
     first = shape not in self.programs
     steps = 1
-    while not first and steps < limit and layouts[steps].shape == shape:
+    while (
+      not first and steps < limit and inputs.layout(step + steps).shape == shape
+    ):
       steps += 1
     with self._ledger.time("input_wait"):
       batches = inputs.fetch(step, steps, capacity=self._steps_per_loop)
@@ -96,8 +98,8 @@ class Trainer(orbit.StandardTrainer):
       self._loss.numpy()  # Accelerators work asynchronously: wait for them.
     if not first:
       self.work.seconds += self._ledger.totals()["step"] - before
-      for s, layout in enumerate(layouts[:steps], step):
-        examples = len(inputs.order.indices(s))
+      for s in range(step, step + steps):
+        layout, examples = inputs.layout(s), len(inputs.order.indices(s))
         self.work.add(examples, layout.units, layout.capacity)
     return steps
 
@@ -173,12 +175,15 @@ class Trainer(orbit.StandardTrainer):
     return scalars
 
 
+@dataclasses.dataclass
 class Work:
   """What the steps that count in a rate have worked on, and for how long."""
 
-  def __init__(self):
-    self.steps = self.examples = self.units = self.capacity = 0
-    self.seconds = 0.0
+  steps: int = 0
+  examples: int = 0
+  units: int = 0
+  capacity: int = 0
+  seconds: float = 0.0
 
   def add(self, examples: int, units: int, capacity: int) -> None:
     """Adds one step."""

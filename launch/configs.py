@@ -35,6 +35,8 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> ExperimentConfig:
     UserError: where a name is unknown or a value has the wrong type.
   """
   layers = list(layers)
+  for layer in layers:
+    _check_names(layer)
   chosen = merge({}, *layers).get("task", {}).get("encoder")
   recipe = RECIPES.get(chosen or SentencePairConfig().encoder, {})
   return from_dict(merge(dataclasses.asdict(default_config()), recipe, *layers))
@@ -46,12 +48,7 @@ def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
   Raises:
     UserError: where a name is unknown or a value has the wrong type.
   """
-  known = [name for name, _, _ in leaves(default_config())]
-  for name in flatten(values):
-    if name not in known:
-      near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
-      hint = f": did you mean `{near[0]}`?" if near else "."
-      raise UserError(f"There is no setting `{name}`{hint}")
+  _check_names(values)
   values = dict(values)
   strict = dacite.Config(strict=True, type_hooks={float: _to_float})
   try:
@@ -62,6 +59,16 @@ def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
   except dacite.DaciteError as error:
     raise UserError(f"Wrong type of a setting: {error}.") from error
   return dataclasses.replace(config, task=task)
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+  """Raises `UserError` at the first name that is no setting."""
+  known = [name for name, _, _ in leaves(default_config())]
+  for name in flatten(values):
+    if name not in known:
+      near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.3)
+      hint = f": did you mean `{near[0]}`?" if near else "."
+      raise UserError(f"There is no setting `{name}`{hint}")
 
 
 def _to_float(value: Any) -> Any:
@@ -128,7 +135,7 @@ def parse_overrides(text: str) -> dict[str, Any]:
     UserError: where it is neither.
   """
   if text.lstrip().startswith("{"):
-    return _mapping(yaml.safe_load(text), "`params_override`")
+    return _mapping(_parse(text, "`params_override`"), "`params_override`")
   layer: dict[str, Any] = {}
   for part in filter(None, text.split(",")):
     name, equals, value = part.partition("=")
@@ -136,8 +143,18 @@ def parse_overrides(text: str) -> dict[str, Any]:
       raise UserError(
         f"`params_override` has {part!r}, but must be name=value,name=value."
       )
-    layer = merge(layer, nest(name.strip(), yaml.safe_load(value)))
+    setting = nest(name.strip(), _parse(value, f"`{name}`"))
+    _check_names(setting)
+    layer = merge(layer, setting)
   return layer
+
+
+def _parse(text: str, place: str) -> Any:
+  try:
+    return yaml.safe_load(text)
+  except yaml.YAMLError as error:
+    reason = " ".join(str(error).split())
+    raise UserError(f"{place} is no YAML: {reason}.") from error
 
 
 def _mapping(values: Any, place: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def run_door(main: Callable[[], None], summary: str) -> None:
     except FloatingPointError as error:
       fail(str(error), status=1)
     except KeyboardInterrupt:
-      fail("interrupted; the same command resumes.", status=130)
+      fail("interrupted.", status=130)
     except BrokenPipeError:
       sys.stderr.close()
 

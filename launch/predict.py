@@ -1,6 +1,7 @@
 """Labels pairs with a trained run: python -m launch.predict --help."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -32,6 +33,12 @@ def main() -> None:
     raise UserError(
       f"`model_dir` {model_dir} holds no run: name the directory that "
       "launch.train was given."
+    )
+  folder = os.path.dirname(os.path.abspath(values.output))
+  if values.output != "-" and not os.access(folder, os.W_OK):
+    raise UserError(
+      f"`output` {values.output} cannot be written: its directory is missing "
+      "or not yours to write."
     )
   if values.input == "-":
     lines = (

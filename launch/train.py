@@ -25,8 +25,13 @@ def main() -> None:
   from engine.experiment import Experiment
   from engine.ledger import Ledger
   from engine.result import summary_lines
+  from engine.strategies import create_strategy
   from tasks.sentence_pair import SentencePairTask
 
+  # First: what builds a task may touch a device, which settles the devices.
+  strategy, choice = create_strategy(config.runtime)
+  if not config.runtime.quiet:
+    print(f"strategy {choice}", flush=True)
   elapsed = time.time() - psutil.Process().create_time()
   experiment = Experiment(
     config=config,
@@ -34,6 +39,7 @@ def main() -> None:
     model_dir=model_dir,
     command=shlex.join(["python", "-m", "launch.train", *sys.argv[1:]]),
     ledger=Ledger(elapsed=elapsed),
+    strategy=strategy,
   )
   result = experiment.run(flags.FLAGS.mode)
   if flags.FLAGS.mode.startswith("train"):

@@ -31,7 +31,7 @@ class SentencePairConfig:
   )
   max_seq_length: int = setting(128, "Tokens of a row; longer pairs are cut.")
   batching: Batching = setting(
-    "pack", "How pairs lie in rows; all ways train the same.", free=True
+    "pack", "How pairs lie in rows; only dropout's draws differ.", free=True
   )
   dropout: float = setting(0.1, "Dropout of the encoder and the head.")
 
@@ -43,4 +43,9 @@ class SentencePairConfig:
       self.max_seq_length,
       "8 or more",
     )
-    check(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0, below 1")
+    check(
+      0 <= self.dropout <= 0.9,
+      "dropout",
+      self.dropout,
+      "at least 0 and at most 0.9",
+    )

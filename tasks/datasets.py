@@ -15,7 +15,6 @@ class Dataset(NamedTuple):
     classes: names of the classes, in the order of the labels.
     read: (split, data_dir) -> pairs; splits are train, dev and, where there
       is one, test.
-    default_dir: what the empty `data_dir` means, for messages.
   """
 
   classes: Sequence[str]

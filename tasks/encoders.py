@@ -106,8 +106,14 @@ def _cached(name: str, make: Callable[[str], None]) -> str:
   parent = cache_directory()
   target = os.path.join(parent, name)
   if not os.path.exists(target):
-    os.makedirs(parent, exist_ok=True)
-    part = tempfile.mkdtemp(dir=parent)
+    try:
+      os.makedirs(parent, exist_ok=True)
+      part = tempfile.mkdtemp(dir=parent)
+    except OSError as error:
+      raise UserError(
+        f"The cache {parent} cannot be written ({error.strerror}): set "
+        "XDG_CACHE_HOME to another directory."
+      ) from error
     try:
       make(part)
       os.rename(part, target)

@@ -118,7 +118,9 @@ def parse_pair(line: str, place: str) -> tuple[str, str]:
     try:
       row = json.loads(line)
       pair = row["text_a"], row["text_b"]
-    except (json.JSONDecodeError, KeyError) as error:
+      if not all(isinstance(text, str) for text in pair):
+        raise TypeError("both must be strings")
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
       raise UserError(
         f"{place}: no JSON object with text_a and text_b ({error})."
       ) from error

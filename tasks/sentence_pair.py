@@ -174,6 +174,11 @@ class SentencePairTask(Task):
       variable.assign(value)
     if self._files.checkpoint:
       weights.restore_encoder(model.encoder, self._files.checkpoint)
+    elif self._config.encoder != "tiny":
+      raise UserError(
+        f"{self._files.directory} has no bert_model.ckpt.index: name an "
+        "encoder with weights by --encoder."
+      )
 
   def source(self, split: str) -> Source:
     pairs = DATASETS[self._config.name].read(split, self._config.data_dir)
@@ -236,5 +241,6 @@ class SentencePairTask(Task):
     files = self._files
     for name in ("bert_config.json", "vocab.txt"):
       target = os.path.join(directory, name)
-      if not tf.io.gfile.exists(target):
-        tf.io.gfile.copy(os.path.join(files.directory, name), target)
+      part = target + ".part"  # A kill leaves no half file under the name.
+      tf.io.gfile.copy(os.path.join(files.directory, name), part, True)
+      tf.io.gfile.rename(part, target, overwrite=True)

@@ -44,8 +44,10 @@ class EncodedPairs:
 class PairTokenizer:
   """Turns pairs of sentences into token ids."""
 
-  def __init__(self, vocab_path: str, *, lower_case: bool = True):
+  def __init__(self, vocab_path: str):
     """Reads a vocabulary: one wordpiece a line, the id is the line number.
+
+    Texts are lower-cased unless it has wordpieces with capitals.
 
     Raises:
       UserError: where the file is missing or lacks a special token.
@@ -64,10 +66,11 @@ class PairTokenizer:
         f"The vocabulary {vocab_path} lacks {', '.join(missing)}: it is not "
         "that of a BERT encoder."
       )
+    cased = any(p != p.lower() for p in pieces if not p.startswith("["))
     self._cls = self.vocabulary["[CLS]"]
     self._sep = self.vocabulary["[SEP]"]
     self._wordpiece = tokenizers.BertWordPieceTokenizer(
-      self.vocabulary, lowercase=lower_case
+      self.vocabulary, lowercase=not cased
     )
 
   def tokenize(self, text: str) -> list[str]:

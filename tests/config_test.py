@@ -67,6 +67,12 @@ def test_overrides_are_typed_as_yaml():
     ("train.global_batch_size=0", "must be 1 or more"),
     ("optimizer.warmup_ratio=1", "at least 0 and below 1"),
     ("optimizer.layer_decay=0", "above 0 and at most 1"),
+    ("task=mrpc", "no setting `task`: did you mean `task.name`"),
+    ("train.epochs.x=1", "no setting `train.epochs.x`"),
+    ("train.seed=[1", "`train.seed` is no YAML"),
+    ("{train: {seed: 1}", "`params_override` is no YAML"),
+    ("train.epochs=.inf", "above 0 and finite"),
+    ("task.dropout=0.999", "at least 0 and at most 0.9"),
   ],
 )
 def test_bad_overrides_are_refused_with_a_cure(override, complaint):

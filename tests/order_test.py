@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from engine import order as order_lib
+from engine.experiment import Experiment
 from engine.order import Order
+from tests.testing import LineTask, strategy_of, tiny_config
 
 
 def make(num_examples=53, batch_size=8, epochs=3, seed=7):
@@ -38,6 +40,25 @@ def test_a_batch_does_not_depend_on_what_was_asked_before():
   back = [backward.indices(k) for k in reversed(range(20))][::-1]
   for a, b in zip(there, back, strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+def test_a_fraction_of_an_epoch_leaves_no_empty_batch():
+  for epochs in (0.001, 0.3, 1.3, 2.5):
+    experiment = Experiment(
+      config=tiny_config(train={"train_steps": 0, "epochs": epochs}),
+      task=LineTask(),
+      model_dir="unused",
+      strategy=strategy_of(1),
+    )
+    last = experiment._boundaries(3668)[-1]
+    order = Order(
+      num_examples=3668,
+      batch_size=32,
+      num_positions=experiment._positions(3668),
+      seed=0,
+    )
+    assert order.num_batches == last
+    assert len(order.indices(last - 1)) > 0
 
 
 def test_seeds_give_other_orders_and_none_keeps_the_split():
