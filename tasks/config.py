@@ -24,14 +24,12 @@ class SentencePairConfig:
 
   name: str = setting("demo", f"Data set: {' or '.join(DATASETS)}.")
   data_dir: str = setting(
-    "", "Directory of the data (TFDS's own, or of pairs.tsv).", free=True
+    "", "Directory of the data, for TFDS or pairs.tsv.", free=True
   )
-  encoder: str = setting(
-    "demo", "Encoder: demo, tiny, or the directory of a BERT encoder."
-  )
+  encoder: str = setting("demo", "Encoder: demo, tiny, or a BERT directory.")
   max_seq_length: int = setting(128, "Tokens of a row; longer pairs are cut.")
   batching: Batching = setting(
-    "pack", "How pairs lie in rows; only dropout's draws differ.", free=True
+    "pack", "Pairs in rows; only dropout's draws differ.", free=True
   )
   dropout: float = setting(0.1, "Dropout of the encoder and the head.")
 

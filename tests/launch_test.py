@@ -34,7 +34,7 @@ def test_train_leaves_a_whole_run_directory(run):
   ]
   result = json.loads((model_dir / "result.json").read_text())
   assert result["global_step"] == 4
-  assert result["eval"]["examples_seen"] == 196
+  assert result["eval"]["examples_seen"] == 236
   for metric in ("loss", "accuracy", "f1", "confusion"):
     assert metric in result["eval"]
   rate = result["train"]["examples_per_second"]
@@ -53,7 +53,7 @@ def test_the_same_command_on_a_finished_run_reports_it(run, tmp_path):
   model_dir, first = run
   again = enter(tmp_path, "launch.train", *TINY, f"--model_dir={model_dir}")
   assert again.status == 0
-  assert again.out.startswith("finished before")
+  assert "finished before" in again.out
   assert again.out.splitlines()[-4:] == first.out.splitlines()[-4:]
 
 
