@@ -80,11 +80,15 @@ class Evaluator(orbit.StandardEvaluator):
       iterator: the batch.
       shape: of the batch.
     """
-    rows = self._strategy.run(self._replica_step, args=(iterator, shape))
+
+    def replica_step(batches):
+      return self.replica_step(self._inputs.pick(batches, 0, shape))
+
+    rows = self._strategy.run(replica_step, args=(iterator,))
     return self._strategy.experimental_local_results(rows)
 
-  def _replica_step(self, batch, shape: Shape) -> dict[str, Any]:
-    batch = self._inputs.pick(batch, 0, shape)
+  def replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
+    """Labels, weights, examples, losses and outputs of a replica's rows."""
     features, labels, weights, examples = columns(
       batch, (LABELS, WEIGHTS, EXAMPLES)
     )

@@ -116,18 +116,26 @@ class Trainer(orbit.StandardTrainer):
     """
     batches, first_step = iterator
     place = self.global_step - first_step
-    loss, norm = self._strategy.run(
-      self._replica_step, args=(batches, place, shape)
-    )
+
+    def replica_step(batches, place):
+      return self.replica_step(self.inputs.pick(batches, place, shape))
+
+    loss, norm = self._strategy.run(replica_step, args=(batches, place))
     self._loss.assign_add(self._strategy.experimental_local_results(loss)[0])
     self._norm.assign(self._strategy.experimental_local_results(norm)[0])
 
-  def _replica_step(
-    self, batches, place: tf.Tensor, shape: Shape
+  def replica_step(
+    self, batch: dict[str, tf.Tensor]
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """One replica's part of a step; returns the global loss and norm."""
+    """One replica's part of a step, in its replica context.
+
+    Args:
+      batch: this replica's rows.
+
+    Returns:
+      The loss and the gradient norm of the global batch, float32 scalars.
+    """
     replica = tf.distribute.get_replica_context()
-    batch = self.inputs.pick(batches, place, shape)
     features, labels, weights, _ = columns(batch, (LABELS, WEIGHTS, EXAMPLES))
     random = Stream(
       seed=self._seed,
