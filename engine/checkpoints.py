@@ -26,6 +26,7 @@ class Checkpoints(tf.train.CheckpointManager):
     max_to_keep: int,
     initialize: Callable[[], None],
     ledger: Ledger,
+    writes: bool = True,
   ):
     """Initializes the manager.
 
@@ -37,6 +38,8 @@ class Checkpoints(tf.train.CheckpointManager):
       max_to_keep: how many of the newest are kept.
       initialize: gives first weights; called where there is no checkpoint.
       ledger: where the seconds of saving go.
+      writes: whether this process is the one that saves. Replicas hold equal
+        variables, so one is enough.
     """
     assert interval > 0, interval
     super().__init__(
@@ -46,6 +49,8 @@ class Checkpoints(tf.train.CheckpointManager):
       step_counter=global_step,
       checkpoint_interval=interval,
     )
+    _ = checkpoint.save_counter  # A variable: all workers make it together.
+    self._writes = writes
     self._initialize = initialize
     self._ledger = ledger
     self._settled = False
@@ -70,6 +75,8 @@ class Checkpoints(tf.train.CheckpointManager):
 
   def save(self, *args, check_interval: bool = True, **kwargs) -> str | None:
     """Saves at each multiple of the interval, or at once without the check."""
+    if not self._writes:
+      return None
     if check_interval and self._step() % self.checkpoint_interval:
       return None
     if self._good == f"{self._checkpoint_prefix}-{self._step()}":

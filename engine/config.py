@@ -29,14 +29,28 @@ def check(condition: bool, name: str, value: Any, rule: str) -> None:
 class RuntimeConfig:
   """Where and how a run is computed."""
 
-  strategy: Literal["auto", "one_device", "mirrored"] = setting(
-    "auto", "How replicas are spread over devices.", free=True
+  strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = (
+    setting("auto", "How replicas are spread over devices.", free=True)
   )
   num_virtual_devices: int = setting(
     0,
     "Split the CPU into this many logical devices (0: do not).",
     free=True,
   )
+  worker_hosts: str = setting(
+    "", "host:port of each worker, where no launcher says so.", free=True
+  )
+  worker_index: int = setting(0, "This process in worker_hosts.", free=True)
+  startup_timeout: float = setting(
+    300.0, "Seconds that start-up waits for other workers.", free=True
+  )
+  tpu: str = setting(
+    "", "TPU to train on: local, a name or an address.", free=True
+  )
+  deterministic: bool = setting(
+    False, "The same bits in each run, where ops leave a choice.", free=True
+  )
+  xla: bool = setting(False, "Compile the model with XLA.", free=True)
   steps_per_loop: int = setting(
     5, "Steps in one device loop, between two looks at the host.", free=True
   )
@@ -51,6 +65,12 @@ class RuntimeConfig:
       "num_virtual_devices",
       self.num_virtual_devices,
       "0 or more",
+    )
+    check(
+      self.startup_timeout > 0,
+      "startup_timeout",
+      self.startup_timeout,
+      "above 0",
     )
     check(
       self.steps_per_loop > 0,
@@ -108,7 +128,10 @@ class TrainConfig:
   epochs: float = setting(3.0, "Passes over the training split.")
   train_steps: int = setting(0, "Steps to train, instead of epochs (0: off).")
   global_batch_size: int = setting(32, "Examples in a step, all replicas.")
-  precision: Literal["float32", "bfloat16"] = setting(
+  accumulate_steps: int = setting(
+    1, "Parts in which each replica computes its share of a batch.", free=True
+  )
+  precision: Literal["float32", "bfloat16", "float16"] = setting(
     "float32", "Type of the products; variables stay float32."
   )
 
@@ -125,6 +148,12 @@ class TrainConfig:
       self.global_batch_size > 0,
       "global_batch_size",
       self.global_batch_size,
+      "1 or more",
+    )
+    check(
+      self.accumulate_steps > 0,
+      "accumulate_steps",
+      self.accumulate_steps,
       "1 or more",
     )
 

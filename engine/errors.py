@@ -1,8 +1,15 @@
-"""The one exception that stands for a user's mistake."""
+"""The exceptions that doors turn into one line and an exit status."""
 
 
 class UserError(ValueError):
   """A mistake that its user can mend: doors print it in one line, exit 2.
 
   The message names the thing, the value and the cure in one sentence.
+  """
+
+
+class PeerLost(RuntimeError):
+  """Another worker ended: nobody's mistake, doors exit 75 (EX_TEMPFAIL).
+
+  The same command goes on from the last checkpoint.
   """

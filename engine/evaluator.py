@@ -66,15 +66,15 @@ class Evaluator(orbit.StandardEvaluator):
     for step in range(self._inputs.order.num_batches):
       shape = self._inputs.layout(step).shape
       batch = self._inputs.fetch(step, 1, capacity=1)
-      for rows in self.programs(shape, batch):
-        gathered.append(tf.nest.map_structure(lambda x: x.numpy(), rows))
+      rows = self.programs(shape, batch)
+      gathered.append(tf.nest.map_structure(lambda x: x.numpy(), rows))
     return in_order(gathered, len(self._inputs.source))
 
   def _program(self, shape: Shape):
     return plain(functools.partial(self.eval_step, shape=shape))
 
-  def eval_step(self, iterator, shape: Shape) -> tuple[dict[str, Any], ...]:
-    """Implements one step; returns the rows of each replica.
+  def eval_step(self, iterator, shape: Shape) -> dict[str, Any]:
+    """Implements one step; returns the rows of all replicas, in their order.
 
     Args:
       iterator: the batch.
@@ -85,7 +85,9 @@ class Evaluator(orbit.StandardEvaluator):
       return self.replica_step(self._inputs.pick(batches, 0, shape))
 
     rows = self._strategy.run(replica_step, args=(iterator,))
-    return self._strategy.experimental_local_results(rows)
+    return tf.nest.map_structure(
+      lambda x: self._strategy.gather(x, axis=0), rows
+    )
 
   def replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
     """Labels, weights, examples, losses and outputs of a replica's rows."""

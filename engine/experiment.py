@@ -26,9 +26,10 @@ from engine.inputs import Inputs
 from engine.journal import Journal, Terminal
 from engine.ledger import Ledger
 from engine.order import Order
-from engine.precision import precision_scope
+from engine.peers import agree, losses_named
+from engine.precision import LossScale, precision_scope
 from engine.run_directory import RunDirectory
-from engine.strategies import create_strategy, describe
+from engine.strategies import create_strategy, describe, is_chief, workers_of
 from engine.task import Source, Task
 from engine.trainer import Trainer
 
@@ -79,28 +80,43 @@ class Experiment:
     self._ledger = ledger or Ledger()
     self._directory.check(config)
     self._strategy = strategy or create_strategy(config.runtime)[0]
+    self.is_chief = is_chief(self._strategy)
+    self._quiet = config.runtime.quiet or not self.is_chief
     replicas = self._strategy.num_replicas_in_sync
-    check_divides("global_batch_size", config.train.global_batch_size, replicas)
+    check_divides(
+      "global_batch_size",
+      config.train.global_batch_size,
+      replicas,
+      config.train.accumulate_steps,
+    )
     check_divides(
       "eval_batch_size", config.evaluation.eval_batch_size, replicas
     )
 
   def run(self, mode: str) -> dict[str, Any]:
-    """Runs one of `MODES`; returns the result, or the last evaluation."""
+    """Runs one of `MODES`; returns the result, or the last evaluation.
+
+    Raises:
+      UserError: where that cannot be done as asked.
+      PeerLost: where another worker ended.
+    """
     assert mode in MODES, mode
-    if mode == "eval":
-      return self._evaluate()
-    if mode == "continuous_eval":
-      return self._evaluate_continuously()
-    return self._train(with_evaluation=mode == "train_and_eval")
+    with losses_named(self._strategy):
+      if mode == "eval":
+        result = self._evaluate()
+      elif mode == "continuous_eval":
+        result = self._evaluate_continuously()
+      else:
+        result = self._train(with_evaluation=mode == "train_and_eval")
+      # No worker goes before all are done: its end would look like a loss.
+      agree(self._strategy, {"global_step": 0})
+    return result
 
   def _train(self, *, with_evaluation: bool) -> dict[str, Any]:
     """Trains to the end, from wherever the run is."""
     source = self._task.source("train")
     boundaries = self._boundaries(len(source))
-    terminal = Terminal(
-      train_steps=boundaries[-1], quiet=self._config.runtime.quiet
-    )
+    terminal = Terminal(train_steps=boundaries[-1], quiet=self._quiet)
     done = self._directory.result()
     if done and (done["eval"] or not with_evaluation):
       terminal.say(f"finished before: {self._directory.path}")
@@ -113,11 +129,25 @@ class Experiment:
       evaluator = self._evaluator(model, dev)
       manager = self._manager(model, trainer, boundaries[-1])
       restored = manager.restore_or_initialize()
-    self._directory.create(self._config)
-    self._task.save_assets(self._directory.assets)
     step = trainer.global_step
+    if self.is_chief:
+      self._directory.create(self._config)
+      self._task.save_assets(self._directory.assets)
     log = Journal(
-      self._directory.path, step=int(step.numpy()), terminal=terminal
+      self._directory.path,
+      step=int(step.numpy()),
+      terminal=terminal,
+      writes=self.is_chief,
+    )
+    agree(
+      self._strategy,
+      {
+        "examples": len(source),
+        "digest of their ids": result.ids_digest(source),
+        "step of the checkpoint": int(step.numpy()),
+        "digest of the weights": result.weights_digest(model),
+        "evaluations": sum(line["kind"] == "eval" for line in log.lines),
+      },
     )
     self._ledger.add(earlier_seconds(log))
     trainer.work = earlier_work(log)
@@ -151,7 +181,8 @@ class Experiment:
         controller.evaluate()
     final = self._result(trainer, model, log)
     log.close()
-    self._directory.write_result(final)
+    if self.is_chief:
+      self._directory.write_result(final)
     return final
 
   def _result(
@@ -181,13 +212,20 @@ class Experiment:
     """Evaluates the newest checkpoint."""
     evaluator, checkpoint = self._reader()
     restore_newest(checkpoint, self._directory.checkpoints)
+    step = int(checkpoint.global_step.numpy())
+    agree(self._strategy, {"step of the checkpoint": step})
     return {
-      "global_step": int(checkpoint.global_step.numpy()),
+      "global_step": step,
       **evaluator.evaluate(tf.constant(-1)),
     }
 
   def _evaluate_continuously(self) -> dict[str, Any]:
     """Evaluates each new checkpoint until the run ends or none comes."""
+    if len(workers_of(self._strategy)) > 1:
+      raise UserError(
+        "`mode` is 'continuous_eval', which runs beside the workers in a "
+        "process of its own: start it without a cluster."
+      )
     evaluator, checkpoint = self._reader()
     train_steps = self._boundaries(len(self._task.source("train")))[-1]
     directory = os.path.join(
@@ -197,9 +235,7 @@ class Experiment:
     log = Journal(
       directory,
       step=train_steps,
-      terminal=Terminal(
-        train_steps=train_steps, quiet=self._config.runtime.quiet
-      ),
+      terminal=Terminal(train_steps=train_steps, quiet=self._quiet),
     )
     timeout = self._config.evaluation.timeout
     for path in tf.train.checkpoints_iterator(
@@ -244,10 +280,12 @@ class Experiment:
     self, model: tf_keras.Model, source: Source, train_steps: int
   ) -> Trainer:
     train = self._config.train
+    loss_scale = LossScale() if train.precision == "float16" else None
     optimizer = optimization.build_optimizer(
       self._config.optimizer,
       train_steps=train_steps,
       layer_depth=self._task.layer_depth,
+      taken=loss_scale and loss_scale.taken,
     )
     optimizer.build(model.trainable_variables)
     return Trainer(
@@ -264,9 +302,13 @@ class Experiment:
         ),
         strategy=self._strategy,
         batch_size=train.global_batch_size,
+        parts=train.accumulate_steps,
       ),
       strategy=self._strategy,
       seed=train.seed,
+      loss_scale=loss_scale,
+      accumulate_steps=train.accumulate_steps,
+      xla=self._config.runtime.xla,
       clip_norm=self._config.optimizer.clip_norm,
       steps_per_loop=self._config.runtime.steps_per_loop,
       ledger=self._ledger,
@@ -300,11 +342,13 @@ class Experiment:
     self, model: tf_keras.Model, trainer: Trainer, train_steps: int
   ) -> Checkpoints:
     checkpoint = self._config.checkpoint
+    state = {"loss_scale": trainer.loss_scale} if trainer.loss_scale else {}
     return Checkpoints(
       tf.train.Checkpoint(
         model=model,
         optimizer=trainer.optimizer,
         global_step=trainer.global_step,
+        **state,
       ),
       directory=self._directory.checkpoints,
       global_step=trainer.global_step,
@@ -313,15 +357,19 @@ class Experiment:
       max_to_keep=checkpoint.max_to_keep,
       initialize=lambda: self._task.initialize(model, self._config.train.seed),
       ledger=self._ledger,
+      writes=self.is_chief,
     )
 
 
-def check_divides(name: str, size: int, replicas: int) -> None:
+def check_divides(name: str, size: int, replicas: int, parts: int = 1) -> None:
   """Raises `UserError` where the replicas cannot share a batch evenly."""
-  if size % replicas:
-    below = size // replicas * replicas
-    near = [str(x) for x in (below, below + replicas) if x]
+  shares = replicas * parts
+  if size % shares:
+    below = size // shares * shares
+    near = [str(x) for x in (below, below + shares) if x]
+    who = f"{replicas} replicas" if replicas > 1 else "1 replica"
+    if parts > 1:
+      who += f" with {parts} accumulation steps"
     raise UserError(
-      f"`{name}` is {size}, which {replicas} replicas cannot share: use "
-      f"{' or '.join(near)}."
+      f"`{name}` is {size}, which {who} cannot share: use {' or '.join(near)}."
     )

@@ -28,12 +28,23 @@ class Inputs:
     order: Order,
     strategy: tf.distribute.Strategy,
     batch_size: int,
+    parts: int = 1,
   ):
+    """Initializes the inputs.
+
+    Args:
+      source: the examples.
+      order: which of them are in which batch.
+      strategy: whose replicas share the rows.
+      batch_size: examples in a full batch.
+      parts: into which a replica cuts its rows.
+    """
     self.source = source
     self.order = order
     self._strategy = strategy
     self._batch_size = batch_size
     self._replicas = strategy.num_replicas_in_sync
+    self._parts = parts
     self.layout = functools.lru_cache(maxsize=64)(self._layout)
 
   def _layout(self, step: int) -> Layout:
@@ -41,7 +52,7 @@ class Inputs:
     return self.source.layout(
       self.order.indices(step),
       batch_size=self._batch_size,
-      replicas=self._replicas,
+      shares=self._replicas * self._parts,
     )
 
   def _batch(self, step: int) -> dict[str, np.ndarray]:

@@ -18,13 +18,30 @@ class Journal:
   is dropped when the journal is opened.
   """
 
-  def __init__(self, directory: str, *, step: int, terminal: "Terminal"):
-    """Opens the journal of the run in `directory` at `step`."""
+  def __init__(
+    self,
+    directory: str,
+    *,
+    step: int,
+    terminal: "Terminal",
+    writes: bool = True,
+  ):
+    """Opens the journal of the run in `directory` at `step`.
+
+    Args:
+      directory: of the run.
+      step: the restored step.
+      terminal: shows what is written.
+      writes: false for a worker that only keeps the lines in mind.
+    """
     self._path = os.path.join(directory, "metrics.jsonl")
     self._terminal = terminal
     lines = read_jsonl(self._path)
     self.lines = [line for line in lines if line["step"] <= step]
     self.dropped = [line for line in lines if line["step"] > step]
+    self._writes = writes
+    if not writes:
+      return
     write_atomically(
       self._path, "".join(json.dumps(line) + "\n" for line in self.lines)
     )
@@ -44,6 +61,8 @@ class Journal:
     """Writes one log point; numbers become TensorBoard scalars."""
     line = {"step": step, "kind": kind, **point}
     self.lines.append(line)
+    if not self._writes:
+      return
     self._file.write(json.dumps(line) + "\n")
     self._file.flush()
     with self._summaries[kind].as_default(step=step):
@@ -55,6 +74,8 @@ class Journal:
 
   def close(self) -> None:
     """Closes the files."""
+    if not self._writes:
+      return
     self._terminal.close()
     self._file.close()
     for writer in self._summaries.values():

@@ -17,22 +17,47 @@ class AdamW(tf_keras.optimizers.AdamW):
   (Loshchilov and Hutter, arXiv 1711.05101).
   """
 
-  def __init__(self, *, rate_factor: Callable[[str], float], **kwargs):
+  def __init__(
+    self,
+    *,
+    rate_factor: Callable[[str], float],
+    taken: tf.Variable | None = None,
+    **kwargs,
+  ):
     """Initializes the optimizer.
 
     Args:
       rate_factor: name of a variable -> factor of its learning rate.
+      taken: bool scalar; while it is false a step changes nothing at all.
       **kwargs: what Keras' AdamW takes.
     """
     super().__init__(jit_compile=False, **kwargs)
     self._rate_factor = rate_factor
+    self._taken = taken
 
   def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
     """Does nothing: `update_step` decays each variable with its own rate."""
 
+  def apply_gradients(self, grads_and_vars, **kwargs) -> tf.Variable:
+    """Applies gradients; a step that is not taken is not counted either."""
+    steps = super().apply_gradients(grads_and_vars, **kwargs)
+    if self._taken is None:
+      return steps
+    return self.iterations.assign_sub(
+      tf.where(tf.convert_to_tensor(self._taken), tf.constant(0, tf.int64), 1)
+    )
+
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
     """Updates one variable, given its dense gradient."""
     rate = self.learning_rate * self._rate_factor(variable.name)
+    beta_1, beta_2 = self.beta_1, self.beta_2
+    if self._taken is not None:
+      # An update at rate 0 that keeps all of both moments: the same bits. It
+      # needs no branch, which would copy the variables.
+      taken = tf.convert_to_tensor(self._taken)
+      rate = tf.where(taken, rate, 0.0)
+      beta_1, beta_2 = (tf.where(taken, x, 1.0) for x in (beta_1, beta_2))
+      gradient = tf.where(taken, gradient, 0.0)
     if self._use_weight_decay(variable):
       variable.assign_sub(variable * (rate * self.weight_decay))
     key = self._index_dict[self._var_key(variable)]
@@ -44,8 +69,8 @@ class AdamW(tf_keras.optimizers.AdamW):
       beta1_power=tf.pow(self.beta_1, step),
       beta2_power=tf.pow(self.beta_2, step),
       lr=rate,
-      beta1=self.beta_1,
-      beta2=self.beta_2,
+      beta1=beta_1,
+      beta2=beta_2,
       epsilon=self.epsilon,
       grad=gradient,
     )
@@ -76,6 +101,7 @@ def build_optimizer(
   *,
   train_steps: int,
   layer_depth: Callable[[str], int],
+  taken: tf.Variable | None = None,
 ) -> AdamW:
   """Builds the optimizer.
 
@@ -83,9 +109,11 @@ def build_optimizer(
     config: rates and decays.
     train_steps: the length of the schedule.
     layer_depth: name of a variable -> layers between it and the top.
+    taken: bool scalar; while it is false a step changes nothing at all.
   """
   optimizer = AdamW(
     rate_factor=lambda name: config.layer_decay ** layer_depth(name),
+    taken=taken,
     learning_rate=build_schedule(config, train_steps=train_steps),
     weight_decay=config.weight_decay,
     beta_1=config.beta_1,
@@ -97,15 +125,29 @@ def build_optimizer(
 
 
 def clip_by_global_norm(
-  gradients: Sequence[tf.Tensor], limit: float
+  gradients: Sequence[tf.Tensor],
+  limit: float,
+  *,
+  scale: tf.Tensor | None = None,
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
   """Scales `gradients` down to global norm `limit` (0: no limit).
 
+  Args:
+    gradients: dense; of the loss, or of the loss times `scale`.
+    limit: largest global norm.
+    scale: what the loss was multiplied by.
+
   Returns:
-    The gradients and their global norm before clipping.
+    The gradients and their global norm before clipping, both of the loss.
   """
   norm = tf.linalg.global_norm(gradients)
-  if not limit:
+  factor = None
+  if scale is not None:
+    norm /= scale
+    factor = 1.0 / scale
+  if limit:
+    shrink = limit / tf.maximum(norm, limit)
+    factor = shrink if factor is None else shrink * factor
+  if factor is None:
     return list(gradients), norm
-  scale = limit / tf.maximum(norm, limit)
-  return [gradient * scale for gradient in gradients], norm
+  return [gradient * factor for gradient in gradients], norm

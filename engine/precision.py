@@ -3,9 +3,17 @@
 import contextlib
 from collections.abc import Iterator
 
+import tensorflow as tf
 import tf_keras
 
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_POLICIES = {
+  "float32": "float32",
+  "bfloat16": "mixed_bfloat16",
+  "float16": "mixed_float16",
+}
+_FIRST_SCALE = 2.0**15
+_LARGEST_SCALE = 2.0**100  # Far from the end of float32.
+_STEPS_TO_GROW = 2000
 
 
 @contextlib.contextmanager
@@ -21,3 +29,45 @@ def precision_scope(precision: str) -> Iterator[None]:
     yield
   finally:
     tf_keras.mixed_precision.set_global_policy(before)
+
+
+class LossScale(tf.Module):
+  """Keeps float16 gradients in range (Micikevicius et al., arXiv 1710.03740).
+
+  The loss is multiplied by `scale`. Where a gradient overflows the step is not
+  taken, the scale is halved, and the same batch is tried again: no example is
+  dropped. After 2000 steps without overflow the scale doubles.
+  """
+
+  def __init__(self):
+    """Creates the variables; call it in the scope of the strategy."""
+    super().__init__(name="loss_scale")
+
+    def variable(value, name):
+      return tf.Variable(
+        value,
+        trainable=False,
+        name=name,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+      )
+
+    self.scale = variable(_FIRST_SCALE, "scale")
+    self.good_steps = variable(0, "good_steps")
+    self.taken = variable(True, "taken")
+
+  def update(self, finite: tf.Tensor) -> None:
+    """Notes whether the step is taken; all replicas say the same.
+
+    Args:
+      finite: bool scalar, whether the gradient of the global batch is finite.
+    """
+    good = tf.where(finite, self.good_steps + 1, 0)
+    grows = good >= _STEPS_TO_GROW
+    after = tf.where(
+      grows, tf.minimum(self.scale * 2.0, _LARGEST_SCALE), self.scale
+    )
+    self.scale.assign(
+      tf.where(finite, after, tf.maximum(self.scale / 2.0, 1.0))
+    )
+    self.good_steps.assign(tf.where(grows, 0, good))
+    self.taken.assign(finite)

@@ -1,20 +1,34 @@
-"""From a runtime config to a strategy."""
+"""From a runtime config and a cluster to a strategy."""
 
+import importlib.metadata
 from collections.abc import Sequence
 
 import tensorflow as tf
 
+from engine.cluster import Cluster
 from engine.config import RuntimeConfig
 from engine.errors import UserError
+from engine.rendezvous import ends_within
+
+_KINDS = {
+  "OneDeviceStrategy": "one_device",
+  "MirroredStrategy": "mirrored",
+  "CollectiveAllReduceStrategy": "multi_worker",
+  "TPUStrategyV2": "tpu",
+}
 
 
 def create_strategy(
-  config: RuntimeConfig,
+  config: RuntimeConfig, cluster: Cluster | None = None
 ) -> tuple[tf.distribute.Strategy, str]:
   """Creates the strategy that `config` asks for.
 
-  Call it before TensorFlow touches a device: logical CPUs can only be set up
-  until then.
+  Call it before TensorFlow touches a device: logical CPUs, collectives and
+  TPUs can only be set up until then.
+
+  Args:
+    config: of the runtime.
+    cluster: of this process, with the addresses of all workers.
 
   Returns:
     The strategy, and one sentence that says what was chosen and why.
@@ -22,13 +36,30 @@ def create_strategy(
   Raises:
     UserError: where the devices for it are not there.
   """
+  if config.deterministic:
+    tf.config.experimental.enable_op_determinism()
+  kind = config.strategy
+  workers = cluster.size if cluster else 1
+  if kind == "multi_worker" or (kind == "auto" and workers > 1):
+    return _multi_worker(config, cluster, kind)
+  if workers > 1:
+    raise UserError(
+      f"`strategy` is {kind!r}, but {cluster.found_in} has {workers} workers, "
+      "which would write to one directory: use --strategy=multi_worker."
+    )
+  if kind == "tpu" or (kind == "auto" and config.tpu):
+    return _tpu(config)
+  if config.tpu:
+    raise UserError(
+      f"`tpu` is {config.tpu!r}, but `strategy` is {kind!r}: use "
+      "--strategy=tpu."
+    )
   gpus = tf.config.list_physical_devices("GPU")
   if config.num_virtual_devices:
     _split_cpu(config.num_virtual_devices)
   devices = [device.name for device in tf.config.list_logical_devices("GPU")]
   if not gpus:
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-  kind = config.strategy
   found = f"{len(devices)} {'GPU' if gpus else 'CPU'} device(s) found"
   if kind == "auto":
     kind = "mirrored" if len(devices) > 1 else "one_device"
@@ -56,6 +87,82 @@ def mirrored(devices: Sequence[str]) -> tf.distribute.MirroredStrategy:
   )
 
 
+def _multi_worker(
+  config: RuntimeConfig, cluster: Cluster | None, kind: str
+) -> tuple[tf.distribute.Strategy, str]:
+  if cluster is None:
+    raise UserError(
+      "`strategy` is 'multi_worker', but no cluster was found: start it with "
+      "launch.cluster, srun or TF_CONFIG, or name the workers by "
+      "--worker_hosts and --worker_index."
+    )
+  if config.num_virtual_devices:
+    raise UserError(
+      f"`num_virtual_devices` is {config.num_virtual_devices}, but a worker "
+      "computes on one CPU: leave it out and start more workers."
+    )
+  gpus = len(tf.config.list_physical_devices("GPU"))
+  hosts = [cluster.addresses[i] for i in range(cluster.size)]
+  resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+    tf.train.ClusterSpec({"worker": hosts}),
+    task_type="worker",
+    task_id=cluster.index,
+    rpc_layer="grpc",
+    num_accelerators={"GPU": gpus} if gpus else {},
+  )
+  with ends_within(
+    config.startup_timeout,
+    f"TensorFlow's cluster of {', '.join(hosts)} did not come up within "
+    f"{config.startup_timeout:g} s: start all workers again.",
+  ):
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+  chosen = ", chosen by auto" if kind == "auto" else ""
+  return strategy, (
+    f"multi_worker: {cluster.size} workers found in {cluster.found_in}, "
+    f"{strategy.num_replicas_in_sync} replicas{chosen}"
+  )
+
+
+def _tpu(config: RuntimeConfig) -> tuple[tf.distribute.Strategy, str]:
+  name = config.tpu or "local"
+  _check_tpu_packages()
+  with ends_within(
+    config.startup_timeout,
+    f"`tpu` {name} did not answer within {config.startup_timeout:g} s: check "
+    "the name, or --startup_timeout.",
+  ):
+    try:
+      resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+      if name != "local":
+        tf.config.experimental_connect_to_cluster(resolver)
+      tf.tpu.experimental.initialize_tpu_system(resolver)
+      strategy = tf.distribute.TPUStrategy(resolver)
+    except (tf.errors.OpError, ValueError, RuntimeError, OSError) as error:
+      reason = " ".join(str(error).split())[:150]
+      raise UserError(
+        f"`tpu` is {name!r}, but there is no such TPU ({reason}): name one by "
+        "--tpu, or use another --strategy."
+      ) from error
+  return strategy, f"tpu: {strategy.num_replicas_in_sync} TPU cores of {name}"
+
+
+def _check_tpu_packages() -> None:
+  """Refuses plain TensorFlow laid over the build that knows TPUs.
+
+  Both install the package `tensorflow`; the one that came last wins.
+  """
+  installed = {
+    (distribution.metadata["Name"] or "").lower()
+    for distribution in importlib.metadata.distributions()
+  }
+  if {"tensorflow", "tensorflow-tpu"} <= installed:
+    raise UserError(
+      "The packages tensorflow and tensorflow-tpu are both installed and "
+      "overwrite each other: pip uninstall both, then pip install "
+      "tensorflow-tpu; see launch/recipes/tpu_vm.md."
+    )
+
+
 def _split_cpu(number: int) -> None:
   """Splits the first CPU into `number` logical devices."""
   cpu = tf.config.list_physical_devices("CPU")[0]
@@ -74,9 +181,21 @@ def _split_cpu(number: int) -> None:
 
 
 def describe(strategy: tf.distribute.Strategy) -> dict[str, str | int]:
-  """Names a strategy for a report: its kind and number of replicas."""
-  kinds = {"OneDeviceStrategy": "one_device", "MirroredStrategy": "mirrored"}
+  """Describes a strategy for a report: kind, replicas and workers."""
   return {
-    "strategy": kinds.get(type(strategy).__name__, type(strategy).__name__),
+    "strategy": _KINDS[type(strategy).__name__],
     "replicas": strategy.num_replicas_in_sync,
+    "workers": len(workers_of(strategy)) or 1,
   }
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+  """Whether this process is the one that writes the run's files."""
+  return not workers_of(strategy) or strategy.cluster_resolver.task_id == 0
+
+
+def workers_of(strategy: tf.distribute.Strategy) -> list[str]:
+  """Addresses of the workers of a multi-worker strategy; else none."""
+  if _KINDS.get(type(strategy).__name__) != "multi_worker":
+    return []
+  return strategy.cluster_resolver.cluster_spec().as_dict()["worker"]

@@ -50,14 +50,14 @@ class Source(abc.ABC):
 
   @abc.abstractmethod
   def layout(
-    self, indices: np.ndarray, *, batch_size: int, replicas: int
+    self, indices: np.ndarray, *, batch_size: int, shares: int
   ) -> Layout:
     """Plans one batch.
 
     Args:
       indices: int64 [n], the examples, n <= batch_size; fewer in a last batch.
       batch_size: examples in a full global batch.
-      replicas: the number of rows must be a multiple of this.
+      shares: the number of rows must be a multiple of this.
     """
 
   @abc.abstractmethod
@@ -99,7 +99,7 @@ class ArraySource(Source):
     return [int(i) for i in indices]
 
   def layout(
-    self, indices: np.ndarray, *, batch_size: int, replicas: int
+    self, indices: np.ndarray, *, batch_size: int, shares: int
   ) -> Layout:
     return Layout(shape=(batch_size,), units=len(indices), capacity=batch_size)
 

@@ -12,6 +12,7 @@ import tf_keras
 from engine.inputs import Inputs
 from engine.ledger import Ledger
 from engine.optimization import clip_by_global_norm
+from engine.precision import LossScale
 from engine.programs import Programs, Shape, plain
 from engine.randomness import Stream
 from engine.task import EXAMPLES, LABELS, WEIGHTS, Task, columns
@@ -23,7 +24,8 @@ class Trainer(orbit.StandardTrainer):
       for shape, steps in runs(global_step, num_steps):  # on the host
         batches = fetch(global_step, steps)
         for batch in batches:                            # on the device
-          loss = sum(weights * task.loss(...)) / sum(weights)   # all replicas
+          for part in shares(batch):                     # to accumulate
+            loss += sum(weights * task.loss(...)) / sum(all weights)
           optimizer.apply(clip(all_reduce(gradient(loss))))
           global_step += 1
 
@@ -44,7 +46,26 @@ class Trainer(orbit.StandardTrainer):
     clip_norm: float,
     steps_per_loop: int,
     ledger: Ledger,
+    loss_scale: LossScale | None = None,
+    accumulate_steps: int = 1,
+    xla: bool = False,
   ):
+    """Initializes the trainer; call it in the scope of the strategy.
+
+    Args:
+      task: what is learned.
+      model: of the task.
+      optimizer: with all of its variables; counts the steps.
+      inputs: the batches.
+      strategy: the replicas.
+      seed: of what is random in a step.
+      clip_norm: largest norm of the gradient (0: no limit).
+      steps_per_loop: most steps in one device loop.
+      ledger: where the seconds go.
+      loss_scale: of float16; the optimizer looks at its `taken`.
+      accumulate_steps: parts of a replica's share, one after the other.
+      xla: whether XLA compiles loss and gradient.
+    """
     super().__init__(train_dataset=None)
     self.global_step = optimizer.iterations
     self._task = task
@@ -56,16 +77,24 @@ class Trainer(orbit.StandardTrainer):
     self._clip_norm = clip_norm
     self._steps_per_loop = steps_per_loop
     self._ledger = ledger
+    self.loss_scale = loss_scale
+    self._parts = accumulate_steps
+    # XLA compiles what one replica computes alone; sums stay with the strategy.
+    self._gradient = (
+      tf.function(plain(self._part), jit_compile=True) if xla else self._part
+    )
     self.programs = Programs(self._device_loop, ledger)
     self.work = Work()
     self._loss = tf.Variable(0.0, trainable=False)
     self._norm = tf.Variable(0.0, trainable=False)
+    self._skipped = 0
 
   def train_loop_begin(self) -> None:
     """Begins at the global step, wherever that is."""
     for total in (self._loss, self._norm):
       total.assign(tf.zeros_like(total))
     self._first_step = int(self.global_step.numpy())
+    self._skipped = 0
     self._train_iter = self.inputs  # Fetched by step: nothing to iterate.
 
   def create_train_loop_fn(self):
@@ -80,7 +109,13 @@ class Trainer(orbit.StandardTrainer):
     return loop_fn
 
   def _run(self, inputs: Inputs, step: int, limit: int) -> int:
-    """Runs steps in a row that share a shape; returns how many."""
+    """Runs steps in a row that share a shape; returns how many.
+
+    With a loss scale some may not be taken: the next call tries them again.
+
+    Raises:
+      FloatingPointError: where that would go on for ever.
+    """
     shape = inputs.layout(step).shape
     # A program's first call compiles: one step, whose time is no rate.
     first = shape not in self.programs
@@ -96,12 +131,20 @@ class Trainer(orbit.StandardTrainer):
       start = tf.constant(step, tf.int64)
       self.programs(shape, (batches, start), tf.constant(steps))
       self._loss.numpy()  # Accelerators work asynchronously: wait for them.
+    taken = int(self.global_step.numpy()) - step
+    if taken < steps:
+      self._skipped += steps - taken
+      if not taken and self.loss_scale.scale.numpy() <= 1.0:
+        raise FloatingPointError(
+          f"The gradient of step {step} is not finite at any loss scale: the "
+          "run stops. Try a lower --learning_rate, or --precision=bfloat16."
+        )
     if not first:
       self.work.seconds += self._ledger.totals()["step"] - before
-      for s in range(step, step + steps):
+      for s in range(step, step + taken):
         layout, examples = inputs.layout(s), len(inputs.order.indices(s))
         self.work.add(examples, layout.units, layout.capacity)
-    return steps
+    return taken
 
   def _device_loop(self, shape: Shape):
     step_fn = functools.partial(self.train_step, shape=shape)
@@ -120,9 +163,15 @@ class Trainer(orbit.StandardTrainer):
     def replica_step(batches, place):
       return self.replica_step(self.inputs.pick(batches, place, shape))
 
-    loss, norm = self._strategy.run(replica_step, args=(batches, place))
-    self._loss.assign_add(self._strategy.experimental_local_results(loss)[0])
-    self._norm.assign(self._strategy.experimental_local_results(norm)[0])
+    loss, norm = (
+      self._strategy.experimental_local_results(x)[0]
+      for x in self._strategy.run(replica_step, args=(batches, place))
+    )
+    if self.loss_scale:
+      taken = tf.math.is_finite(norm)
+      loss, norm = tf.where(taken, loss, 0.0), tf.where(taken, norm, self._norm)
+    self._loss.assign_add(loss)
+    self._norm.assign(norm)
 
   def replica_step(
     self, batch: dict[str, tf.Tensor]
@@ -136,30 +185,74 @@ class Trainer(orbit.StandardTrainer):
       The loss and the gradient norm of the global batch, float32 scalars.
     """
     replica = tf.distribute.get_replica_context()
-    features, labels, weights, _ = columns(batch, (LABELS, WEIGHTS, EXAMPLES))
-    random = Stream(
-      seed=self._seed,
-      step=self.global_step,
-      first_row=replica.replica_id_in_sync_group * weights.shape[0],
+    rows = batch[WEIGHTS].shape[0]
+    total = replica.all_reduce("SUM", tf.reduce_sum(batch[WEIGHTS]))
+    first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
+    if self._parts == 1:
+      loss, gradients = self._gradient(batch, total, first_row)
+    else:
+      loss, gradients = self._accumulated(batch, total, first_row)
+    loss, *gradients = replica.all_reduce("SUM", [loss, *gradients])
+    scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
+    gradients, norm = clip_by_global_norm(
+      gradients, self._clip_norm, scale=scale
     )
-    total = replica.all_reduce("SUM", tf.reduce_sum(weights))
-    variables = self._model.trainable_variables
+    if self.loss_scale:
+      self.loss_scale.update(tf.math.is_finite(norm))
+    self.optimizer.apply_gradients(
+      zip(gradients, self._model.trainable_variables, strict=True),
+      skip_gradients_aggregation=True,
+    )
+    return loss, norm
+
+  def _part(
+    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
+  ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """What some rows of a replica add to loss and (scaled) gradients.
+
+    Args:
+      batch: the rows.
+      total: sum of the weights of the global batch.
+      first_row: int64 scalar, the place of the first in the global batch.
+    """
+    features, labels, weights, _ = columns(batch, (LABELS, WEIGHTS, EXAMPLES))
+    random = Stream(seed=self._seed, step=self.global_step, first_row=first_row)
     with tf.GradientTape() as tape:
       outputs = self._task.forward(self._model, features, random)
       losses = self._task.loss(labels, outputs)
       assert losses.dtype == tf.float32, losses.dtype
       assert losses.shape == weights.shape, (losses.shape, weights.shape)
-      loss = tf.reduce_sum(weights * losses) / total
-    gradients = [
-      tf.convert_to_tensor(gradient)
-      for gradient in tape.gradient(loss, variables)
-    ]
-    loss, *gradients = replica.all_reduce("SUM", [loss, *gradients])
-    gradients, norm = clip_by_global_norm(gradients, self._clip_norm)
-    self.optimizer.apply_gradients(
-      zip(gradients, variables, strict=True), skip_gradients_aggregation=True
+      loss = target = tf.reduce_sum(weights * losses) / total
+      if self.loss_scale:
+        target = loss * self.loss_scale.scale
+    gradients = tape.gradient(target, self._model.trainable_variables)
+    return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+  def _accumulated(
+    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
+  ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """As `_part`, part by part: activations of one part exist at a time."""
+    parts = {
+      name: tf.reshape(array, [self._parts, -1, *array.shape[1:]])
+      for name, array in batch.items()
+    }
+    rows = batch[WEIGHTS].shape[0] // self._parts
+
+    def body(i, loss, gradients):
+      part = {name: array[i] for name, array in parts.items()}
+      place = first_row + tf.cast(i * rows, tf.int64)
+      more = self._gradient(part, total, place)
+      return (i + 1, *tf.nest.map_structure(tf.add, (loss, gradients), more))
+
+    zeros = [tf.zeros(v.shape) for v in self._model.trainable_variables]
+    _, loss, gradients = tf.while_loop(
+      lambda i, *_: i < self._parts,
+      body,
+      (0, 0.0, zeros),
+      parallel_iterations=1,
+      maximum_iterations=self._parts,
     )
-    return loss, norm
+    return loss, gradients
 
   def train_loop_end(self) -> dict[str, Any]:
     """Returns the scalars of this loop: a log point.
@@ -173,6 +266,9 @@ class Trainer(orbit.StandardTrainer):
       "gradient_norm": float(self._norm.numpy()),
       "learning_rate": float(self.optimizer.learning_rate.numpy()),
     }
+    if self.loss_scale:
+      scalars["loss_scale"] = float(self.loss_scale.scale.numpy())
+      scalars["skipped_steps"] = self._skipped
     for name, value in scalars.items():
       if not np.isfinite(value):
         raise FloatingPointError(

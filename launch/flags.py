@@ -12,7 +12,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from engine.config import ExperimentConfig
-from engine.errors import UserError
+from engine.errors import PeerLost, UserError
 from launch import configs
 
 # Flag -> the setting that it sets. All other settings: --params_override.
@@ -24,6 +24,12 @@ SETTINGS = {
   "dropout": "task.dropout",
   "strategy": "runtime.strategy",
   "num_virtual_devices": "runtime.num_virtual_devices",
+  "tpu": "runtime.tpu",
+  "worker_hosts": "runtime.worker_hosts",
+  "worker_index": "runtime.worker_index",
+  "startup_timeout": "runtime.startup_timeout",
+  "deterministic": "runtime.deterministic",
+  "xla": "runtime.xla",
   "steps_per_loop": "runtime.steps_per_loop",
   "log_example_ids": "runtime.log_example_ids",
   "quiet": "runtime.quiet",
@@ -31,6 +37,7 @@ SETTINGS = {
   "epochs": "train.epochs",
   "train_steps": "train.train_steps",
   "global_batch_size": "train.global_batch_size",
+  "accumulate_steps": "train.accumulate_steps",
   "precision": "train.precision",
   "learning_rate": "optimizer.learning_rate",
   "eval_batch_size": "evaluation.eval_batch_size",
@@ -90,12 +97,15 @@ def require(name: str) -> str:
   return value
 
 
-def run_door(main: Callable[[], None], summary: str) -> None:
+def run_door(
+  main: Callable[..., None], summary: str, *, takes_rest: bool = False
+) -> None:
   """Runs a door: a user's mistake becomes one line and exit status 2.
 
   Args:
     main: the door; called once the flags are parsed.
     summary: its one sentence, for --help.
+    takes_rest: whether `main` takes a list, what stands behind `--`.
   """
 
   def parse(argv):
@@ -103,19 +113,22 @@ def run_door(main: Callable[[], None], summary: str) -> None:
       rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:
       fail(str(error))
-    if rest:
+    if rest and not (takes_rest and "--" in argv):
       fail(f"{rest[0]!r} is no flag: flags are written --name=value.")
-    return argv
+    return [argv[0], *rest]
 
-  def guarded(_):
+  def guarded(argv):
     # The lines of a run are its own; libraries speak up from warnings on.
     # TensorFlow's one frequent warning, of traces, is counted by the engine.
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-      main()
+      main(*([argv[1:]] if takes_rest else []))
     except UserError as error:
       fail(str(error))
+    except PeerLost as error:
+      # Nothing of TensorFlow's may wait for the peer now, not at exit either.
+      fail(str(error), status=os.EX_TEMPFAIL, at_once=True)
     except FloatingPointError as error:
       fail(str(error), status=1)
     except KeyboardInterrupt:
@@ -129,12 +142,16 @@ def run_door(main: Callable[[], None], summary: str) -> None:
   app.run(guarded, flags_parser=parse)
 
 
-def fail(message: str, status: int = 2) -> typing.NoReturn:
-  """Prints one line and ends the process."""
+def fail(
+  message: str, status: int = 2, *, at_once: bool = False
+) -> typing.NoReturn:
+  """Prints one line and ends the process; `at_once` without any clean-up."""
   line = " ".join(message.split())
   print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
   sys.stderr.flush()
   sys.stdout.flush()
+  if at_once:
+    os._exit(status)
   sys.exit(status)
 
 

@@ -1,6 +1,7 @@
 """Trains, evaluates, or both: python -m launch.train --help."""
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -8,6 +9,8 @@ import time
 import psutil
 from absl import flags
 
+from engine.cluster import find_cluster
+from engine.rendezvous import common_facts, meet
 from launch.flags import config_from_flags, define_settings, require, run_door
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -21,16 +24,24 @@ def main() -> None:
   """Runs the experiment that the flags describe."""
   config = config_from_flags()
   model_dir = require("model_dir")
+  mode = flags.FLAGS.mode
+  cluster = find_cluster(config.runtime, os.environ)
+  if cluster:
+    cluster = meet(
+      cluster,
+      {"mode": mode, "model_dir": model_dir, **common_facts(config)},
+      timeout=config.runtime.startup_timeout,
+    )
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.experiment import Experiment
   from engine.ledger import Ledger
   from engine.result import summary_lines
-  from engine.strategies import create_strategy
+  from engine.strategies import create_strategy, is_chief
   from tasks.sentence_pair import SentencePairTask
 
   # First: what builds a task may touch a device, which settles the devices.
-  strategy, choice = create_strategy(config.runtime)
-  if not config.runtime.quiet:
+  strategy, choice = create_strategy(config.runtime, cluster)
+  if is_chief(strategy) and not config.runtime.quiet:
     print(f"strategy {choice}", flush=True)
   elapsed = time.time() - psutil.Process().create_time()
   experiment = Experiment(
@@ -41,8 +52,10 @@ def main() -> None:
     ledger=Ledger(elapsed=elapsed),
     strategy=strategy,
   )
-  result = experiment.run(flags.FLAGS.mode)
-  if flags.FLAGS.mode.startswith("train"):
+  result = experiment.run(mode)
+  if not experiment.is_chief:
+    return
+  if mode.startswith("train"):
     print("\n".join(summary_lines(result, model_dir)))
   else:
     print(json.dumps(result))

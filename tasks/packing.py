@@ -35,7 +35,7 @@ def arrange(
   batching: Batching,
   width: int,
   batch_size: int,
-  replicas: int,
+  shares: int,
 ) -> Layout:
   """Arranges the pairs of one global batch.
 
@@ -44,7 +44,7 @@ def arrange(
     batching: the way.
     width: tokens of a full row.
     batch_size: pairs in a full batch.
-    replicas: the number of rows is a multiple of this.
+    shares: the number of rows is a multiple of this.
 
   Returns:
     A layout of shape (rows, row width, slots in a row); `places` has one
@@ -55,12 +55,12 @@ def arrange(
   if batching == "pack":
     places = first_fit_decreasing(lengths, width)
     rows = 1 + max((place.row for place in places), default=0)
-    shape = (_round_up(rows, np.lcm(ROW_STEP, replicas)), width, PAIRS_PER_ROW)
+    shape = (_round_up(rows, np.lcm(ROW_STEP, shares)), width, PAIRS_PER_ROW)
   else:
     places = tuple(Place(row, 0, 0) for row in range(len(lengths)))
     if batching == "bucket":
       width = min(width, _round_up(longest, WIDTH_STEP))
-    shape = (_round_up(batch_size, replicas), width, 1)
+    shape = (_round_up(batch_size, shares), width, 1)
   return Layout(
     shape=shape,
     units=sum(lengths),

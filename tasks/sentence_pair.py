@@ -57,14 +57,14 @@ class PairSource(Source):
     return [self._pairs.ids[i] for i in indices]
 
   def layout(
-    self, indices: np.ndarray, *, batch_size: int, replicas: int
+    self, indices: np.ndarray, *, batch_size: int, shares: int
   ) -> Layout:
     return packing.arrange(
       self._lengths[indices].tolist(),
       batching=self._batching,
       width=self._width,
       batch_size=batch_size,
-      replicas=replicas,
+      shares=shares,
     )
 
   def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
@@ -155,7 +155,7 @@ class SentencePairTask(Task):
       self._bert, classes=len(self.classes), dropout=self._config.dropout
     )
     empty = self.pair_source(Pairs([], [], [], []))
-    layout = empty.layout(np.array([], np.int64), batch_size=1, replicas=1)
+    layout = empty.layout(np.array([], np.int64), batch_size=1, shares=1)
     batch = empty.batch(np.array([], np.int64), layout)
     model(batch)
     return model

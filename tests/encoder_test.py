@@ -22,7 +22,7 @@ from tests.testing import (
 def features_of(task, pairs):
   source = task.pair_source(pairs)
   indices = np.arange(len(pairs))
-  layout = source.layout(indices, batch_size=len(pairs), replicas=1)
+  layout = source.layout(indices, batch_size=len(pairs), shares=1)
   batch = source.batch(indices, layout)
   return columns(batch, (LABELS, WEIGHTS, EXAMPLES))
 

@@ -16,7 +16,7 @@ def lengths_of(seed, count=32, longest=103):
 def test_pairs_do_not_overlap_and_fit(batching, replicas, seed):
   lengths = lengths_of(seed)
   layout = packing.arrange(
-    lengths, batching=batching, width=128, batch_size=32, replicas=replicas
+    lengths, batching=batching, width=128, batch_size=32, shares=replicas
   )
   rows, width, slots = layout.shape
   assert rows % replicas == 0
@@ -36,7 +36,7 @@ def test_pairs_do_not_overlap_and_fit(batching, replicas, seed):
 def test_places_do_not_depend_on_replicas():
   plans = [
     packing.arrange(
-      lengths_of(1), batching="pack", width=128, batch_size=32, replicas=n
+      lengths_of(1), batching="pack", width=128, batch_size=32, shares=n
     )
     for n in (1, 2, 4, 8)
   ]
@@ -45,7 +45,7 @@ def test_places_do_not_depend_on_replicas():
 
 def test_a_row_takes_no_more_pairs_than_it_has_slots():
   layout = packing.arrange(
-    [3] * 20, batching="pack", width=128, batch_size=32, replicas=1
+    [3] * 20, batching="pack", width=128, batch_size=32, shares=1
   )
   assert max(place.slot for place in layout.places) == 7
   assert max(place.row for place in layout.places) == 2
@@ -62,7 +62,7 @@ def test_packing_wastes_least_and_declares_few_shapes():
   for batching in ("pad", "bucket", "pack"):
     plans = [
       packing.arrange(
-        batch, batching=batching, width=128, batch_size=32, replicas=1
+        batch, batching=batching, width=128, batch_size=32, shares=1
       )
       for batch in batches
     ]
@@ -78,7 +78,7 @@ def test_packing_wastes_least_and_declares_few_shapes():
 def test_an_empty_batch_has_a_shape():
   for batching in ("pad", "bucket", "pack"):
     layout = packing.arrange(
-      [], batching=batching, width=128, batch_size=4, replicas=2
+      [], batching=batching, width=128, batch_size=4, shares=2
     )
     assert layout.shape[0] >= 2
     assert layout.units == 0

@@ -163,7 +163,7 @@ def test_traces_equal_the_shapes_that_occurred(tmp_path):
     num_examples=len(source), batch_size=32, num_positions=20 * 32, seed=0
   )
   shapes = {
-    source.layout(order.indices(k), batch_size=32, replicas=1).shape
+    source.layout(order.indices(k), batch_size=32, shares=1).shape
     for k in range(20)
   }
   assert result["traces"] == len(shapes)

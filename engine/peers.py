@@ -1,0 +1,82 @@
+"""What the workers of a strategy tell each other, and how a loss is told."""
+
+import contextlib
+import re
+import socket
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from engine.errors import PeerLost, UserError
+from engine.strategies import workers_of
+
+
+def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:
+  """Compares numbers on all workers.
+
+  Raises:
+    UserError: on all workers alike, with the name of what differs.
+  """
+  workers = workers_of(strategy)
+  if len(workers) < 2:
+    return
+  own = np.array([list(facts.values())], np.int64)
+
+  def each(_):
+    return tf.constant(own)
+
+  values = strategy.gather(
+    strategy.experimental_distribute_values_from_function(each), axis=0
+  ).numpy()
+  for i, row in enumerate(values[:: len(values) // len(workers)]):
+    different = [
+      f"{name}: {values[0][k]} -> {row[k]}"
+      for k, name in enumerate(facts)
+      if values[0][k] != row[k]
+    ]
+    if different:
+      raise UserError(
+        f"worker {i} ({workers[i]}) differs from worker 0 ({workers[0]}) in "
+        f"what it read ({'; '.join(different)}): give all workers the same "
+        "files and one shared --model_dir."
+      )
+
+
+@contextlib.contextmanager
+def losses_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+  """Turns TensorFlow's complaint about a lost worker into `PeerLost`."""
+  workers = workers_of(strategy)
+  try:
+    yield
+  except (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+  ) as error:
+    if len(workers) < 2:
+      raise
+    own = strategy.cluster_resolver.task_id
+    # Behind the words and the stack of the graph comes what happened.
+    text = str(error).rsplit("aborted by: ", 1)[-1]
+    gone = sorted(
+      {int(i) for i in re.findall(r"/task:(\d+)", text)} - {own}
+    ) or [i for i in range(len(workers)) if i != own and _silent(workers[i])]
+    names = ", ".join(f"worker {i} ({workers[i]})" for i in gone)
+    reason = re.split(r"\n|\\n", text.strip())[0][:150]
+    raise PeerLost(
+      f"{names or 'another worker'} ended or cannot be reached ({reason}): "
+      "the same command on all workers goes on from the last checkpoint."
+    ) from error
+
+
+def _silent(address: str) -> bool:
+  """Whether nobody listens at an address."""
+  host, port = address.rsplit(":", 1)
+  try:
+    socket.create_connection((host, int(port)), 1.0).close()
+    return False
+  except OSError:
+    return True
