@@ -315,7 +315,7 @@ class Experiment:
     )
 
   def _example_id_log(self, trainer: Trainer) -> list[ExampleIdLog]:
-    if not self._config.runtime.log_example_ids:
+    if not (self._config.runtime.log_example_ids and self.is_chief):
       return []
     return [ExampleIdLog(self._directory.file("example_ids.jsonl"), trainer)]
 

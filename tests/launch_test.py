@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from launch.cluster import free_ports
 from tests.doors import Door, enter
 from tests.testing import REFERENCE_PAIRS, SHARED, needs_shared_data
 
@@ -90,6 +91,50 @@ def test_train_on_two_replicas(tmp_path):
   assert (result["strategy"], result["replicas"]) == ("mirrored", 2)
 
 
+def test_cluster_runs_two_workers_to_the_result_of_one(run, tmp_path):
+  single = json.loads((run[0] / "result.json").read_text())
+  ended = enter(
+    tmp_path,
+    "launch.cluster",
+    "--num_workers=2",
+    "--",
+    *TINY,
+    f"--model_dir={tmp_path / 'm'}",
+  )
+  assert ended.status == 0, ended.out + ended.err
+  assert "[0] strategy multi_worker: 2 workers found in TF_CONFIG" in ended.out
+  assert "[1] step" not in ended.out  # The chief speaks for all.
+  result = json.loads((tmp_path / "m" / "result.json").read_text())
+  assert (result["workers"], result["replicas"]) == (2, 2)
+  assert result["eval"]["confusion"] == single["eval"]["confusion"]
+  assert result["eval"]["loss"] == pytest.approx(single["eval"]["loss"], 1e-5)
+
+
+def test_workers_with_different_settings_are_refused(tmp_path):
+  hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+  running = []
+  for i in range(2):
+    own = tmp_path / str(i)
+    own.mkdir()
+    running.append(
+      Door(
+        own,
+        "launch.train",
+        *TINY,
+        f"--model_dir={tmp_path / 'm'}",
+        f"--worker_hosts={','.join(hosts)}",
+        f"--worker_index={i}",
+        f"--seed={i}",
+      )
+    )
+  for ended in (door.end() for door in running):
+    assert ended.status == 2
+    assert ended.err.count("\n") == 1
+    assert f"worker 1 ({hosts[1]}) differs from worker 0" in ended.err
+    assert "train.seed: 0 -> 1" in ended.err
+  assert not (tmp_path / "m").exists()
+
+
 def test_predict_labels_each_pair_in_order(run, tmp_path):
   model_dir, _ = run
   tsv = "".join(f"{a}\t{b}\n" for a, b in REFERENCE_PAIRS)
@@ -161,6 +206,7 @@ def test_kill_9_and_the_same_command_goes_on(tmp_path):
   assert points[0] == points[1]
 
 
+FREE = f"127.0.0.1:{free_ports(1)[0]}"
 BAD_FLAGS = {
   "a misspelt flag": (["--epoch=3"], "Did you mean: epochs"),
   "a misspelt override": (
@@ -176,6 +222,27 @@ BAD_FLAGS = {
   "a batch that replicas cannot share": (
     ["--num_virtual_devices=4", "--global_batch_size=30"],
     "use 28 or 32",
+  ),
+  "a batch that micro-batches cannot share": (
+    ["--accumulate_steps=5"],
+    "1 replica with 5 accumulation steps cannot share: use 30 or 35",
+  ),
+  "a TPU where there is none": (["--tpu=local"], "there is no such TPU"),
+  "a TPU and another strategy": (
+    ["--tpu=local", "--strategy=mirrored"],
+    "use --strategy=tpu",
+  ),
+  "workers that nobody described": (
+    ["--strategy=multi_worker"],
+    "no cluster was found",
+  ),
+  "a worker without a port": (
+    ["--worker_hosts=a,b:1"],
+    "'a', but a worker is host:port",
+  ),
+  "a worker that never starts": (
+    [f"--worker_hosts={FREE},nowhere:8", "--startup_timeout=0.1"],
+    "worker 1 (nowhere:8) did not answer within 0.1 s",
   ),
   "an unwritable directory": (["--model_dir=/proc/none"], "cannot be written"),
 }

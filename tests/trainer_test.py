@@ -92,6 +92,128 @@ def test_1_2_and_4_replicas_train_the_same(tmp_path, task):
       )
 
 
+def compare_runs(one, other):
+  """Losses of each step and final weights agree within 1e-5 relative."""
+  a, b = ([row["loss"] for row in lines(x, "train")] for x in (one, other))
+  assert len(a) > 1
+  np.testing.assert_allclose(a, b, rtol=1e-5)
+  a, b = (weights(x) for x in (one, other))
+  a, b = (np.concatenate([x[n].ravel() for n in sorted(a)]) for x in (a, b))
+  assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_micro_batches_equal_the_whole_batch(tmp_path, replicas):
+  """With dropout too: a row's decisions do not depend on its part."""
+  for parts in (1, 4):
+    run(
+      tmp_path / str(parts),
+      replicas,
+      tiny_task(max_seq_length=96),
+      train={"train_steps": 4, "accumulate_steps": parts},
+      runtime={"steps_per_loop": 1},
+    )
+  compare_runs(tmp_path / "1", tmp_path / "4")
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_xla_compiles_each_shape_once_and_computes_the_same(tmp_path, replicas):
+  results = {}
+  for xla in (False, True):
+    results[xla] = run(
+      tmp_path / str(xla),
+      replicas,
+      LineTask(dropout=0.25),
+      train=SMALL_BATCHES,
+      runtime={"steps_per_loop": 1, "xla": xla},
+    )
+  assert results[True]["traces"] == results[False]["traces"] == 1
+  compare_runs(tmp_path / "False", tmp_path / "True")
+
+
+class HalfTask(LineTask):
+  """Float16 products, and gradients that overflow at the first loss scale."""
+
+  factor = 1e3
+
+  def build_model(self):
+    x = tf_keras.Input([8])
+    hidden = tf_keras.layers.Dense(16, activation="tanh")(x)
+    logits = tf_keras.layers.Dense(2)(hidden)
+    to_float32 = tf_keras.layers.Activation("linear", dtype="float32")
+    return tf_keras.Model({"x": x}, to_float32(logits))
+
+  def loss(self, labels, outputs):
+    return super().loss(labels, outputs) * self.factor
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_an_overflow_in_float16_skips_the_step_and_drops_no_example(
+  tmp_path, replicas
+):
+  half = {**SMALL_BATCHES, "precision": "float16"}
+  for name, train in (("half", half), ("whole", SMALL_BATCHES)):
+    result = run(
+      tmp_path / name,
+      replicas,
+      HalfTask(dropout=0.25),
+      train=train,
+      runtime={"steps_per_loop": 3},
+    )
+    assert result["global_step"] == 6
+  points = lines(tmp_path / "half", "train")
+  scale = 2.0**15
+  for point in points:  # Each skipped step halves the scale.
+    scale /= 2.0 ** point["skipped_steps"]
+    assert point["loss_scale"] == scale
+  assert points[0]["skipped_steps"] >= 4 and points[-1]["skipped_steps"] <= 1
+  np.testing.assert_allclose(
+    [point["loss"] for point in points],
+    [row["loss"] for row in lines(tmp_path / "whole", "train")],
+    rtol=2e-3,
+  )
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_skipped_step_leaves_each_bit_of_the_weights(tmp_path, replicas):
+  class Endless(HalfTask):
+    def loss(self, labels, outputs):
+      return super().loss(labels, outputs) * float("nan")
+
+  task = Endless()
+  experiment = Experiment(
+    config=tiny_config(train={**SMALL_BATCHES, "precision": "float16"}),
+    task=task,
+    model_dir=str(tmp_path),
+    strategy=strategy_of(replicas),
+  )
+  kept = {}
+
+  def initialize(model, seed):
+    LineTask.initialize(task, model, seed)
+    kept["model"] = model
+    kept["weights"] = model.get_weights()
+
+  task.initialize = initialize
+  with pytest.raises(FloatingPointError, match="not finite at any loss scale"):
+    experiment.run("train")
+  for before, after in zip(
+    kept["weights"], kept["model"].get_weights(), strict=True
+  ):
+    np.testing.assert_array_equal(before, after)
+
+
+def test_the_loss_scale_is_resumed(tmp_path):
+  settings = {"task": HalfTask(), "mode": "train"}
+  half = {"global_batch_size": 8, "precision": "float16"}
+  run(tmp_path, train={"train_steps": 3, **half}, **settings)
+  path = tf.train.latest_checkpoint(str(tmp_path / "checkpoints"))
+  scale = tf.train.load_variable(
+    path, "loss_scale/scale/.ATTRIBUTES/VARIABLE_VALUE"
+  )
+  assert scale == lines(tmp_path, "train")[-1]["loss_scale"] < 2.0**15
+
+
 def test_packed_bucketed_and_padded_rows_are_the_same_training(tmp_path):
   losses = {}
   for batching in ("pad", "bucket", "pack"):

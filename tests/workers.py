@@ -1,0 +1,120 @@
+"""What each of two workers does for tests/workers_test.py.
+
+python -m tests.workers DIRECTORY        trains and evaluates, many times
+python -m tests.workers DIRECTORY dies   worker 1 kills itself in step 3
+"""
+
+import json
+import os
+import signal
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from engine.cluster import find_cluster
+from engine.config import RuntimeConfig
+from engine.evaluator import build_evaluator
+from engine.experiment import Experiment
+from engine.ledger import Ledger
+from engine.peers import agree
+from engine.rendezvous import meet
+from engine.strategies import create_strategy, is_chief
+from engine.task import Task
+from engine.trainer import Trainer
+from launch.flags import run_door
+from tests.testing import LineTask, tiny_config, tiny_task
+
+RUNS: dict[str, tuple[type[Task] | None, dict]] = {
+  "pairs": (None, {}),
+  "no dropout": (LineTask, {"dropout": 0.0}),
+  "float16": (LineTask, {"train": {"precision": "float16"}}),
+  "accumulated": (LineTask, {"train": {"accumulate_steps": 4}}),
+  "compiled by XLA": (LineTask, {"runtime": {"xla": True}}),
+}
+BATCHES = (8, 32, 64)
+
+
+def experiment(name, directory, strategy) -> Experiment:
+  """One of `RUNS`, on any strategy."""
+  kind, settings = RUNS[name]
+  settings = {
+    k: dict(v) if isinstance(v, dict) else v for k, v in settings.items()
+  }
+  dropout = settings.pop("dropout", 0.1)
+  config = tiny_config(
+    train={"train_steps": 8, **settings.pop("train", {})},
+    runtime={
+      "steps_per_loop": 1,
+      "log_example_ids": True,
+      **settings.pop("runtime", {}),
+    },
+  )
+  return Experiment(
+    config=config,
+    task=kind(dropout)
+    if kind
+    else tiny_task(dropout=dropout, max_seq_length=96),
+    model_dir=os.path.join(directory, name),
+    strategy=strategy,
+  )
+
+
+def evaluations(strategy) -> dict[str, dict]:
+  """Evaluations of 53 examples in batches of each size."""
+  task = LineTask()
+  with strategy.scope():
+    model = task.build_model()
+    task.initialize(model, seed=1)
+  found = {}
+  for size in BATCHES:
+    found[str(size)] = build_evaluator(
+      task=task,
+      model=model,
+      source=task.source("dev"),
+      strategy=strategy,
+      batch_size=size,
+      ledger=Ledger(),
+    ).evaluate(np.int32(-1))
+  return found
+
+
+def main(hosts: str, index: str, directory: str, *fate: str) -> None:
+  """Runs one worker."""
+  config = RuntimeConfig(worker_hosts=hosts, worker_index=int(index))
+  cluster = meet(find_cluster(config, {}), {}, timeout=60.0)
+  strategy, _ = create_strategy(config, cluster)
+  if fate:
+    die_in_step_3(cluster.index == 1)
+  else:
+    try:
+      agree(strategy, {"same": 1, "own": cluster.index})
+    except ValueError as error:
+      write(directory, f"disagreement_{cluster.index}.json", str(error))
+    found = evaluations(strategy)
+    if is_chief(strategy):
+      write(directory, "evaluations.json", found)
+  for name in RUNS:
+    experiment(name, directory, strategy).run("train_and_eval")
+
+
+def die_in_step_3(this_one: bool) -> None:
+  """Makes this worker end in the middle of a run."""
+  begin = Trainer.train_loop_begin
+
+  def perhaps_die(trainer):
+    if this_one and int(trainer.global_step.numpy()) == 3:
+      os.kill(os.getpid(), signal.SIGKILL)
+    begin(trainer)
+
+  Trainer.train_loop_begin = perhaps_die
+
+
+def write(directory, name, value) -> None:
+  """Writes a JSON file."""
+  with open(os.path.join(directory, name), "w") as file:
+    json.dump(value, file)
+
+
+if __name__ == "__main__":
+  run_door(lambda rest: main(*rest), "One worker of a test.", takes_rest=True)

@@ -1,0 +1,123 @@
+"""Two real workers on loopback train and evaluate as one process does."""
+
+import io
+import json
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from launch.cluster import free_ports, run_workers
+from tests import workers
+from tests.doors import Door
+from tests.testing import strategy_of
+from tests.trainer_test import compare_runs, lines
+
+
+def start(directory, *fate):
+  """Runs tests/workers.py as two workers; returns how they ended."""
+  hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+  running = []
+  for i in range(2):
+    own = directory / f"worker_{i}"
+    own.mkdir()
+    rest = ("--", ",".join(hosts), str(i), str(directory), *fate)
+    running.append(Door(own, "tests.workers", *rest))
+  return [worker.end() for worker in running], hosts
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+  directory = tmp_path_factory.mktemp("workers")
+  ended, hosts = start(directory)
+  assert [worker.status for worker in ended] == [0, 0], ended
+  return directory, hosts
+
+
+@pytest.mark.parametrize("name", workers.RUNS)
+def test_two_workers_train_as_one_process_does(two_workers, tmp_path, name):
+  there = two_workers[0] / name
+  alone = workers.experiment(name, str(tmp_path), strategy_of(1))
+  expected = alone.run("train_and_eval")
+  got = json.loads((there / "result.json").read_text())
+  assert (got["strategy"], got["workers"]) == ("multi_worker", 2)
+  compare_runs(tmp_path / name, there)
+  ids = [lines(x, None, "example_ids.jsonl") for x in (there, tmp_path / name)]
+  assert ids[0] == ids[1] and len(ids[0]) == 8
+  assert got["eval"]["examples_seen"] == expected["eval"]["examples_seen"]
+  assert got["eval"]["accuracy"] == expected["eval"]["accuracy"]
+
+
+@pytest.mark.parametrize("size", workers.BATCHES)
+def test_two_workers_evaluate_53_examples_as_one_process_does(
+  two_workers, size
+):
+  found = json.loads((two_workers[0] / "evaluations.json").read_text())
+  for replicas in (1, 4):
+    expected = workers.evaluations(strategy_of(replicas))[str(size)]
+    got = found[str(size)]
+    assert got["examples_seen"] == 53
+    assert got["accuracy"] == expected["accuracy"]
+    np.testing.assert_allclose(got["loss"], expected["loss"], rtol=1e-6)
+
+
+def test_what_workers_read_must_be_equal(two_workers):
+  directory, hosts = two_workers
+  said = {
+    json.loads((directory / f"disagreement_{i}.json").read_text())
+    for i in (0, 1)
+  }
+  assert len(said) == 1
+  assert f"worker 1 ({hosts[1]}) differs" in (text := said.pop())
+  assert "(own: 0 -> 1)" in text
+
+
+def test_only_the_chief_writes(two_workers):
+  directory = two_workers[0] / "pairs"
+  assert len(list(directory.glob("tensorboard/train/*"))) == 1
+  assert [p.name for p in directory.glob("**/*.part")] == []
+
+
+def test_where_one_worker_dies_the_other_ends_and_names_it(tmp_path):
+  (one, other), hosts = start(tmp_path, "dies")
+  assert other.status == -signal.SIGKILL
+  assert one.status == os.EX_TEMPFAIL
+  line = one.err.splitlines()[-1]
+  assert f"worker 1 ({hosts[1]}) ended or cannot be reached" in line
+  assert "the same command on all workers goes on" in line
+  assert not list(tmp_path.glob("*/result.json"))
+
+
+def test_the_output_of_workers_is_prefixed_and_the_worst_status_counts():
+  script = (
+    "import json, os, sys; i = json.loads(os.environ['TF_CONFIG'])['task']"
+    "['index']; print('one\\ntwo', i); sys.exit([0, 3, 75][i])"
+  )
+  output = io.StringIO()
+  status = run_workers(
+    [sys.executable, "-c", script],
+    ["a:1", "b:2", "c:3"],
+    grace=60.0,
+    stream=output,
+  )
+  assert status == 75
+  assert sorted(output.getvalue().splitlines()) == sorted(
+    line for i in range(3) for line in (f"[{i}] one", f"[{i}] two {i}")
+  )
+
+
+def test_where_one_fails_the_others_are_ended():
+  script = (
+    "import json, os, signal, sys\n"
+    "if json.loads(os.environ['TF_CONFIG'])['task']['index']: sys.exit(2)\n"
+    "signal.signal(signal.SIGTERM, lambda *_: (print('told'), sys.exit(0)))\n"
+    "print('waits', flush=True)\n"
+    "while True: signal.pause()"
+  )
+  output = io.StringIO()
+  status = run_workers(
+    [sys.executable, "-c", script], ["a:1", "b:2"], grace=0.5, stream=output
+  )
+  assert status == 2
