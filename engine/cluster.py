@@ -108,16 +108,24 @@ def _from_tf_config(text: str) -> Cluster | None:
 def _from_slurm(environ: Mapping[str, str]) -> Cluster:
   """Reads what `srun` sets for each task of a step.
 
-  Ports follow the rank, so tasks that share a node, or virtual nodes that
-  share a machine, do not collide. Only the chief's node must be known here:
-  rank 0 runs on the first of the list, however tasks are distributed.
+  Ports follow the job, its step and the rank, so jobs, steps and tasks that
+  share a node, or virtual nodes that share a machine, do not collide. Only the
+  chief's node must be known here: rank 0 runs on the first of the list, which
+  Slurm sorts; only an arbitrary distribution may begin elsewhere.
   """
+  if environ.get("SLURM_DISTRIBUTION") == "arbitrary":
+    raise UserError(
+      "Slurm's distribution is 'arbitrary', which hides on which node rank 0 "
+      "runs: use --distribution=block or cyclic, or name the workers by "
+      "--worker_hosts and --worker_index."
+    )
   try:
     index, size = (
       int(environ[name]) for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
     )
     first = first_host(environ["SLURM_STEP_NODELIST"])
-    port = 10000 + int(environ["SLURM_JOB_ID"]) * 64 % 20000
+    job, step = int(environ["SLURM_JOB_ID"]), environ.get("SLURM_STEP_ID", "0")
+    port = 10000 + (job + 101 * int(step)) * 64 % 20000
     own = environ["SLURMD_NODENAME"]
   except (KeyError, ValueError) as error:
     raise UserError(

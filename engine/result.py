@@ -18,7 +18,6 @@ from engine.task import Source
 from engine.trainer import Work
 
 _PACKAGES = (
-  "tensorflow",
   "tf_keras",
   "tf-models-official",
   "numpy",
@@ -77,7 +76,11 @@ def weights_sha256(model: tf_keras.Model) -> str:
 
 def environment() -> dict[str, Any]:
   """Versions and hardware of this process."""
-  versions = {"python": platform.python_version()}
+  # The module's own: on a TPU VM the package is tensorflow-tpu.
+  versions = {
+    "python": platform.python_version(),
+    "tensorflow": tf.__version__,
+  }
   for package in _PACKAGES:
     try:
       versions[package] = importlib.metadata.version(package)

@@ -151,15 +151,16 @@ def _check_tpu_packages() -> None:
 
   Both install the package `tensorflow`; the one that came last wins.
   """
+  # The wheel calls itself tensorflow_tpu, PyPI tensorflow-tpu.
   installed = {
-    (distribution.metadata["Name"] or "").lower()
+    (distribution.metadata["Name"] or "").lower().replace("_", "-")
     for distribution in importlib.metadata.distributions()
   }
   if {"tensorflow", "tensorflow-tpu"} <= installed:
     raise UserError(
       "The packages tensorflow and tensorflow-tpu are both installed and "
-      "overwrite each other: pip uninstall both, then pip install "
-      "tensorflow-tpu; see launch/recipes/tpu_vm.md."
+      "overwrite each other: pip uninstall both, then pip install --no-deps "
+      "tensorflow-tpu==2.20.0; see launch/recipes/tpu_vm.md."
     )
 
 
