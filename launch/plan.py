@@ -1,7 +1,9 @@
 """Plans a run, and compiles it for TPUs that are elsewhere: --help."""
 
 import dataclasses
+import functools
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from typing import Any
 
 from absl import flags
 
+from engine.errors import UserError
 from launch import plan_report
 from launch.flags import SETTINGS, config_from_flags, define_settings, run_door
 from launch.largest_batch import find_largest
@@ -27,7 +30,9 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_string("chip_config", "", "megacore: a v4 chip as one device.")
 flags.DEFINE_string(
-  "plan_python", sys.executable, "Python that has jax and libtpu."
+  "plan_python",
+  None,
+  "Python with jax and libtpu; on a TPU VM not the one that trains. [this]",
 )
 flags.DEFINE_float("compile_timeout", 1800.0, "Seconds for one compilation.")
 flags.DEFINE_string("output", None, "Also write the plan here, as JSON.")
@@ -38,11 +43,14 @@ define_settings([name for name in SETTINGS if name not in _UNPLANNED])
 def main() -> None:
   """Prints the plan, then what the compiler says of it."""
   config, values = config_from_flags(), flags.FLAGS
+  check_output(values.output)
   topology = compiler = None
   if values.topology:
     topology = Topology(values.topology, values.chip_config)
     compiler = Compiler(
-      topology, python=values.plan_python, timeout=values.compile_timeout
+      topology,
+      python=values.plan_python or sys.executable,
+      timeout=values.compile_timeout,
     )
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.experiment import Experiment
@@ -76,26 +84,27 @@ def main() -> None:
   record = {"command": sys.argv[1:], "plan": dataclasses.asdict(plan)}
   print("\n".join(plan_report.plan_lines(plan, config, where)), flush=True)
   if topology:
+    lowerings = {
+      "train": (plan.train, _lowering(trainer, strategy)),
+      "eval": (plan.evaluation, _lowering(evaluator, strategy)),
+    }
+    # Seconds: what is refused here should not wait for the compiler.
+    for batches, lowering in lowerings.values():
+      lowering(batches.shapes[0][0])
     record["tpu"] = {
       "topology": dataclasses.asdict(topology),
       **compiler.facts,
       "steps": {
-        "train": compile_step(
+        name: compile_step(
           compiler,
-          plan.train,
-          _lowering(trainer.replica_step, trainer.inputs, strategy),
+          batches,
+          lowering,
           replicas=replicas,
-          largest=values.largest_batch,
-          name="train",
-        ),
-        "eval": compile_step(
-          compiler,
-          plan.evaluation,
-          _lowering(evaluator.replica_step, evaluator.inputs, strategy),
-          replicas=replicas,
-          largest="off",
-          name="eval",
-        ),
+          # Evaluation holds less than training does.
+          largest=values.largest_batch if name == "train" else "off",
+          name=name,
+        )
+        for name, (batches, lowering) in lowerings.items()
       },
     }
     print()
@@ -107,14 +116,33 @@ def main() -> None:
     sys.exit(1)
 
 
-def _lowering(step: Callable, inputs: Any, strategy: Any) -> Callable:
-  """Returns a function: declared shape -> what `engine.lowering` gives."""
+def check_output(path: str | None) -> None:
+  """Raises `UserError` where a file cannot be written, before the work."""
+  folder = os.path.dirname(os.path.abspath(path or ""))
+  if path and (os.path.isdir(path) or not os.access(folder, os.W_OK)):
+    raise UserError(
+      f"`output` {path} cannot be written: it is a directory, or its own is "
+      "missing or not yours to write."
+    )
+
+
+def _lowering(loop: Any, strategy: Any) -> Callable:
+  """Returns a function: declared shape -> what `engine.lowering` gives.
+
+  Args:
+    loop: a trainer or an evaluator.
+    strategy: that it was built for.
+  """
   from engine.lowering import lower, replica_specs
 
   replicas = strategy.num_replicas_in_sync
-  return lambda shape: lower(
-    step, replica_specs(inputs.source, shape, replicas), strategy
-  )
+
+  @functools.cache
+  def lowering(shape):
+    specs = replica_specs(loop.inputs.source, shape, replicas)
+    return lower(loop.replica_step, specs, strategy)
+
+  return lowering
 
 
 def compile_step(
@@ -144,13 +172,15 @@ def compile_step(
     UserError: where the step holds what XLA does not take.
   """
   shape, steps = batches.shapes[0]
-  dynamic = []
 
+  @functools.cache
   def compile_rows(rows: int) -> dict[str, Any]:
-    said(f"compiling the {name} step, {rows} rows a device: may take minutes")
+    said(f"compiling the {name} step, {rows} rows a device: ", end="")
     lowered = lowering((rows * replicas, *shape[1:]))
-    dynamic[:] = lowered.dynamic
-    return compiler.compile(lowered.hlo, replicas=replicas)
+    result = compiler.compile(lowered.hlo, replicas=replicas)
+    seconds = result.get("compile_seconds")
+    said(f"{seconds:.0f} s" if result["ok"] else f"no ({result['kind']})")
+    return result
 
   rows = shape[0] // replicas
   result = compile_rows(rows)
@@ -158,25 +188,22 @@ def compile_step(
   found = None
   if largest != "off" and granted and result.get("kind") in (None, "memory"):
     found = find_largest(
-      lambda trial: result if trial == rows else compile_rows(trial),
-      rows=rows,
-      granted=granted,
-      search=largest == "search",
+      compile_rows, rows=rows, granted=granted, search=largest == "search"
     )
   return {
     "shape": shape,
     "occurs_in_steps": steps,
     "rows": rows,
-    "dynamic": dynamic,
+    "dynamic": lowering(shape).dynamic,
     "largest": found and dataclasses.asdict(found),
     **result,
   }
 
 
-def said(message: str) -> None:
+def said(message: str, end: str = "\n") -> None:
   """Tells a user who waits, unless it is to be quiet."""
   if not flags.FLAGS.quiet:
-    print(message, file=sys.stderr, flush=True)
+    print(message, end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 from engine.config import ExperimentConfig
 from launch.tpu import Topology
 
+_NAME = 18  # Width of the column of names.
 _SHAPES = 4  # As many are named; all are in the JSON.
 
 
@@ -24,12 +25,10 @@ def plan_lines(plan: Any, config: ExperimentConfig, where: str) -> list[str]:
     f"batching {task.batching}",
     *rows(
       ("replicas", f"{plan.replicas} ({where})"),
-      ("train", _batches(train)),
-      ("", _shapes(train)),
+      *_batches("train", train),
       ("epochs end at", _few([str(step) for step in plan.epoch_ends])),
-      ("eval", _batches(evaluation)),
-      ("", _shapes(evaluation)),
       ("learning rate", _few(rates, shown=6)),
+      *_batches("eval", evaluation),
       (
         "checkpoint",
         f"{size(plan.checkpoint_bytes)} ({plan.parameters / 1e6:.1f} M "
@@ -52,54 +51,66 @@ def tpu_lines(
   steps = record["steps"]
   versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
   device = "a chip" if record["devices_per_chip"] == 1 else "half a chip"
-  table = [("", *(f"{name} step" for name in steps))]
-  for label, cell in (
-    ("compiles", _verdict),
-    ("shape", lambda s: " x ".join(map(str, s["shape"]))),
-    ("rows of a device", lambda s: str(s["rows"])),
-    ("memory", lambda s: _memory(s, record["granted_bytes"])),
-    ("  held over steps", lambda s: size(s["held_bytes"])),
-    ("  temporaries", lambda s: size(s["temporary_bytes"])),
-    ("  code", lambda s: size(s["code_bytes"])),
-    ("FLOPs", lambda s: _scaled(s["flops"], "FLOP")),
-    ("bytes accessed", lambda s: _scaled(s["accessed_bytes"], "B")),
-    ("roofline", lambda s: _roofline(s, topology)),
-  ):
-    needs_ok = label not in ("compiles", "shape", "rows of a device", "memory")
-    table.append(
-      (
-        label,
-        *(cell(s) if s["ok"] or not needs_ok else "-" for s in steps.values()),
-      )
-    )
   peaks = topology.peaks
-  lines = [
-    f"{topology.name}, compiled, not run ({versions}; {record['devices']} "
-    f"devices {record['kind']!r}; all figures are of one device, {device})",
-    *_aligned(table),
-    *(line for name, s in steps.items() for line in _remarks(name, s, plan)),
-  ]
   granted = record["granted_bytes"]
   return [
-    *lines,
+    f"{topology.name}: compiled, not run ({versions})",
+    *_aligned(_table(steps, granted, topology)),
+    *(line for name, s in steps.items() for line in _remarks(name, s, plan)),
     *rows(
-      ("granted", f"{size(granted)} of HBM by this compiler, to one device")
-      if granted
-      else ("granted", "unknown: the compiler names no limit"),
       (
-        "peaks",
-        f"{peaks.flops / 1e12:.0f} TFLOP/s (bf16), "
-        f"{peaks.bandwidth / 1e9:.0f} GB/s; a chip has {peaks.hbm} of HBM "
-        f"({peaks.source})",
+        "device",
+        f"{record['kind']}, {record['devices']} of them, each {device} and one "
+        "replica; all figures are a device's",
       ),
-      ("roofline", "FLOPs and bytes over the peaks; no step was timed"),
+      (
+        "granted HBM",
+        f"{size(granted)} a device, asked of this compiler"
+        if granted
+        else "unknown: the compiler names no limit",
+      ),
+      (
+        "published peaks",
+        f"{peaks.flops / 1e12:.0f} TFLOP/s (bf16), "
+        f"{peaks.bandwidth / 1e9:.0f} GB/s a device; {peaks.hbm} HBM a chip",
+      ),
+      ("", f"({peaks.source})"),
+      ("", "roofline: FLOPs and bytes over these; no step was timed"),
+    ),
+  ]
+
+
+def _table(
+  steps: Mapping[str, Any], granted: int | None, topology: Topology
+) -> list[tuple[str, ...]]:
+  """Returns the figures of the steps, a row for each kind of figure."""
+  of_all = {
+    "compiles": _verdict,
+    "shape": lambda s: _times(s["shape"]),
+    "rows of a device": lambda s: str(s["rows"]),
+    "memory (of grant)": lambda s: _memory(s, granted),
+  }
+  of_compiled = {
+    "  held over steps": lambda s: size(s["held_bytes"]),
+    "  temporaries": lambda s: size(s["temporary_bytes"]),
+    "  code": lambda s: size(s["code_bytes"]),
+    "FLOPs": lambda s: _scaled(s["flops"], "FLOP"),
+    "bytes accessed": lambda s: _scaled(s["accessed_bytes"], "B"),
+    "roofline": lambda s: _roofline(s, topology),
+  }
+  return [
+    ("", *(f"{name} step" for name in steps)),
+    *((k, *map(cell, steps.values())) for k, cell in of_all.items()),
+    *(
+      (k, *(cell(s) if s["ok"] else "-" for s in steps.values()))
+      for k, cell in of_compiled.items()
     ),
   ]
 
 
 def rows(*pairs: tuple[str, str]) -> list[str]:
   """Returns names and values, a line each."""
-  return [f"  {name:<17} {value}" for name, value in pairs]
+  return [f"  {name:<{_NAME}} {value}" for name, value in pairs]
 
 
 def size(count: float) -> str:
@@ -126,25 +137,26 @@ def _few(parts: Sequence[str], shown: int = 8) -> str:
   return ", ".join(parts)
 
 
-def _batches(batches: Any) -> str:
-  return (
-    f"{batches.examples} examples, {batches.steps} steps of "
-    f"{batches.batch_size} ({batches.replica_batch_size} a replica); the last "
-    f"has {batches.last_batch}"
-  )
-
-
-def _shapes(batches: Any) -> str:
+def _batches(name: str, batches: Any) -> list[tuple[str, str]]:
   parts = [
-    f"{' x '.join(map(str, shape))} in {steps}"
+    f"{_times(shape)} ({steps} steps)"
     for shape, steps in batches.shapes[:_SHAPES]
   ]
   more = len(batches.shapes) - _SHAPES
   parts += [f"and {more} more"] if more > 0 else []
-  return (
-    f"{len(batches.shapes)} shape(s) to compile: {', '.join(parts)}; "
-    f"{batches.padding:.1%} padding"
-  )
+  return [
+    (
+      name,
+      f"{batches.examples} examples, {batches.steps} steps of "
+      f"{batches.batch_size} ({batches.replica_batch_size} a replica), the "
+      f"last of {batches.last_batch}",
+    ),
+    (f"{name} shapes", f"{', '.join(parts)}: {batches.padding:.1%} padding"),
+  ]
+
+
+def _times(shape: Sequence[int]) -> str:
+  return "x".join(map(str, shape))
 
 
 def _verdict(step: Mapping[str, Any]) -> str:
@@ -188,19 +200,25 @@ def _remarks(name: str, step: Mapping[str, Any], plan: Any) -> list[str]:
 
 
 def _largest(largest: Mapping[str, Any], plan: Any) -> str:
-  if largest["rows"] is None:
+  """Says how many rows fit, and how that is known."""
+  count, tried = largest["rows"], largest["tried"]
+  if count is None:
     return "not one row fits a device"
-  count = largest["rows"]
   examples = int(count * plan.train.examples_per_row)
-  tried = ", ".join(f"{n} {how}" for n, how in largest["tried"].items())
-  how = "estimated from a line" if largest["how"] == "line" else "compiled"
-  return f"{count} rows of a device, some {examples} examples: {how} ({tried})"
+  compiled = [str(n) for n, how in tried.items() if how == "compiled"]
+  refused = [f"{n} ({how})" for n, how in tried.items() if how != "compiled"]
+  how = "compiled"
+  if largest["how"] == "line":
+    how = f"estimated: a line through {' and '.join(compiled)} rows"
+  if refused:
+    how += f"; refused: {', '.join(refused)}"
+  return f"{count} rows a device, some {examples} examples ({how})"
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
   """Aligns columns of text."""
   widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-  widths[0] = max(widths[0], 17)
+  widths[0] = max(widths[0], _NAME)
   return [
     "  "
     + " ".join(

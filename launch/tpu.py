@@ -1,6 +1,7 @@
 """A TPU topology by its name, and its compiler in a process of its own."""
 
 import dataclasses
+import importlib.metadata
 import json
 import math
 import os
@@ -13,7 +14,8 @@ from typing import Any
 from engine.errors import UserError
 from launch import tpu_compile
 
-INSTALL = "pip install --editable '.[plan]'"
+# The pair that was tested; setup.cfg pins it too.
+PINS = ("jax==0.10.2", "libtpu==0.0.52")
 
 # libtpu asks a TPU VM's metadata server for these and takes a lock for the
 # chips; here there are none, and nothing touches a chip where there are.
@@ -97,6 +99,25 @@ class Topology:
     )
 
 
+def how_to_install() -> str:
+  """Returns the command that brings the compiler.
+
+  Where tensorflow-tpu trains, it goes into an environment of its own:
+  tensorflow-tpu would load the libtpu that is pinned here.
+  """
+  try:
+    importlib.metadata.version("tensorflow-tpu")
+  except importlib.metadata.PackageNotFoundError:
+    return (
+      "`pip install --editable '.[plan]'`, or name a Python that has jax and "
+      "libtpu by --plan_python"
+    )
+  return (
+    "`python3 -m venv .plan && .plan/bin/pip install "
+    f"{' '.join(PINS)}` and add --plan_python=.plan/bin/python"
+  )
+
+
 class Compiler:
   """libtpu's compiler for one topology."""
 
@@ -121,8 +142,7 @@ class Compiler:
     if facts.get("kind") == "missing":
       raise UserError(
         f"{python} cannot compile for a TPU ({facts['message']}): run "
-        f"`{INSTALL}`, or name a Python that has jax and libtpu by "
-        "--plan_python."
+        f"{how_to_install()}."
       )
     if not facts["ok"]:
       raise UserError(
@@ -131,7 +151,7 @@ class Compiler:
     if facts["devices"] != topology.devices:
       raise UserError(
         f"`topology` {topology.name} has {facts['devices']} devices for this "
-        f"libtpu, not {topology.devices}: use the pinned one ({INSTALL})."
+        f"libtpu, not {topology.devices}: install {' '.join(PINS)}."
       )
     self.facts = facts
 

@@ -4,16 +4,18 @@ import importlib.util
 import json
 import os
 import sys
+import types
 
 import pytest
 import tensorflow as tf
 
 from engine.errors import UserError
 from engine.lowering import compile_only_strategy, lower
-from launch import tpu_compile
+from launch import plan_report, tpu_compile
 from launch.largest_batch import find_largest
-from launch.tpu import Compiler, Topology
+from launch.tpu import PINS, Compiler, Topology, how_to_install
 from tests.doors import enter
+from tests.testing import ROOT
 
 # jax and libtpu may live in an environment of their own.
 PYTHON = os.environ.get("PLAN_PYTHON", sys.executable)
@@ -120,6 +122,74 @@ def test_where_not_one_row_fits_it_says_so():
 def test_a_refusal_names_its_bytes(message):
   found = tpu_compile.out_of_memory(message)
   assert found == (int(8.5 * 2**30), int(15.75 * 2**30))
+
+
+def report_of(**train):
+  """The report of a train step, and of an eval step that compiles."""
+  compiled = {
+    "ok": True,
+    "compile_seconds": 12.0,
+    "shape": (16, 64, 8),
+    "rows": 4,
+    "dynamic": (),
+    "largest": None,
+    "held_bytes": 2**30,
+    "temporary_bytes": 2**29,
+    "code_bytes": 2**29,
+    "flops": 197e9,
+    "accessed_bytes": 1.638e9,
+  }
+  record = {
+    "kind": "TPU v5 lite",
+    "devices": 4,
+    "devices_per_chip": 1,
+    "granted_bytes": 16 * 2**30,
+    "versions": {"libtpu": "0"},
+    "steps": {"train": compiled | train, "eval": compiled},
+  }
+  plan = types.SimpleNamespace(
+    train=types.SimpleNamespace(examples_per_row=2.5)
+  )
+  lines = plan_report.tpu_lines(record, plan, Topology("v5e:2x2"))
+  return {line.split("  ")[1]: line for line in lines[1:]}, lines
+
+
+def test_the_report_shows_memory_and_roofline_as_compiled_not_run():
+  named, lines = report_of(
+    largest={"rows": 100, "how": "line", "tried": {4: "compiled", 16: "memory"}}
+  )
+  assert "compiled, not run" in lines[0]
+  assert "2 GiB (12.5%)" in named["memory (of grant)"]
+  assert "2 ms, memory-bound" in named["roofline"]
+  assert "100 rows a device, some 250 examples" in named["largest batch"]
+  assert "estimated" in named["largest batch"]
+  assert "refused: 16 (memory)" in named["largest batch"]
+
+
+def test_the_report_flags_sizes_that_the_device_alone_knows():
+  named, _ = report_of(dynamic=("op Where (w) at tasks/x.py:3 `tf.where(y)`",))
+  assert "tasks/x.py:3" in named["train, slow"]
+
+
+def test_the_report_says_why_a_step_does_not_compile():
+  named, _ = report_of(ok=False, kind="memory", needed_bytes=20 * 2**30)
+  assert "no: out of memory" in named["compiles"]
+  assert "20 GiB (125.0%)" in named["memory (of grant)"]
+  named, _ = report_of(ok=False, kind="refused", message="UNIMPLEMENTED: Foo")
+  assert "UNIMPLEMENTED: Foo" in named["train refused"]
+
+
+def test_the_pins_are_those_of_the_extra():
+  with open(os.path.join(ROOT, "setup.cfg")) as file:
+    extra = file.read().split("\nplan =\n")[1].split("\n\n")[0]
+  assert tuple(extra.split()) == PINS
+
+
+def test_where_tensorflow_tpu_trains_the_compiler_lives_apart(monkeypatch):
+  assert "[plan]" in how_to_install()
+  monkeypatch.setattr("importlib.metadata.version", lambda name: "2.20.0")
+  assert "--plan_python" in how_to_install()
+  assert "[plan]" not in how_to_install()
 
 
 def test_without_libtpu_the_door_says_what_to_install(tmp_path):
