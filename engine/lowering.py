@@ -2,7 +2,8 @@
 
 `tf.function` lowers a step to HLO from the shapes of its arguments alone: no
 batch is made and nothing runs. What XLA cannot take is refused here, with the
-op and the line of the user's code.
+op and the line of the user's code. That is stricter than a TPU strategy which
+may place ops softly: it moves `tf.print` to the host, and waits for it.
 """
 
 import dataclasses
@@ -23,7 +24,8 @@ from engine.task import Source
 _DYNAMIC = "set-dimension-size"
 # Code that is not the user's.
 _FOREIGN = re.compile(
-  r"/(tensorflow|tf_keras|keras|orbit|official)/.*\.py$|engine/lowering\.py$"
+  r"-packages/(tensorflow|tf_keras|keras|orbit|official)/|"
+  r"engine/lowering\.py$"
 )
 
 
@@ -122,6 +124,8 @@ def lower(
   function = tf.function(flat, jit_compile=True, autograph=False)
   try:
     graph = function.get_concrete_function(*specs.values()).graph
+  except UserError:
+    raise
   except (tf.errors.OpError, ValueError, TypeError) as error:
     raise _refused(error, None) from error
   try:
@@ -140,19 +144,22 @@ def lower(
 def _refused(error: Exception, graph: tf.Graph | None) -> UserError:
   """Says which op, of which line, XLA does not take."""
   message = str(error)
-  found = re.search(r"\{\{node (.+?)\}\}|to node `(.+?)`", message)
-  if found and graph is not None:
-    culprit = _describe(graph, found[1] or found[2])
-  elif "get_compiler_ir.cc" in message and graph is not None:
+  node = re.search(r"\{\{node (.+?)\}\}|to node `(.+?)`", message)
+  if graph is None:
+    culprit = f"code {_line(traceback.extract_tb(error.__traceback__))}"
+  elif node:
+    culprit = _describe(graph, node[1] or node[2], message)
+  elif "get_compiler_ir.cc" in message:
     culprit = "; ".join(_describe(graph, op) for op in _host_users(graph))
     message = "it reads a table, iterator or writer, which lives on the host"
   else:
-    culprit = "it " + _line(traceback.extract_tb(error.__traceback__))
+    culprit = "an op"
   if "No registered" in message:
     message = "it has no kernel on a TPU: it runs on the host alone"
   elif "must be a compile-time constant" in message:
     message = "a shape is taken from a value, but must be known before"
-  reason = message.removeprefix("Failed getting HLO text: '").split("\n")[0]
+  reason = message.removeprefix("Failed getting HLO text: '")
+  reason = re.split(r"\n|\. ", reason)[0]
   return UserError(
     f"The step cannot be compiled for a TPU: {culprit} ({reason}); move it out "
     "of the step."
@@ -180,12 +187,20 @@ def _host_users(graph: tf.Graph) -> list[str]:
   ]
 
 
-def _describe(graph: tf.Graph, name: str) -> str:
-  """Returns the type, the name and the user's line of an op."""
+def _describe(graph: tf.Graph, name: str, message: str = "") -> str:
+  """Returns the type, the name and the user's line of an op.
+
+  Args:
+    graph: of the step.
+    name: of the op.
+    message: knows lines of ops inside of functions that the step calls.
+  """
   try:
     op = graph.get_operation_by_name(name)
   except (KeyError, ValueError):
-    return f"op {name}"  # Inside of a function that the step calls.
+    lines = re.findall(r'File "(.+?)", line (\d+), in (\S+)', message)
+    frames = [traceback.FrameSummary(f, int(n), g) for f, n, g in lines]
+    return f"op {name} {_line(frames)}"
   return f"op {op.type} ({name}) {_line(op.traceback)}"
 
 
@@ -199,6 +214,7 @@ def _line(frames: Sequence[traceback.FrameSummary]) -> str:
   if not own:
     return "of no known line"
   name, number = own[-1].filename, own[-1].lineno
+  text = linecache.getline(name, number).strip()
   path = os.path.relpath(name)
   path = name if path.startswith("..") else path
-  return f"at {path}:{number} `{linecache.getline(name, number).strip()}`"
+  return f"at {path}:{number}" + (f" `{text}`" if text else "")

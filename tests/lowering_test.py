@@ -22,6 +22,10 @@ def calls_python(batch):
   return tf.py_function(lambda x: x, [batch["x"]], tf.float32)
 
 
+def calls_what_prints(batch):
+  return tf.function(prints)(batch)
+
+
 def reads_a_string(batch):
   return tf.strings.as_string(batch["x"])
 
@@ -66,6 +70,13 @@ def test_what_xla_cannot_take_is_refused_with_op_and_line(step, op, text):
   assert line_of(step, text) in message
   assert text in message
   assert "\n" not in message
+
+
+def test_an_op_inside_of_a_function_is_named_with_its_line():
+  with pytest.raises(UserError) as refused:
+    lower(calls_what_prints, SPECS, compile_only_strategy(1))
+  assert "op StringFormat" in str(refused.value)
+  assert line_of(prints, "tf.print") in str(refused.value)
 
 
 def test_a_table_of_the_host_is_refused_with_op_and_line():
