@@ -271,4 +271,4 @@ def test_the_door_compiles_the_steps_of_four_replicas(tmp_path):
     assert 4 * step["rows"] == step["shape"][0]
   assert train["held_bytes"] > evaluation["held_bytes"]
   assert train["flops"] > 2 * evaluation["flops"]
-  assert "v5e:2x2, compiled, not run" in ended.out
+  assert "v5e:2x2: compiled, not run" in ended.out
