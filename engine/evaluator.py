@@ -39,7 +39,7 @@ class Evaluator(orbit.StandardEvaluator):
     super().__init__(eval_dataset=None)
     self._task = task
     self._model = model
-    self._inputs = inputs
+    self.inputs = inputs
     self._strategy = strategy
     self._ledger = ledger
     self.programs = Programs(self._program, ledger)
@@ -63,12 +63,12 @@ class Evaluator(orbit.StandardEvaluator):
   def predictions(self) -> dict[str, Any]:
     """Returns labels, weights, losses and outputs, each [examples, ...]."""
     gathered = []
-    for step in range(self._inputs.order.num_batches):
-      shape = self._inputs.layout(step).shape
-      batch = self._inputs.fetch(step, 1, capacity=1)
+    for step in range(self.inputs.order.num_batches):
+      shape = self.inputs.layout(step).shape
+      batch = self.inputs.fetch(step, 1, capacity=1)
       rows = self.programs(shape, batch)
       gathered.append(tf.nest.map_structure(lambda x: x.numpy(), rows))
-    return in_order(gathered, len(self._inputs.source))
+    return in_order(gathered, len(self.inputs.source))
 
   def _program(self, shape: Shape):
     return plain(functools.partial(self.eval_step, shape=shape))
@@ -82,7 +82,7 @@ class Evaluator(orbit.StandardEvaluator):
     """
 
     def replica_step(batches):
-      return self.replica_step(self._inputs.pick(batches, 0, shape))
+      return self.replica_step(self.inputs.pick(batches, 0, shape))
 
     rows = self._strategy.run(replica_step, args=(iterator,))
     return tf.nest.map_structure(

@@ -1,6 +1,5 @@
 """Wires the rooms of the engine into one `orbit.Controller` and runs a mode."""
 
-import math
 import os
 from typing import Any
 
@@ -27,6 +26,7 @@ from engine.journal import Journal, Terminal
 from engine.ledger import Ledger
 from engine.order import Order
 from engine.peers import agree, losses_named
+from engine.plan import epoch_ends, positions
 from engine.precision import LossScale, precision_scope
 from engine.run_directory import RunDirectory
 from engine.strategies import create_strategy, describe, is_chief, workers_of
@@ -257,24 +257,21 @@ class Experiment:
 
   # The parts.
 
+  def build(self) -> tuple[tf_keras.Model, Trainer, Evaluator]:
+    """Builds what the run would compute with; restores and writes nothing."""
+    source = self._task.source("train")
+    dev = self._task.source(self._config.evaluation.split)
+    with self._strategy.scope():
+      model = self._build_model()
+      trainer = self._trainer(model, source, self._boundaries(len(source))[-1])
+      return model, trainer, self._evaluator(model, dev)
+
   def _build_model(self) -> tf_keras.Model:
     with precision_scope(self._config.train.precision):
       return self._task.build_model()
 
   def _boundaries(self, num_examples: int) -> list[int]:
-    """Returns the steps at which epochs end, the last step included."""
-    size = self._config.train.global_batch_size
-    total = -(-self._positions(num_examples) // size)
-    epochs = range(1, total * size // num_examples + 1)
-    ends = {math.ceil(epoch * num_examples / size) for epoch in epochs}
-    return sorted({end for end in ends if end < total} | {total})
-
-  def _positions(self, num_examples: int) -> int:
-    """Returns how many examples the run goes through."""
-    train = self._config.train
-    if train.train_steps:
-      return train.train_steps * train.global_batch_size
-    return max(1, round(train.epochs * num_examples))
+    return epoch_ends(self._config.train, num_examples)
 
   def _trainer(
     self, model: tf_keras.Model, source: Source, train_steps: int
@@ -297,7 +294,7 @@ class Experiment:
         order=Order(
           num_examples=len(source),
           batch_size=train.global_batch_size,
-          num_positions=self._positions(len(source)),
+          num_positions=positions(train, len(source)),
           seed=train.seed,
         ),
         strategy=self._strategy,

@@ -90,10 +90,13 @@ def build_schedule(
     end_learning_rate=config.end_learning_rate,
     power=config.decay_power,
   )
-  warmup_steps = int(config.warmup_ratio * train_steps)
-  if not warmup_steps:
-    return schedule
-  return lr_schedule.LinearWarmup(schedule, warmup_steps, 0.0)
+  steps = warmup_steps(config, train_steps=train_steps)
+  return lr_schedule.LinearWarmup(schedule, steps, 0.0) if steps else schedule
+
+
+def warmup_steps(config: OptimizerConfig, *, train_steps: int) -> int:
+  """Returns the step at which the warm-up ends."""
+  return int(config.warmup_ratio * train_steps)
 
 
 def build_optimizer(

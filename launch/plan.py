@@ -1,0 +1,210 @@
+"""Plans a run, and compiles it for TPUs that are elsewhere: --help."""
+
+import dataclasses
+import functools
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from engine.errors import UserError
+from launch import plan_report
+from launch.flags import SETTINGS, config_from_flags, define_settings, run_door
+from launch.largest_batch import find_largest
+from launch.tpu import Compiler, Topology
+
+LARGEST = ("estimate", "search", "off")
+
+flags.DEFINE_string(
+  "topology", None, "TPUs to compile for, without one: v5e:2x2, v4:2x2x1, ..."
+)
+flags.DEFINE_enum(
+  "largest_batch",
+  "estimate",
+  LARGEST,
+  "Rows that fit a chip: from a line, by compiling (slow), or not.",
+)
+flags.DEFINE_string("chip_config", "", "megacore: a v4 chip as one device.")
+flags.DEFINE_string(
+  "plan_python",
+  None,
+  "Python with jax and libtpu; on a TPU VM not the one that trains. [this]",
+)
+flags.DEFINE_float("compile_timeout", 1800.0, "Seconds for one compilation.")
+flags.DEFINE_string("output", None, "Also write the plan here, as JSON.")
+_UNPLANNED = ("steps_per_loop", "log_example_ids", "checkpoint_interval")
+define_settings([name for name in SETTINGS if name not in _UNPLANNED])
+
+
+def main() -> None:
+  """Prints the plan, then what the compiler says of it."""
+  config, values = config_from_flags(), flags.FLAGS
+  check_output(values.output)
+  topology = compiler = None
+  if values.topology:
+    topology = Topology(values.topology, values.chip_config)
+    compiler = Compiler(
+      topology,
+      python=values.plan_python or sys.executable,
+      timeout=values.compile_timeout,
+    )
+  # Imported behind the checks: TensorFlow takes seconds.
+  from engine.experiment import Experiment
+  from engine.lowering import compile_only_strategy
+  from engine.plan import make_plan
+  from engine.strategies import create_strategy
+  from tasks.sentence_pair import SentencePairTask
+
+  if topology:
+    replicas, where = topology.devices, topology.name
+  else:
+    strategy, where = create_strategy(config.runtime)
+    replicas = strategy.num_replicas_in_sync
+  strategy = compile_only_strategy(replicas)
+  with tempfile.TemporaryDirectory() as unused:
+    experiment = Experiment(
+      config=config,
+      task=SentencePairTask(config.task),
+      model_dir=unused,
+      strategy=strategy,
+    )
+  model, trainer, evaluator = experiment.build()
+  plan = make_plan(
+    config=config,
+    replicas=replicas,
+    model=model,
+    optimizer=trainer.optimizer,
+    train=trainer.inputs,
+    evaluation=evaluator.inputs,
+  )
+  record = {"command": sys.argv[1:], "plan": dataclasses.asdict(plan)}
+  print("\n".join(plan_report.plan_lines(plan, config, where)), flush=True)
+  if topology:
+    lowerings = {
+      "train": (plan.train, _lowering(trainer, strategy)),
+      "eval": (plan.evaluation, _lowering(evaluator, strategy)),
+    }
+    # Seconds: what is refused here should not wait for the compiler.
+    for batches, lowering in lowerings.values():
+      lowering(batches.shapes[0][0])
+    record["tpu"] = {
+      "topology": dataclasses.asdict(topology),
+      **compiler.facts,
+      "steps": {
+        name: compile_step(
+          compiler,
+          batches,
+          lowering,
+          replicas=replicas,
+          # Evaluation holds less than training does.
+          largest=values.largest_batch if name == "train" else "off",
+          name=name,
+        )
+        for name, (batches, lowering) in lowerings.items()
+      },
+    }
+    print()
+    print("\n".join(plan_report.tpu_lines(record["tpu"], plan, topology)))
+  if values.output:
+    with open(values.output, "w") as file:
+      json.dump(record, file, indent=2)
+  if topology and not all(s["ok"] for s in record["tpu"]["steps"].values()):
+    sys.exit(1)
+
+
+def check_output(path: str | None) -> None:
+  """Raises `UserError` where a file cannot be written, before the work."""
+  folder = os.path.dirname(os.path.abspath(path or ""))
+  if path and (os.path.isdir(path) or not os.access(folder, os.W_OK)):
+    raise UserError(
+      f"`output` {path} cannot be written: it is a directory, or its own is "
+      "missing or not yours to write."
+    )
+
+
+def _lowering(loop: Any, strategy: Any) -> Callable:
+  """Returns a function: declared shape -> what `engine.lowering` gives.
+
+  Args:
+    loop: a trainer or an evaluator.
+    strategy: that it was built for.
+  """
+  from engine.lowering import lower, replica_specs
+
+  replicas = strategy.num_replicas_in_sync
+
+  @functools.cache
+  def lowering(shape):
+    specs = replica_specs(loop.inputs.source, shape, replicas)
+    return lower(loop.replica_step, specs, strategy)
+
+  return lowering
+
+
+def compile_step(
+  compiler: Compiler,
+  batches: Any,
+  lowering: Callable,
+  *,
+  replicas: int,
+  largest: str,
+  name: str,
+) -> dict[str, Any]:
+  """Compiles a step for the largest shape that occurs.
+
+  Args:
+    compiler: of the topology.
+    batches: `engine.plan.Batches` of the step.
+    lowering: declared shape -> `engine.lowering.Lowered`.
+    replicas: over which the rows of a shape are spread.
+    largest: one of `LARGEST`.
+    name: of the step, for the user who waits.
+
+  Returns:
+    What the compiler said, the `shape`, the `rows` of one device, the ops of
+    `dynamic` sizes, and the `largest` number of rows.
+
+  Raises:
+    UserError: where the step holds what XLA does not take.
+  """
+  shape, steps = batches.shapes[0]
+
+  @functools.cache
+  def compile_rows(rows: int) -> dict[str, Any]:
+    said(f"compiling the {name} step, {rows} rows a device: ", end="")
+    lowered = lowering((rows * replicas, *shape[1:]))
+    result = compiler.compile(lowered.hlo, replicas=replicas)
+    seconds = result.get("compile_seconds")
+    said(f"{seconds:.0f} s" if result["ok"] else f"no ({result['kind']})")
+    return result
+
+  rows = shape[0] // replicas
+  result = compile_rows(rows)
+  granted = compiler.facts["granted_bytes"]
+  found = None
+  if largest != "off" and granted and result.get("kind") in (None, "memory"):
+    found = find_largest(
+      compile_rows, rows=rows, granted=granted, search=largest == "search"
+    )
+  return {
+    "shape": shape,
+    "occurs_in_steps": steps,
+    "rows": rows,
+    "dynamic": lowering(shape).dynamic,
+    "largest": found and dataclasses.asdict(found),
+    **result,
+  }
+
+
+def said(message: str, end: str = "\n") -> None:
+  """Tells a user who waits, unless it is to be quiet."""
+  if not flags.FLAGS.quiet:
+    print(message, end=end, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+  run_door(main, "Plans a run; with --topology, compiles it for TPUs.")
