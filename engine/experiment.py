@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine import optimization, result
+from engine import result
 from engine.actions import (
   ExampleIdLog,
   TrainLog,
@@ -17,20 +17,17 @@ from engine.actions import (
   earlier_work,
   steps_to_stop,
 )
+from engine.builder import Builder
 from engine.checkpoints import Checkpoints, restore, restore_newest
 from engine.config import ExperimentConfig
 from engine.errors import UserError
-from engine.evaluator import Evaluator, build_evaluator
-from engine.inputs import Inputs
 from engine.journal import Journal, Terminal
 from engine.ledger import Ledger
-from engine.order import Order
 from engine.peers import agree, losses_named
-from engine.plan import epoch_ends, positions
-from engine.precision import LossScale, precision_scope
+from engine.plan import epoch_ends
 from engine.run_directory import RunDirectory
 from engine.strategies import create_strategy, describe, is_chief, workers_of
-from engine.task import Source, Task
+from engine.task import Task
 from engine.trainer import Trainer
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -82,15 +79,8 @@ class Experiment:
     self._strategy = strategy or create_strategy(config.runtime)[0]
     self.is_chief = is_chief(self._strategy)
     self._quiet = config.runtime.quiet or not self.is_chief
-    replicas = self._strategy.num_replicas_in_sync
-    check_divides(
-      "global_batch_size",
-      config.train.global_batch_size,
-      replicas,
-      config.train.accumulate_steps,
-    )
-    check_divides(
-      "eval_batch_size", config.evaluation.eval_batch_size, replicas
+    self._builder = Builder(
+      config=config, task=task, strategy=self._strategy, ledger=self._ledger
     )
 
   def run(self, mode: str) -> dict[str, Any]:
@@ -115,21 +105,18 @@ class Experiment:
   def _train(self, *, with_evaluation: bool) -> dict[str, Any]:
     """Trains to the end, from wherever the run is."""
     source = self._task.source("train")
-    boundaries = self._boundaries(len(source))
+    boundaries = epoch_ends(self._config.train, len(source))
     terminal = Terminal(train_steps=boundaries[-1], quiet=self._quiet)
     done = self._directory.result()
     if done and (done["eval"] or not with_evaluation):
       terminal.say(f"finished before: {self._directory.path}")
       return done
-    dev = self._task.source(self._config.evaluation.split)
 
+    model, trainer, evaluator = self._builder.parts(source)
+    step = trainer.global_step
     with self._strategy.scope():
-      model = self._build_model()
-      trainer = self._trainer(model, source, boundaries[-1])
-      evaluator = self._evaluator(model, dev)
       manager = self._manager(model, trainer, boundaries[-1])
       restored = manager.restore_or_initialize()
-    step = trainer.global_step
     if self.is_chief:
       self._directory.create(self._config)
       self._task.save_assets(self._directory.assets)
@@ -210,7 +197,7 @@ class Experiment:
 
   def _evaluate(self) -> dict[str, Any]:
     """Evaluates the newest checkpoint."""
-    evaluator, checkpoint = self._reader()
+    evaluator, checkpoint = self._builder.reader()
     restore_newest(checkpoint, self._directory.checkpoints)
     step = int(checkpoint.global_step.numpy())
     agree(self._strategy, {"step of the checkpoint": step})
@@ -226,8 +213,9 @@ class Experiment:
         "`mode` is 'continuous_eval', which runs beside the workers in a "
         "process of its own: start it without a cluster."
       )
-    evaluator, checkpoint = self._reader()
-    train_steps = self._boundaries(len(self._task.source("train")))[-1]
+    evaluator, checkpoint = self._builder.reader()
+    num_examples = len(self._task.source("train"))
+    train_steps = epoch_ends(self._config.train, num_examples)[-1]
     directory = os.path.join(
       self._directory.file("continuous_eval"), self._config.evaluation.split
     )
@@ -255,85 +243,10 @@ class Experiment:
       )
     return log.lines[-1]
 
-  # The parts.
-
-  def build(self) -> tuple[tf_keras.Model, Trainer, Evaluator]:
-    """Builds what the run would compute with; restores and writes nothing."""
-    source = self._task.source("train")
-    dev = self._task.source(self._config.evaluation.split)
-    with self._strategy.scope():
-      model = self._build_model()
-      trainer = self._trainer(model, source, self._boundaries(len(source))[-1])
-      return model, trainer, self._evaluator(model, dev)
-
-  def _build_model(self) -> tf_keras.Model:
-    with precision_scope(self._config.train.precision):
-      return self._task.build_model()
-
-  def _boundaries(self, num_examples: int) -> list[int]:
-    return epoch_ends(self._config.train, num_examples)
-
-  def _trainer(
-    self, model: tf_keras.Model, source: Source, train_steps: int
-  ) -> Trainer:
-    train = self._config.train
-    loss_scale = LossScale() if train.precision == "float16" else None
-    optimizer = optimization.build_optimizer(
-      self._config.optimizer,
-      train_steps=train_steps,
-      layer_depth=self._task.layer_depth,
-      taken=loss_scale and loss_scale.taken,
-    )
-    optimizer.build(model.trainable_variables)
-    return Trainer(
-      task=self._task,
-      model=model,
-      optimizer=optimizer,
-      inputs=Inputs(
-        source=source,
-        order=Order(
-          num_examples=len(source),
-          batch_size=train.global_batch_size,
-          num_positions=positions(train, len(source)),
-          seed=train.seed,
-        ),
-        strategy=self._strategy,
-        batch_size=train.global_batch_size,
-        parts=train.accumulate_steps,
-      ),
-      strategy=self._strategy,
-      seed=train.seed,
-      loss_scale=loss_scale,
-      accumulate_steps=train.accumulate_steps,
-      xla=self._config.runtime.xla,
-      clip_norm=self._config.optimizer.clip_norm,
-      steps_per_loop=self._config.runtime.steps_per_loop,
-      ledger=self._ledger,
-    )
-
   def _example_id_log(self, trainer: Trainer) -> list[ExampleIdLog]:
     if not (self._config.runtime.log_example_ids and self.is_chief):
       return []
     return [ExampleIdLog(self._directory.file("example_ids.jsonl"), trainer)]
-
-  def _evaluator(self, model: tf_keras.Model, source: Source) -> Evaluator:
-    return build_evaluator(
-      task=self._task,
-      model=model,
-      source=source,
-      strategy=self._strategy,
-      batch_size=self._config.evaluation.eval_batch_size,
-      ledger=self._ledger,
-    )
-
-  def _reader(self) -> tuple[Evaluator, tf.train.Checkpoint]:
-    """An evaluator, and the checkpoint that its model is read through."""
-    source = self._task.source(self._config.evaluation.split)
-    with self._strategy.scope():
-      model = self._build_model()
-      step = tf.Variable(0, dtype=tf.int64, trainable=False)
-      evaluator = self._evaluator(model, source)
-    return evaluator, tf.train.Checkpoint(model=model, global_step=step)
 
   def _manager(
     self, model: tf_keras.Model, trainer: Trainer, train_steps: int
@@ -355,18 +268,4 @@ class Experiment:
       initialize=lambda: self._task.initialize(model, self._config.train.seed),
       ledger=self._ledger,
       writes=self.is_chief,
-    )
-
-
-def check_divides(name: str, size: int, replicas: int, parts: int = 1) -> None:
-  """Raises `UserError` where the replicas cannot share a batch evenly."""
-  shares = replicas * parts
-  if size % shares:
-    below = size // shares * shares
-    near = [str(x) for x in (below, below + shares) if x]
-    who = f"{replicas} replicas" if replicas > 1 else "1 replica"
-    if parts > 1:
-      who += f" with {parts} accumulation steps"
-    raise UserError(
-      f"`{name}` is {size}, which {who} cannot share: use {' or '.join(near)}."
     )

@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +52,8 @@ def main() -> None:
       timeout=values.compile_timeout,
     )
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.experiment import Experiment
+  from engine.builder import Builder
+  from engine.ledger import Ledger
   from engine.lowering import compile_only_strategy
   from engine.plan import make_plan
   from engine.strategies import create_strategy
@@ -65,14 +65,13 @@ def main() -> None:
     strategy, where = create_strategy(config.runtime)
     replicas = strategy.num_replicas_in_sync
   strategy = compile_only_strategy(replicas)
-  with tempfile.TemporaryDirectory() as unused:
-    experiment = Experiment(
-      config=config,
-      task=SentencePairTask(config.task),
-      model_dir=unused,
-      strategy=strategy,
-    )
-  model, trainer, evaluator = experiment.build()
+  builder = Builder(
+    config=config,
+    task=SentencePairTask(config.task),
+    strategy=strategy,
+    ledger=Ledger(),
+  )
+  model, trainer, evaluator = builder.parts()
   plan = make_plan(
     config=config,
     replicas=replicas,

@@ -5,8 +5,9 @@ import inspect
 import pytest
 import tensorflow as tf
 
+from engine.builder import Builder
 from engine.errors import UserError
-from engine.experiment import Experiment
+from engine.ledger import Ledger
 from engine.lowering import compile_only_strategy, lower, replica_specs
 from tests.testing import LineTask, tiny_config, tiny_task
 
@@ -126,17 +127,17 @@ def test_sizes_that_the_device_alone_knows_are_flagged(step, op, text):
     (tiny_task, 4),
   ],
 )
-def test_the_steps_that_run_are_the_steps_that_lower(tmp_path, task, replicas):
+def test_the_steps_that_run_are_the_steps_that_lower(task, replicas):
   """Nothing is flagged; four replicas sum their gradients, one does not."""
   strategy = compile_only_strategy(replicas)
   assert strategy.num_replicas_in_sync == replicas
-  experiment = Experiment(
+  builder = Builder(
     config=tiny_config(train={"global_batch_size": 16}),
     task=task(),
-    model_dir=str(tmp_path),
     strategy=strategy,
+    ledger=Ledger(),
   )
-  _, trainer, evaluator = experiment.build()
+  _, trainer, evaluator = builder.parts()
   before = [v.numpy() for v in trainer.optimizer.variables]
   for loop in (trainer, evaluator):
     shape = loop.inputs.layout(0).shape

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from engine import order as order_lib
-from engine.experiment import Experiment
+from engine.config import TrainConfig
 from engine.order import Order
-from tests.testing import LineTask, strategy_of, tiny_config
+from engine.plan import epoch_ends, positions
 
 
 def make(num_examples=53, batch_size=8, epochs=3, seed=7):
@@ -44,17 +44,12 @@ def test_a_batch_does_not_depend_on_what_was_asked_before():
 
 def test_a_fraction_of_an_epoch_leaves_no_empty_batch():
   for epochs in (0.001, 0.3, 1.3, 2.5):
-    experiment = Experiment(
-      config=tiny_config(train={"train_steps": 0, "epochs": epochs}),
-      task=LineTask(),
-      model_dir="unused",
-      strategy=strategy_of(1),
-    )
-    last = experiment._boundaries(3668)[-1]
+    train = TrainConfig(epochs=epochs)
+    last = epoch_ends(train, 3668)[-1]
     order = Order(
       num_examples=3668,
       batch_size=32,
-      num_positions=experiment._positions(3668),
+      num_positions=positions(train, 3668),
       seed=0,
     )
     assert order.num_batches == last

@@ -8,22 +8,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from engine.builder import Builder
 from engine.experiment import Experiment
+from engine.ledger import Ledger
 from engine.lowering import compile_only_strategy
 from engine.plan import make_plan
 from tests.doors import enter
 from tests.testing import LineTask, strategy_of, tiny_config, tiny_task
 
 
-def planned(tmp_path, task, config, replicas):
-  experiment = Experiment(
+def planned(task, config, replicas):
+  builder = Builder(
     config=config,
     task=task,
-    model_dir=str(tmp_path / "unused"),
     strategy=compile_only_strategy(replicas),
+    ledger=Ledger(),
   )
-  model, trainer, evaluator = experiment.build()
-  assert not (tmp_path / "unused").exists()
+  model, trainer, evaluator = builder.parts()
   plan = make_plan(
     config=config,
     replicas=replicas,
@@ -37,14 +38,14 @@ def planned(tmp_path, task, config, replicas):
 
 @pytest.mark.parametrize("batching", ["pad", "bucket", "pack"])
 @pytest.mark.parametrize("replicas", [1, 4])
-def test_batches_are_those_that_would_be_built(tmp_path, batching, replicas):
+def test_batches_are_those_that_would_be_built(batching, replicas):
   config = tiny_config(
     train={"train_steps": 0, "epochs": 0.3, "global_batch_size": 20},
     evaluation={"eval_batch_size": 24},
     batching=batching,
   )
   task = tiny_task(batching=batching)
-  plan, train, evaluation = planned(tmp_path, task, config, replicas)
+  plan, train, evaluation = planned(task, config, replicas)
   for said, inputs in ((plan.train, train), (plan.evaluation, evaluation)):
     shapes = collections.Counter()
     real = tokens = examples = rows = 0
@@ -73,7 +74,7 @@ def test_the_run_does_what_was_planned(tmp_path):
     runtime={"steps_per_loop": 1},
     optimizer={"warmup_ratio": 0.2},
   )
-  plan, _, _ = planned(tmp_path, LineTask(), config, 2)
+  plan, _, _ = planned(LineTask(), config, 2)
   result = Experiment(
     config=config,
     task=LineTask(),

@@ -1,0 +1,134 @@
+"""Builds what a run computes with; restores and writes nothing."""
+
+import tensorflow as tf
+import tf_keras
+
+from engine.config import ExperimentConfig
+from engine.errors import UserError
+from engine.evaluator import Evaluator, build_evaluator
+from engine.inputs import Inputs
+from engine.ledger import Ledger
+from engine.optimization import build_optimizer
+from engine.order import Order
+from engine.plan import epoch_ends, positions
+from engine.precision import LossScale, precision_scope
+from engine.task import Source, Task
+from engine.trainer import Trainer
+
+
+class Builder:
+  """Builds the parts of one run, in the scope of its strategy."""
+
+  def __init__(
+    self,
+    *,
+    config: ExperimentConfig,
+    task: Task,
+    strategy: tf.distribute.Strategy,
+    ledger: Ledger,
+  ):
+    """Initializes the builder.
+
+    Raises:
+      UserError: where the replicas cannot share a batch evenly.
+    """
+    self._config = config
+    self._task = task
+    self._strategy = strategy
+    self._ledger = ledger
+    replicas = strategy.num_replicas_in_sync
+    train, evaluation = config.train, config.evaluation
+    check_divides(
+      "global_batch_size",
+      train.global_batch_size,
+      replicas,
+      train.accumulate_steps,
+    )
+    check_divides("eval_batch_size", evaluation.eval_batch_size, replicas)
+
+  def parts(
+    self, source: Source | None = None
+  ) -> tuple[tf_keras.Model, Trainer, Evaluator]:
+    """Builds the model, its trainer and its evaluator.
+
+    Args:
+      source: the training split, where it is open already.
+    """
+    source = source or self._task.source("train")
+    dev = self._task.source(self._config.evaluation.split)
+    with self._strategy.scope():
+      model = self._model()
+      return model, self._trainer(model, source), self._evaluator(model, dev)
+
+  def reader(self) -> tuple[Evaluator, tf.train.Checkpoint]:
+    """An evaluator, and the checkpoint that its model is read through."""
+    source = self._task.source(self._config.evaluation.split)
+    with self._strategy.scope():
+      model = self._model()
+      step = tf.Variable(0, dtype=tf.int64, trainable=False)
+      evaluator = self._evaluator(model, source)
+    return evaluator, tf.train.Checkpoint(model=model, global_step=step)
+
+  def _model(self) -> tf_keras.Model:
+    with precision_scope(self._config.train.precision):
+      return self._task.build_model()
+
+  def _trainer(self, model: tf_keras.Model, source: Source) -> Trainer:
+    train = self._config.train
+    loss_scale = LossScale() if train.precision == "float16" else None
+    optimizer = build_optimizer(
+      self._config.optimizer,
+      train_steps=epoch_ends(train, len(source))[-1],
+      layer_depth=self._task.layer_depth,
+      taken=loss_scale and loss_scale.taken,
+    )
+    optimizer.build(model.trainable_variables)
+    return Trainer(
+      task=self._task,
+      model=model,
+      optimizer=optimizer,
+      inputs=Inputs(
+        source=source,
+        order=Order(
+          num_examples=len(source),
+          batch_size=train.global_batch_size,
+          num_positions=positions(train, len(source)),
+          seed=train.seed,
+        ),
+        strategy=self._strategy,
+        batch_size=train.global_batch_size,
+        parts=train.accumulate_steps,
+      ),
+      strategy=self._strategy,
+      seed=train.seed,
+      loss_scale=loss_scale,
+      accumulate_steps=train.accumulate_steps,
+      xla=self._config.runtime.xla,
+      clip_norm=self._config.optimizer.clip_norm,
+      steps_per_loop=self._config.runtime.steps_per_loop,
+      ledger=self._ledger,
+    )
+
+  def _evaluator(self, model: tf_keras.Model, source: Source) -> Evaluator:
+    return build_evaluator(
+      task=self._task,
+      model=model,
+      source=source,
+      strategy=self._strategy,
+      batch_size=self._config.evaluation.eval_batch_size,
+      ledger=self._ledger,
+    )
+
+
+def check_divides(name: str, size: int, replicas: int, parts: int = 1) -> None:
+  """Raises `UserError` where the replicas cannot share a batch evenly."""
+  shares = replicas * parts
+  if size % shares:
+    below = size // shares * shares
+    near = [str(x) for x in (below, below + shares) if x]
+    who = f"{replicas} replicas" if replicas > 1 else "1 replica"
+    if parts > 1:
+      who += f" with {parts} accumulation steps"
+    raise UserError(
+      f"`{name}` is {size}, which {who} cannot share: use {' or '.join(near)}."
+    )
