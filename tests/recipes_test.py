@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import types
 
 import kubernetes_validate
@@ -285,20 +286,22 @@ def slurm_is_missing():
 
 
 @pytest.fixture
-def slurm(tmp_path_factory):
+def slurm():
   """A real Slurm of two virtual nodes: the environment to reach it."""
-  # Slurm's sockets live below it, and their paths must be short.
-  state = tmp_path_factory.mktemp("s")
+  # Sockets live below it: their paths must be short, and open to all users,
+  # which pytest's own directories are not.
+  state = tempfile.mkdtemp(prefix="slurm")
   environ = {
     **os.environ,
-    "LOCAL_SLURM_DIR": str(state),
+    "LOCAL_SLURM_DIR": state,
     "LOCAL_SLURM_PORT_BASE": str(30000 + os.getpid() % 9 * 300),
   }
-  subprocess.run([LOCAL_SLURM, "start"], env=environ, check=True)
   try:
-    yield {**environ, "SLURM_CONF": str(state / "slurm.conf")}
+    subprocess.run([LOCAL_SLURM, "start"], env=environ, check=True)
+    yield {**environ, "SLURM_CONF": os.path.join(state, "slurm.conf")}
   finally:
     subprocess.run([LOCAL_SLURM, "stop"], env=environ, check=True)
+    shutil.rmtree(state)
 
 
 @pytest.mark.slow
