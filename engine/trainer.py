@@ -15,6 +15,7 @@ from engine.optimization import clip_by_global_norm
 from engine.precision import LossScale
 from engine.programs import Programs, Shape, plain
 from engine.randomness import Stream
+from engine.strategies import workers_of
 from engine.task import EXAMPLES, LABELS, WEIGHTS, Task, columns
 
 
@@ -82,6 +83,11 @@ class Trainer(orbit.StandardTrainer):
     # XLA compiles what one replica computes alone; sums stay with the strategy.
     self._gradient = (
       tf.function(plain(self._part), jit_compile=True) if xla else self._part
+    )
+    # Between machines the rows that a table was read at cost less than the
+    # table. Elsewhere, and where parts add up, gradients are dense.
+    self._keeps_rows = (
+      len(workers_of(strategy)) > 1 and accumulate_steps == 1 and not xla
     )
     self.programs = Programs(self._device_loop, ledger)
     self.work = Work()
@@ -192,7 +198,10 @@ class Trainer(orbit.StandardTrainer):
       loss, gradients = self._gradient(batch, total, first_row)
     else:
       loss, gradients = self._accumulated(batch, total, first_row)
-    loss, *gradients = replica.all_reduce("SUM", [loss, *gradients])
+    variables = self._model.trainable_variables
+    loss, *gradients = sum_gradients(
+      replica, [loss, *gradients], [loss.shape, *(v.shape for v in variables)]
+    )
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
     gradients, norm = clip_by_global_norm(
       gradients, self._clip_norm, scale=scale
@@ -200,7 +209,7 @@ class Trainer(orbit.StandardTrainer):
     if self.loss_scale:
       self.loss_scale.update(tf.math.is_finite(norm))
     self.optimizer.apply_gradients(
-      zip(gradients, self._model.trainable_variables, strict=True),
+      zip(gradients, variables, strict=True),
       skip_gradients_aggregation=True,
     )
     return loss, norm
@@ -226,6 +235,8 @@ class Trainer(orbit.StandardTrainer):
       if self.loss_scale:
         target = loss * self.loss_scale.scale
     gradients = tape.gradient(target, self._model.trainable_variables)
+    if self._keeps_rows:
+      return loss, gradients
     return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
   def _accumulated(
@@ -277,6 +288,39 @@ class Trainer(orbit.StandardTrainer):
           "checkpoint. Try a lower --learning_rate."
         )
     return scalars
+
+
+def sum_gradients(
+  replica: tf.distribute.ReplicaContext,
+  gradients: list,
+  shapes: list[tf.TensorShape],
+) -> list[tf.Tensor]:
+  """Sums gradients over all replicas; few rows of a table by gathering them.
+
+  Args:
+    replica: this one's context.
+    gradients: tensors, or `tf.IndexedSlices` of equal sizes on all replicas.
+    shapes: of the variables.
+
+  Returns:
+    Dense gradients, equal on all replicas.
+  """
+  total = list(gradients)
+  for i, gradient in enumerate(gradients):
+    if isinstance(gradient, tf.IndexedSlices):
+      size = gradient.values.shape.num_elements()
+      if size * replica.num_replicas_in_sync < shapes[i].num_elements():
+        values, indices = replica.all_gather(
+          (gradient.values, gradient.indices), axis=0
+        )
+        total[i] = tf.math.unsorted_segment_sum(values, indices, shapes[i][0])
+  rest = [i for i, value in enumerate(total) if value is gradients[i]]
+  sums = replica.all_reduce(
+    "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]
+  )
+  for i, value in zip(rest, sums, strict=True):
+    total[i] = value
+  return total
 
 
 @dataclasses.dataclass
