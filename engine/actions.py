@@ -35,20 +35,6 @@ class TrainLog:
     self._log.write("train", int(self._trainer.global_step.numpy()), point)
 
 
-class EvalLog:
-  """Writes a log point of an evaluation."""
-
-  def __init__(self, *, log: Journal, step: tf.Variable, ledger: Ledger):
-    self._log = log
-    self._step = step
-    self._ledger = ledger
-
-  def __call__(self, output: Mapping[str, Any]) -> None:
-    """Logs `output`, what `Evaluator.evaluate` returned."""
-    point = {**output, "ledger": self._ledger.totals()}
-    self._log.write("eval", int(self._step.numpy()), point)
-
-
 class ExampleIdLog:
   """Writes the ids of each global batch: {"step": k, "ids": [...]} a line."""
 

@@ -55,6 +55,16 @@ def find_cluster(
     return _from_tf_config(environ["TF_CONFIG"])
   if int(environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
     return _from_slurm(environ)
+  nodes = int(environ.get("SLURM_JOB_NUM_NODES", 1))
+  if (
+    nodes > 1
+    and "SLURM_STEP_NUM_TASKS" not in environ
+    and config.strategy == "auto"
+  ):
+    raise UserError(
+      f"This Slurm job has {nodes} nodes, but without srun only the first "
+      "would train: put srun in front, or use --strategy=one_device or mirrored."
+    )
   return None
 
 

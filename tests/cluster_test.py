@@ -70,12 +70,25 @@ def test_srun_gives_each_rank_a_port_of_its_own():
     assert cluster.addresses[0] == own[0]
 
 
-def test_jobs_that_share_a_node_have_other_ports():
-  a, b = (
-    find_cluster(RuntimeConfig(), slurm(SLURM_JOB_ID=job)).addresses[0]
-    for job in ("317", "318")
-  )
-  assert a != b
+def test_jobs_and_steps_that_share_a_node_have_other_ports():
+  found = {
+    find_cluster(RuntimeConfig(), slurm(**changes)).addresses[0]
+    for changes in (
+      {},
+      {"SLURM_STEP_ID": "1"},
+      {"SLURM_JOB_ID": "318"},
+      {"SLURM_JOB_ID": "318", "SLURM_STEP_ID": "1"},
+    )
+  }
+  assert len(found) == 4
+
+
+def test_a_job_of_many_nodes_does_not_train_on_one_unasked():
+  batch_script = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "317"}
+  with pytest.raises(UserError, match="without srun only the first"):
+    find_cluster(RuntimeConfig(), batch_script)
+  asked = RuntimeConfig(strategy="one_device")
+  assert find_cluster(asked, batch_script) is None
 
 
 @pytest.mark.parametrize(
@@ -102,6 +115,7 @@ def test_the_first_host_of_slurms_notation(hostlist, first):
     (tf_config({"worker": ["a:1", "a:1"]}), "names a:1 twice"),
     (tf_config({"worker": ["a:1"]}, index=1), "is worker 1, but TF_CONFIG"),
     (tf_config({"worker": ["a:1"]}, "evaluator"), "'evaluator'"),
+    (slurm(SLURM_DISTRIBUTION="arbitrary"), "distribution is 'arbitrary'"),
     (slurm(SLURM_JOB_ID="x"), "Slurm's variables are incomplete"),
     (
       {k: v for k, v in slurm().items() if k != "SLURM_STEP_NODELIST"},
