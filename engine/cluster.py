@@ -63,7 +63,7 @@ def find_cluster(
   ):
     raise UserError(
       f"This Slurm job has {nodes} nodes, but without srun only the first "
-      "would train: put srun in front, or use --strategy=one_device or mirrored."
+      "would train: put srun in front, or name a --strategy for one node."
     )
   return None
 
