@@ -30,7 +30,7 @@ class RuntimeConfig:
   """Where and how a run is computed."""
 
   strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = (
-    setting("auto", "How replicas are spread over devices.", free=True)
+    setting("auto", "Where the replicas are.", free=True)
   )
   num_virtual_devices: int = setting(
     0,
@@ -132,7 +132,7 @@ class TrainConfig:
     1, "Parts in which each replica computes its share of a batch.", free=True
   )
   precision: Literal["float32", "bfloat16", "float16"] = setting(
-    "float32", "Type of the products; variables stay float32."
+    "float32", "Of products; variables stay float32."
   )
 
   def __post_init__(self):

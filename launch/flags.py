@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -44,6 +45,9 @@ SETTINGS = {
   "checkpoint_interval": "checkpoint.checkpoint_interval",
   "max_to_keep": "checkpoint.max_to_keep",
 }
+
+# What launchers or curious people set: by --helpfull only.
+_RARE = ("worker_hosts", "worker_index", "startup_timeout", "log_example_ids")
 
 
 def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
@@ -165,21 +169,24 @@ def help_screen(summary: str) -> str:
     or module.startswith("launch.")
     or module == __name__
     for flag in found
+    if flag.name not in _RARE
   ]
   lines = [summary, ""]
   for flag in own:
-    text = flag.help.split(";  ")[0]
+    text = re.split(r";\s\s", flag.help)[0]
     if flag.default not in (None, "", []):
       text += f" [{flag.default}]"
     lines.append(f"  --{flag.name:<20} {text}")
-  lines.append("  --helpfull             All flags, those of libraries too.")
+  lines.append(
+    "  --helpfull             All flags: rarer ones, and libraries'."
+  )
   return "\n".join(lines)
 
 
 def _setting(path: str) -> tuple[dataclasses.Field, Any, Any]:
   """Returns field, type and default of a dotted setting."""
   *parents, name = path.split(".")
-  config: Any = configs.default_config()
+  config: Any = configs.build_config([])
   for parent in parents:
     config = getattr(config, parent)
   field = next(f for f in dataclasses.fields(config) if f.name == name)
