@@ -131,6 +131,8 @@ def progress_line(step: int, train_steps: int, point: Mapping[str, Any]) -> str:
     f"step {step}/{train_steps} {100 * step // train_steps:3d}%  "
     f"loss {point['loss']:.4f}  lr {point['learning_rate']:.1e}"
   )
+  if point.get("skipped_steps"):
+    text += f"  {point['skipped_steps']} overflowed"
   if not rate:
     return text + "  compiling"
   left = int((train_steps - step) / rate)

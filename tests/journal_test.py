@@ -74,3 +74,5 @@ def test_the_progress_line_tells_the_time_left():
     "step 40/100  40%  loss 0.5000  lr 1.0e-04  16.0 examples/s  2:00 left"
   )
   assert progress_line(1, 100, POINT).endswith("compiling")
+  half = progress_line(1, 100, {**POINT, "skipped_steps": 2})
+  assert "2 overflowed" in half

@@ -28,6 +28,8 @@ from tests.testing import LineTask, tiny_config, tiny_task
 RUNS: dict[str, tuple[type[Task] | None, dict]] = {
   "pairs": (None, {}),
   "no dropout": (LineTask, {"dropout": 0.0}),
+  "line": (LineTask, {}),
+  "line again": (LineTask, {}),
   "float16": (LineTask, {"train": {"precision": "float16"}}),
   "accumulated": (LineTask, {"train": {"accumulate_steps": 4}}),
   "compiled by XLA": (LineTask, {"runtime": {"xla": True}}),
@@ -81,7 +83,9 @@ def evaluations(strategy) -> dict[str, dict]:
 
 def main(hosts: str, index: str, directory: str, *fate: str) -> None:
   """Runs one worker."""
-  config = RuntimeConfig(worker_hosts=hosts, worker_index=int(index))
+  config = RuntimeConfig(
+    worker_hosts=hosts, worker_index=int(index), deterministic=True
+  )
   cluster = meet(find_cluster(config, {}), {}, timeout=60.0)
   strategy, _ = create_strategy(config, cluster)
   if fate:

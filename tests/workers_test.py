@@ -50,6 +50,15 @@ def test_two_workers_train_as_one_process_does(two_workers, tmp_path, name):
   assert got["eval"]["accuracy"] == expected["eval"]["accuracy"]
 
 
+def test_two_runs_on_two_workers_are_bitwise_equal(two_workers):
+  one, other = (
+    json.loads((two_workers[0] / name / "result.json").read_text())
+    for name in ("line", "line again")
+  )
+  assert one["weights_sha256"] == other["weights_sha256"]
+  assert one["eval"] == other["eval"]
+
+
 @pytest.mark.parametrize("size", workers.BATCHES)
 def test_two_workers_evaluate_53_examples_as_one_process_does(
   two_workers, size
