@@ -47,26 +47,19 @@ class Builder:
     check_divides("eval_batch_size", evaluation.eval_batch_size, replicas)
 
   def parts(
-    self, source: Source | None = None
+    self, train: Source, dev: Source
   ) -> tuple[tf_keras.Model, Trainer, Evaluator]:
-    """Builds the model, its trainer and its evaluator.
-
-    Args:
-      source: the training split, where it is open already.
-    """
-    source = source or self._task.source("train")
-    dev = self._task.source(self._config.evaluation.split)
+    """Builds the model, its trainer and its evaluator, for two splits."""
     with self._strategy.scope():
       model = self._model()
-      return model, self._trainer(model, source), self._evaluator(model, dev)
+      return model, self._trainer(model, train), self._evaluator(model, dev)
 
-  def reader(self) -> tuple[Evaluator, tf.train.Checkpoint]:
+  def reader(self, dev: Source) -> tuple[Evaluator, tf.train.Checkpoint]:
     """An evaluator, and the checkpoint that its model is read through."""
-    source = self._task.source(self._config.evaluation.split)
     with self._strategy.scope():
       model = self._model()
       step = tf.Variable(0, dtype=tf.int64, trainable=False)
-      evaluator = self._evaluator(model, source)
+      evaluator = self._evaluator(model, dev)
     return evaluator, tf.train.Checkpoint(model=model, global_step=step)
 
   def _model(self) -> tf_keras.Model:

@@ -53,9 +53,9 @@ def find_cluster(
     return _listed(hosts, config.worker_index, "`worker_hosts`")
   if environ.get("TF_CONFIG"):
     return _from_tf_config(environ["TF_CONFIG"])
-  if int(environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+  if int(environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1:
     return _from_slurm(environ)
-  nodes = int(environ.get("SLURM_JOB_NUM_NODES", 1))
+  nodes = int(environ.get("SLURM_JOB_NUM_NODES") or 1)
   if (
     nodes > 1
     and "SLURM_STEP_NUM_TASKS" not in environ
@@ -70,7 +70,8 @@ def find_cluster(
 
 def _listed(hosts: list[str], index: int, found_in: str) -> Cluster:
   for host in hosts:
-    if not re.fullmatch(r".+:[1-9]\d{0,4}", str(host)):
+    match = re.fullmatch(r".+:(\d{1,5})", str(host))
+    if not match or not 0 < int(match[1]) < 65536:
       raise UserError(
         f"{found_in} names the worker {host!r}, but a worker is host:port."
       )
@@ -137,7 +138,7 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
     job, step = int(environ["SLURM_JOB_ID"]), environ.get("SLURM_STEP_ID", "0")
     port = 10000 + (job + 101 * int(step)) * 64 % 20000
     own = environ["SLURMD_NODENAME"]
-  except (KeyError, ValueError) as error:
+  except (KeyError, ValueError, TypeError) as error:
     raise UserError(
       f"Slurm's variables are incomplete ({error}): start the workers with "
       "srun, or name them by --worker_hosts and --worker_index."

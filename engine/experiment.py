@@ -23,11 +23,11 @@ from engine.config import ExperimentConfig
 from engine.errors import UserError
 from engine.journal import Journal, Terminal
 from engine.ledger import Ledger
-from engine.peers import agree, losses_named
+from engine.peers import agree, losses_named, together
 from engine.plan import epoch_ends
 from engine.run_directory import RunDirectory
 from engine.strategies import create_strategy, describe, is_chief, workers_of
-from engine.task import Task
+from engine.task import Source, Task, digest_of
 from engine.trainer import Trainer
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -75,7 +75,6 @@ class Experiment:
     self._directory = RunDirectory(model_dir)
     self._command = command
     self._ledger = ledger or Ledger()
-    self._directory.check(config)
     self._strategy = strategy or create_strategy(config.runtime)[0]
     self.is_chief = is_chief(self._strategy)
     self._quiet = config.runtime.quiet or not self.is_chief
@@ -99,24 +98,33 @@ class Experiment:
       else:
         result = self._train(with_evaluation=mode == "train_and_eval")
       # No worker goes before all are done: its end would look like a loss.
-      agree(self._strategy, {"global_step": 0})
+      self._agree_on(end=0)
     return result
 
   def _train(self, *, with_evaluation: bool) -> dict[str, Any]:
     """Trains to the end, from wherever the run is."""
-    source = self._task.source("train")
+    with together(self._strategy):
+      self._directory.check(self._config)
+      source, dev = self._sources("train", self._config.evaluation.split)
+      done = self._directory.result()
+      if done and with_evaluation and not done["eval"]:
+        done = None
+    self._agree_on(finished=done is not None, train=source, dev=dev)
     boundaries = epoch_ends(self._config.train, len(source))
     terminal = Terminal(train_steps=boundaries[-1], quiet=self._quiet)
-    done = self._directory.result()
-    if done and (done["eval"] or not with_evaluation):
+    if done:
       terminal.say(f"finished before: {self._directory.path}")
       return done
 
-    model, trainer, evaluator = self._builder.parts(source)
+    model, trainer, evaluator = self._builder.parts(source, dev)
     step = trainer.global_step
     with self._strategy.scope():
       manager = self._manager(model, trainer, boundaries[-1])
       restored = manager.restore_or_initialize()
+    self._agree_on(
+      step_of_the_checkpoint=int(step.numpy()),
+      weights=digest_of(*(weight.numpy() for weight in model.weights)),
+    )
     if self.is_chief:
       self._directory.create(self._config)
       self._task.save_assets(self._directory.assets)
@@ -126,16 +134,7 @@ class Experiment:
       terminal=terminal,
       writes=self.is_chief,
     )
-    agree(
-      self._strategy,
-      {
-        "examples": len(source),
-        "digest of their ids": result.ids_digest(source),
-        "step of the checkpoint": int(step.numpy()),
-        "digest of the weights": result.weights_digest(model),
-        "evaluations": sum(line["kind"] == "eval" for line in log.lines),
-      },
-    )
+    self._agree_on(evaluations=sum(x["kind"] == "eval" for x in log.lines))
     self._ledger.add(earlier_seconds(log))
     trainer.work = earlier_work(log)
     if restored:
@@ -197,10 +196,14 @@ class Experiment:
 
   def _evaluate(self) -> dict[str, Any]:
     """Evaluates the newest checkpoint."""
-    evaluator, checkpoint = self._builder.reader()
+    with together(self._strategy):
+      self._directory.check(self._config)
+      (dev,) = self._sources(self._config.evaluation.split)
+    self._agree_on(dev=dev)
+    evaluator, checkpoint = self._builder.reader(dev)
     restore_newest(checkpoint, self._directory.checkpoints)
     step = int(checkpoint.global_step.numpy())
-    agree(self._strategy, {"step of the checkpoint": step})
+    self._agree_on(step_of_the_checkpoint=step)
     return {
       "global_step": step,
       **evaluator.evaluate(tf.constant(-1)),
@@ -213,9 +216,10 @@ class Experiment:
         "`mode` is 'continuous_eval', which runs beside the workers in a "
         "process of its own: start it without a cluster."
       )
-    evaluator, checkpoint = self._builder.reader()
-    num_examples = len(self._task.source("train"))
-    train_steps = epoch_ends(self._config.train, num_examples)[-1]
+    self._directory.check(self._config)
+    source, dev = self._sources("train", self._config.evaluation.split)
+    evaluator, checkpoint = self._builder.reader(dev)
+    train_steps = epoch_ends(self._config.train, len(source))[-1]
     directory = os.path.join(
       self._directory.file("continuous_eval"), self._config.evaluation.split
     )
@@ -242,6 +246,21 @@ class Experiment:
         f"{timeout:g} s: is the training running?"
       )
     return log.lines[-1]
+
+  def _sources(self, *splits: str) -> list[Source]:
+    return [self._task.source(split) for split in splits]
+
+  def _agree_on(self, **facts: int | Source) -> None:
+    """Stops all workers where they hold different facts or data."""
+    numbers = {}
+    for name, fact in facts.items():
+      name = name.replace("_", " ")
+      if isinstance(fact, Source):
+        numbers[f"number of {name} examples"] = len(fact)
+        numbers[f"digest of {name} examples"] = fact.digest()
+      else:
+        numbers[name] = int(fact)
+    agree(self._strategy, numbers)
 
   def _example_id_log(self, trainer: Trainer) -> list[ExampleIdLog]:
     if not (self._config.runtime.log_example_ids and self.is_chief):

@@ -104,24 +104,30 @@ class Terminal:
     if self._quiet:
       return
     if self._live and kind == "train":
-      self._stream.write(f"\r\033[K{text}")
+      self._write(f"\r\033[K{text}")
       self._open_line = True
     else:
       self.say(text)
-    self._stream.flush()
 
   def say(self, text: str) -> None:
     """Prints a line below the progress line."""
     if not self._quiet:
       self.close()
-      self._stream.write(text + "\n")
-      self._stream.flush()
+      self._write(text + "\n")
 
   def close(self) -> None:
     """Ends the progress line."""
     if self._open_line:
-      self._stream.write("\n")
+      self._write("\n")
       self._open_line = False
+
+  def _write(self, text: str) -> None:
+    """Writes; a reader that went away does not stop the training."""
+    try:
+      self._stream.write(text)
+      self._stream.flush()
+    except BrokenPipeError:
+      self._quiet = True
 
 
 def progress_line(step: int, train_steps: int, point: Mapping[str, Any]) -> str:

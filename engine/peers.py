@@ -44,6 +44,27 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:
 
 
 @contextlib.contextmanager
+def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
+  """Lets all workers go on only where none has found a mistake in the block.
+
+  Raises:
+    UserError: the own mistake, or one that says that another worker has one.
+  """
+  mistake = None
+  try:
+    yield
+  except UserError as error:
+    mistake = error
+  try:
+    agree(strategy, {"mistakes": int(mistake is not None)})
+  except UserError:
+    if not mistake:
+      raise
+  if mistake:
+    raise mistake
+
+
+@contextlib.contextmanager
 def losses_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
   """Turns TensorFlow's complaint about a lost worker into `PeerLost`."""
   workers = workers_of(strategy)
@@ -54,6 +75,7 @@ def losses_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
     tf.errors.InternalError,
   ) as error:
     if len(workers) < 2:
@@ -64,6 +86,8 @@ def losses_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
     gone = sorted(
       {int(i) for i in re.findall(r"/task:(\d+)", text)} - {own}
     ) or [i for i in range(len(workers)) if i != own and _silent(workers[i])]
+    if not gone and not isinstance(error, tf.errors.UnavailableError):
+      raise  # All peers are there: the fault is this worker's own.
     names = ", ".join(f"worker {i} ({workers[i]})" for i in gone)
     reason = re.split(r"\n|\\n", text.strip())[0][:150]
     raise PeerLost(

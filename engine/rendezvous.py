@@ -11,10 +11,13 @@ import dataclasses
 import importlib.metadata
 import json
 import os
+import pathlib
+import platform
 import socket
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,12 +31,27 @@ _GRACE = 5.0  # Seconds that an answer may take on its way.
 
 # What may differ between workers: who they are, and where their copies lie.
 _OWN = ("runtime.worker_index", "runtime.quiet", "task.data_dir")
-_PACKAGES = ("tensorflow", "tf-models-official", "numpy", "tokenizers")
+_PACKAGES = (
+  "tensorflow",
+  "tensorflow-tpu",
+  "tf-keras",
+  "tf-models-official",
+  "numpy",
+  "tokenizers",
+)
 
 
 def common_facts(config: ExperimentConfig) -> dict[str, Any]:
-  """What must be equal on all workers: settings and versions."""
+  """What must be equal on all workers: settings, versions, our own code."""
   facts = {name: value for name, value, _ in leaves(config) if name not in _OWN}
+  house = pathlib.Path(__file__).parent.parent
+  code = [
+    path.read_bytes()
+    for room in ("engine", "tasks")
+    for path in sorted((house / room).glob("*.py"))
+  ]
+  facts["digest of the code"] = zlib.crc32(b"".join(code))
+  facts["version of Python"] = platform.python_version()
   for package in _PACKAGES:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
       facts[f"version of {package}"] = importlib.metadata.version(package)
@@ -67,13 +85,15 @@ def meet(
   deadline = time.monotonic() + timeout
   port = int(hello["address"].rsplit(":", 1)[1])
   try:
-    with _server(port) as server:
-      if cluster.index == 0:
-        answer = _host(cluster, hello, server, deadline, timeout)
+    server = _server(port)
   except OSError as error:
     hello["error"] = f"port {port} cannot be had ({error.strerror})"
     if cluster.index == 0:
       raise UserError(_refusal(cluster, [hello])) from error
+  else:
+    with server:
+      if cluster.index == 0:
+        answer = _host(cluster, hello, server, deadline, timeout)
   if cluster.index:
     answer = _call(cluster, hello, deadline, timeout)
   if answer["refusal"]:
@@ -109,18 +129,19 @@ def _host(
   """The chief's part: hears all workers, tells all of them the outcome."""
   heard = {0: hello}
   with contextlib.ExitStack() as connections:
-    lines = []
+    callers = []
     while len(heard) < cluster.size and time.monotonic() < deadline:
       server.settimeout(max(deadline - time.monotonic(), 0.001))
       try:
         connection = connections.enter_context(server.accept()[0])
         connection.settimeout(_GRACE)
-        line = connections.enter_context(connection.makefile("rw"))
-        said = json.loads(line.readline())
-        index = int(said["index"])
+        words = connections.enter_context(connection.makefile("r"))
+        said = json.loads(words.readline())
+        said = {name: type(hello[name])(said[name]) for name in hello}
       except (OSError, ValueError, KeyError, TypeError):
         continue  # Nobody, or a stranger.
-      lines.append(line)
+      index = said["index"]
+      callers.append((connection, words))
       if index in heard:
         said["error"] = f"two processes say that they are worker {index}"
         heard[-1] = said
@@ -130,14 +151,13 @@ def _host(
       "addresses": {i: said["address"] for i, said in heard.items()},
       "refusal": _refusal(cluster, list(heard.values()), timeout),
     }
-    for line in lines:
+    for connection, _ in callers:
       with contextlib.suppress(OSError):
-        line.write(json.dumps(answer) + "\n")
-        line.flush()
+        connection.sendall(json.dumps(answer).encode() + b"\n")
     # Whoever closes first keeps the port busy: that shall be the workers.
-    for line in lines:
+    for _, words in callers:
       with contextlib.suppress(OSError):
-        line.readline()
+        words.readline()
   return json.loads(json.dumps(answer))
 
 
@@ -150,11 +170,11 @@ def _call(
     try:
       with socket.create_connection((host, int(port)), _GRACE) as connection:
         connection.settimeout(timeout + _GRACE)
-        with connection.makefile("rw") as line:
-          line.write(json.dumps(hello) + "\n")
-          line.flush()
-          return json.loads(line.readline())
-    except (OSError, ValueError) as error:
+        connection.sendall(json.dumps(hello).encode() + b"\n")
+        with connection.makefile("r") as words:
+          answer = json.loads(words.readline())
+          return {name: answer[name] for name in ("addresses", "refusal")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
       if time.monotonic() > deadline:
         raise UserError(
           f"{cluster.name(0)} did not answer within {timeout:g} s ({error}): "

@@ -2,10 +2,8 @@
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +12,6 @@ import tensorflow as tf
 import tf_keras
 
 from engine import journal
-from engine.task import Source
 from engine.trainer import Work
 
 _PACKAGES = (
@@ -50,20 +47,6 @@ def rates(work: Work, accelerators: int) -> dict[str, Any]:
     "timed_steps": work.steps,
     "padding": 1 - work.units / work.capacity,
   }
-
-
-def weights_digest(model: tf_keras.Model) -> int:
-  """Cheap digest of all weights: 32 bits."""
-  digest = 0
-  for weight in model.weights:
-    digest = zlib.crc32(np.ascontiguousarray(weight.numpy()), digest)
-  return digest
-
-
-def ids_digest(source: Source) -> int:
-  """Digest of the ids of all examples of a source: 32 bits."""
-  ids = source.ids(np.arange(len(source)))
-  return zlib.crc32(json.dumps(ids).encode())
 
 
 def weights_sha256(model: tf_keras.Model) -> str:

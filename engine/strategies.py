@@ -54,13 +54,13 @@ def create_strategy(
       f"`tpu` is {config.tpu!r}, but `strategy` is {kind!r}: use "
       "--strategy=tpu."
     )
-  gpus = tf.config.list_physical_devices("GPU")
+  kinds = ["GPU", "CPU"]
   if config.num_virtual_devices:
     _split_cpu(config.num_virtual_devices)
-  devices = [device.name for device in tf.config.list_logical_devices("GPU")]
-  if not gpus:
-    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-  found = f"{len(devices)} {'GPU' if gpus else 'CPU'} device(s) found"
+    kinds = ["CPU"]
+  found = [x for x in kinds if tf.config.list_physical_devices(x)][0]
+  devices = [device.name for device in tf.config.list_logical_devices(found)]
+  found = f"{len(devices)} {found} device(s) found"
   if kind == "auto":
     kind = "mirrored" if len(devices) > 1 else "one_device"
     found += ", chosen by auto"
@@ -115,7 +115,14 @@ def _multi_worker(
     f"TensorFlow's cluster of {', '.join(hosts)} did not come up within "
     f"{config.startup_timeout:g} s: start all workers again.",
   ):
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    try:
+      strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.OpError as error:
+      reason = " ".join(str(error).split())[:150]
+      raise UserError(
+        f"TensorFlow's cluster of {', '.join(hosts)} did not come up "
+        f"({reason}): start all workers again."
+      ) from error
   chosen = ", chosen by auto" if kind == "auto" else ""
   return strategy, (
     f"multi_worker: {cluster.size} workers found in {cluster.found_in}, "

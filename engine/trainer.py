@@ -70,6 +70,10 @@ class Trainer(orbit.StandardTrainer):
     super().__init__(train_dataset=None)
     self.global_step = optimizer.iterations
     self._task = task
+    # Replicas hold equal variables: only then may one of them save for all.
+    for variable in model.variables:
+      on_read = tf.VariableSynchronization.ON_READ
+      assert variable.synchronization != on_read, variable.name
     self._model = model
     self.optimizer = optimizer
     self.inputs = inputs
@@ -133,6 +137,7 @@ class Trainer(orbit.StandardTrainer):
     with self._ledger.time("input_wait"):
       batches = inputs.fetch(step, steps, capacity=self._steps_per_loop)
     before = self._ledger.totals()["step"]
+    scale = self.loss_scale and float(self.loss_scale.scale.numpy())
     with self._ledger.time("step"):
       start = tf.constant(step, tf.int64)
       self.programs(shape, (batches, start), tf.constant(steps))
@@ -140,7 +145,7 @@ class Trainer(orbit.StandardTrainer):
     taken = int(self.global_step.numpy()) - step
     if taken < steps:
       self._skipped += steps - taken
-      if not taken and self.loss_scale.scale.numpy() <= 1.0:
+      if not taken and scale <= 1.0:
         raise FloatingPointError(
           f"The gradient of step {step} is not finite at any loss scale: the "
           "run stops. Try a lower --learning_rate, or --precision=bfloat16."

@@ -57,7 +57,7 @@ def run_workers(
   stream = stream or sys.stdout
   lock = threading.Lock()
   workers, readers = [], []
-  with _signals_passed_on(workers):
+  with _signals_passed_on(workers), _none_left_behind(workers, grace):
     for index in range(len(hosts)):
       worker = subprocess.Popen(
         command,
@@ -69,7 +69,9 @@ def run_workers(
       )
       workers.append(worker)
       reader = threading.Thread(
-        target=_copy, args=(worker.stdout, f"[{index}] ", stream, lock)
+        target=_copy,
+        args=(worker.stdout, f"[{index}] ", stream, lock),
+        daemon=True,
       )
       reader.start()
       readers.append(reader)
@@ -78,7 +80,9 @@ def run_workers(
     reader.join()
   for index, status in failed:
     print(f"worker {index} ended with status {status}", file=sys.stderr)
-  return max((status for _, status in failed), default=0)
+  # 75 says that a peer was lost: the peer's own status says why.
+  statuses = [status for _, status in failed]
+  return max(statuses, key=lambda x: (x != os.EX_TEMPFAIL, x), default=0)
 
 
 def worker_environ(
@@ -125,18 +129,36 @@ def _wait(
 
   while running() and not failed():
     time.sleep(0.05)
-  stopped: set[int] = set()
   # The others get time to notice by themselves: they know more to say.
-  for stop in (None, signal.SIGTERM, signal.SIGKILL):
-    if stop:
-      stopped.update(running())
-      for i in running():
-        workers[i].send_signal(stop)
-    deadline = time.monotonic() + grace
-    while running() and time.monotonic() < deadline:
-      time.sleep(0.05)
+  deadline = time.monotonic() + grace
+  while running() and time.monotonic() < deadline:
+    time.sleep(0.05)
+  stopped = running()
+  _stop(workers, grace)
   statuses = [(i, workers[i].wait()) for i in failed() if i not in stopped]
   return [(i, 128 - x if x < 0 else x) for i, x in statuses]
+
+
+def _stop(workers: Sequence[subprocess.Popen], grace: float) -> None:
+  """Ends the workers that run: asks, waits, kills."""
+  for stop in (signal.SIGTERM, signal.SIGKILL):
+    running = [worker for worker in workers if worker.poll() is None]
+    for worker in running:
+      worker.send_signal(stop)
+    deadline = time.monotonic() + grace
+    for worker in running:
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        worker.wait(max(0.0, deadline - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _none_left_behind(workers: list[subprocess.Popen], grace: float):
+  """Ends the workers where the launcher itself is interrupted or fails."""
+  try:
+    yield
+  except BaseException:
+    _stop(workers, grace)
+    raise
 
 
 @contextlib.contextmanager
@@ -162,8 +184,8 @@ def _copy(
   source: TextIO, prefix: str, target: TextIO, lock: threading.Lock
 ) -> None:
   """Copies lines, each with its prefix."""
-  for line in source:
-    with lock:
+  for line in source:  # To the end: a full pipe would stop the worker.
+    with lock, contextlib.suppress(OSError, ValueError):
       target.write(prefix + line)
       target.flush()
 

@@ -1,5 +1,6 @@
 """Every flag of the doors, and the way in that they share."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -131,8 +132,7 @@ def run_door(
     except UserError as error:
       fail(str(error))
     except PeerLost as error:
-      # Nothing of TensorFlow's may wait for the peer now, not at exit either.
-      fail(str(error), status=os.EX_TEMPFAIL, at_once=True)
+      fail(str(error), status=os.EX_TEMPFAIL)
     except FloatingPointError as error:
       fail(str(error), status=1)
     except KeyboardInterrupt:
@@ -146,17 +146,18 @@ def run_door(
   app.run(guarded, flags_parser=parse)
 
 
-def fail(
-  message: str, status: int = 2, *, at_once: bool = False
-) -> typing.NoReturn:
-  """Prints one line and ends the process; `at_once` without any clean-up."""
+def fail(message: str, status: int = 2) -> typing.NoReturn:
+  """Prints one line and ends the process at once.
+
+  Python's usual end would let TensorFlow wait for the peers of a worker, and
+  the peers for it.
+  """
   line = " ".join(message.split())
   print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
-  sys.stderr.flush()
-  sys.stdout.flush()
-  if at_once:
-    os._exit(status)
-  sys.exit(status)
+  for stream in (sys.stderr, sys.stdout):
+    with contextlib.suppress(OSError):
+      stream.flush()
+  os._exit(status)
 
 
 def help_screen(summary: str) -> str:

@@ -65,13 +65,13 @@ def main() -> None:
     strategy, where = create_strategy(config.runtime)
     replicas = strategy.num_replicas_in_sync
   strategy = compile_only_strategy(replicas)
+  task = SentencePairTask(config.task)
   builder = Builder(
-    config=config,
-    task=SentencePairTask(config.task),
-    strategy=strategy,
-    ledger=Ledger(),
+    config=config, task=task, strategy=strategy, ledger=Ledger()
   )
-  model, trainer, evaluator = builder.parts()
+  model, trainer, evaluator = builder.parts(
+    task.source("train"), task.source(config.evaluation.split)
+  )
   plan = make_plan(
     config=config,
     replicas=replicas,

@@ -20,6 +20,7 @@ from engine.task import (
   Layout,
   Source,
   Task,
+  digest_of,
 )
 from tasks import encoders, packing, weights
 from tasks.config import Batching, SentencePairConfig
@@ -55,6 +56,13 @@ class PairSource(Source):
 
   def ids(self, indices: np.ndarray) -> list[int | str]:
     return [self._pairs.ids[i] for i in indices]
+
+  def digest(self) -> int:
+    encoded = self._encoded
+    ids = np.array(repr(self.ids(np.arange(len(self)))))
+    return digest_of(
+      ids, self._labels, encoded.ids, encoded.starts, encoded.first
+    )
 
   def layout(
     self, indices: np.ndarray, *, batch_size: int, shares: int

@@ -112,6 +112,7 @@ def test_the_first_host_of_slurms_notation(hostlist, first):
     ({"TF_CONFIG": "[]"}, "TF_CONFIG cannot be read"),
     ({"TF_CONFIG": '{"cluster": {}}'}, "TF_CONFIG cannot be read"),
     (tf_config({"worker": ["a"]}), "'a', but a worker is host:port"),
+    (tf_config({"worker": ["a:65536"]}), "'a:65536', but a worker is"),
     (tf_config({"worker": ["a:1", "a:1"]}), "names a:1 twice"),
     (tf_config({"worker": ["a:1"]}, index=1), "is worker 1, but TF_CONFIG"),
     (tf_config({"worker": ["a:1"]}, "evaluator"), "'evaluator'"),

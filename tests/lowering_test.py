@@ -133,11 +133,13 @@ def test_the_steps_that_run_are_the_steps_that_lower(task, replicas):
   assert strategy.num_replicas_in_sync == replicas
   builder = Builder(
     config=tiny_config(train={"global_batch_size": 16}),
-    task=task(),
+    task=(made := task()),
     strategy=strategy,
     ledger=Ledger(),
   )
-  _, trainer, evaluator = builder.parts()
+  _, trainer, evaluator = builder.parts(
+    made.source("train"), made.source("dev")
+  )
   before = [v.numpy() for v in trainer.optimizer.variables]
   for loop in (trainer, evaluator):
     shape = loop.inputs.layout(0).shape

@@ -24,7 +24,9 @@ def planned(task, config, replicas):
     strategy=compile_only_strategy(replicas),
     ledger=Ledger(),
   )
-  model, trainer, evaluator = builder.parts()
+  model, trainer, evaluator = builder.parts(
+    task.source("train"), task.source("dev")
+  )
   plan = make_plan(
     config=config,
     replicas=replicas,

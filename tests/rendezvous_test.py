@@ -117,7 +117,7 @@ def test_strangers_at_the_port_do_no_harm():
   address = ("127.0.0.1", int(chief.addresses[0].rsplit(":", 1)[1]))
   with concurrent.futures.ThreadPoolExecutor() as pool:
     host = pool.submit(meet, chief, {}, timeout=LONG)
-    for words in (b"GET / HTTP/1.1\r\n\r\n", b'"index"\n', b"{}\n"):
+    for words in (b"GET / HTTP/1.1\r\n\r\n", b'"index"\n', b'{"index": 1}\n'):
       while True:
         try:
           with socket.create_connection(address) as stranger:

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.cluster import find_cluster
 from engine.config import RuntimeConfig
+from engine.errors import UserError
 from engine.evaluator import build_evaluator
 from engine.experiment import Experiment
 from engine.ledger import Ledger
@@ -23,6 +24,7 @@ from engine.strategies import create_strategy, is_chief
 from engine.task import Task
 from engine.trainer import Trainer
 from launch.flags import run_door
+from tasks.sentence_pair import SentencePairTask
 from tests.testing import LineTask, tiny_config, tiny_task
 
 RUNS: dict[str, tuple[type[Task] | None, dict]] = {
@@ -89,7 +91,8 @@ def main(hosts: str, index: str, directory: str, *fate: str) -> None:
   cluster = meet(find_cluster(config, {}), {}, timeout=60.0)
   strategy, _ = create_strategy(config, cluster)
   if fate:
-    die_in_step_3(cluster.index == 1)
+    if cluster.index == int(fate[1]):
+      FATES[fate[0]]()
   else:
     try:
       agree(strategy, {"same": 1, "own": cluster.index})
@@ -102,16 +105,28 @@ def main(hosts: str, index: str, directory: str, *fate: str) -> None:
     experiment(name, directory, strategy).run("train_and_eval")
 
 
-def die_in_step_3(this_one: bool) -> None:
+def die_in_step_3() -> None:
   """Makes this worker end in the middle of a run."""
   begin = Trainer.train_loop_begin
 
   def perhaps_die(trainer):
-    if this_one and int(trainer.global_step.numpy()) == 3:
+    if int(trainer.global_step.numpy()) == 3:
       os.kill(os.getpid(), signal.SIGKILL)
     begin(trainer)
 
   Trainer.train_loop_begin = perhaps_die
+
+
+def find_no_data() -> None:
+  """Makes this worker find a mistake that the others do not have."""
+
+  def source(*_):
+    raise UserError("there is no data here.")
+
+  SentencePairTask.source = source
+
+
+FATES = {"killed": die_in_step_3, "mistaken": find_no_data}
 
 
 def write(directory, name, value) -> None:
