@@ -12,6 +12,8 @@ from engine.optimization import build_optimizer
 from engine.order import Order
 from engine.plan import epoch_ends, positions
 from engine.precision import LossScale, precision_scope
+from engine.step import ReplicaStep
+from engine.strategies import workers_of
 from engine.task import Source, Task
 from engine.trainer import Trainer
 
@@ -76,28 +78,33 @@ class Builder:
       taken=loss_scale and loss_scale.taken,
     )
     optimizer.build(model.trainable_variables)
-    return Trainer(
+    step = ReplicaStep(
       task=self._task,
       model=model,
       optimizer=optimizer,
+      seed=train.seed,
+      clip_norm=self._config.optimizer.clip_norm,
+      loss_scale=loss_scale,
+      accumulate_steps=train.accumulate_steps,
+      xla=self._config.runtime.xla,
+      workers=max(1, len(workers_of(self._strategy))),
+    )
+    order = Order(
+      num_examples=len(source),
+      batch_size=train.global_batch_size,
+      num_positions=positions(train, len(source)),
+      seed=train.seed,
+    )
+    return Trainer(
+      replica_step=step,
       inputs=Inputs(
         source=source,
-        order=Order(
-          num_examples=len(source),
-          batch_size=train.global_batch_size,
-          num_positions=positions(train, len(source)),
-          seed=train.seed,
-        ),
+        order=order,
         strategy=self._strategy,
         batch_size=train.global_batch_size,
         parts=train.accumulate_steps,
       ),
       strategy=self._strategy,
-      seed=train.seed,
-      loss_scale=loss_scale,
-      accumulate_steps=train.accumulate_steps,
-      xla=self._config.runtime.xla,
-      clip_norm=self._config.optimizer.clip_norm,
       steps_per_loop=self._config.runtime.steps_per_loop,
       ledger=self._ledger,
     )

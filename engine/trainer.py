@@ -1,4 +1,4 @@
-"""The training loop: compiled steps, and the loop around them."""
+"""The training loop: device loops of steps, and the host's loop around."""
 
 import dataclasses
 import functools
@@ -7,16 +7,11 @@ from typing import Any
 import numpy as np
 import orbit
 import tensorflow as tf
-import tf_keras
 
 from engine.inputs import Inputs
 from engine.ledger import Ledger
-from engine.optimization import clip_by_global_norm
-from engine.precision import LossScale
 from engine.programs import Programs, Shape, plain
-from engine.randomness import Stream
-from engine.strategies import workers_of
-from engine.task import EXAMPLES, LABELS, WEIGHTS, Task, columns
+from engine.step import ReplicaStep
 
 
 class Trainer(orbit.StandardTrainer):
@@ -25,9 +20,7 @@ class Trainer(orbit.StandardTrainer):
       for shape, steps in runs(global_step, num_steps):  # on the host
         batches = fetch(global_step, steps)
         for batch in batches:                            # on the device
-          for part in shares(batch):                     # to accumulate
-            loss += sum(weights * task.loss(...)) / sum(all weights)
-          optimizer.apply(clip(all_reduce(gradient(loss))))
+          replica_step(batch)                            # on all replicas
           global_step += 1
 
   Steps in a row that share a shape run in one device loop, so each loop is
@@ -38,66 +31,34 @@ class Trainer(orbit.StandardTrainer):
   def __init__(
     self,
     *,
-    task: Task,
-    model: tf_keras.Model,
-    optimizer: tf_keras.optimizers.Optimizer,
+    replica_step: ReplicaStep,
     inputs: Inputs,
     strategy: tf.distribute.Strategy,
-    seed: int,
-    clip_norm: float,
     steps_per_loop: int,
     ledger: Ledger,
-    loss_scale: LossScale | None = None,
-    accumulate_steps: int = 1,
-    xla: bool = False,
   ):
     """Initializes the trainer; call it in the scope of the strategy.
 
     Args:
-      task: what is learned.
-      model: of the task.
-      optimizer: with all of its variables; counts the steps.
+      replica_step: what each replica does with its rows of a batch.
       inputs: the batches.
       strategy: the replicas.
-      seed: of what is random in a step.
-      clip_norm: largest norm of the gradient (0: no limit).
       steps_per_loop: most steps in one device loop.
       ledger: where the seconds go.
-      loss_scale: of float16; the optimizer looks at its `taken`.
-      accumulate_steps: parts of a replica's share, one after the other.
-      xla: whether XLA compiles loss and gradient.
     """
     super().__init__(train_dataset=None)
-    self.global_step = optimizer.iterations
-    self._task = task
-    # Replicas hold equal variables: only then may one of them save for all.
-    for variable in model.variables:
-      on_read = tf.VariableSynchronization.ON_READ
-      assert variable.synchronization != on_read, variable.name
-    self._model = model
-    self.optimizer = optimizer
+    self.replica_step = replica_step
+    self.optimizer = replica_step.optimizer
+    self.global_step = self.optimizer.iterations
+    self.loss_scale = replica_step.loss_scale
     self.inputs = inputs
     self._strategy = strategy
-    self._seed = seed
-    self._clip_norm = clip_norm
     self._steps_per_loop = steps_per_loop
     self._ledger = ledger
-    self.loss_scale = loss_scale
-    self._parts = accumulate_steps
-    # XLA compiles what one replica computes alone; sums stay with the strategy.
-    self._gradient = (
-      tf.function(plain(self._part), jit_compile=True) if xla else self._part
-    )
-    # Between machines the rows that a table was read at cost less than the
-    # table. Elsewhere, and where parts add up, gradients are dense.
-    self._keeps_rows = (
-      len(workers_of(strategy)) > 1 and accumulate_steps == 1 and not xla
-    )
     self.programs = Programs(self._device_loop, ledger)
     self.work = Work()
     self._loss = tf.Variable(0.0, trainable=False)
     self._norm = tf.Variable(0.0, trainable=False)
-    self._skipped = 0
 
   def train_loop_begin(self) -> None:
     """Begins at the global step, wherever that is."""
@@ -184,92 +145,6 @@ class Trainer(orbit.StandardTrainer):
     self._loss.assign_add(loss)
     self._norm.assign(norm)
 
-  def replica_step(
-    self, batch: dict[str, tf.Tensor]
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    """One replica's part of a step, in its replica context.
-
-    Args:
-      batch: this replica's rows.
-
-    Returns:
-      The loss and the gradient norm of the global batch, float32 scalars.
-    """
-    replica = tf.distribute.get_replica_context()
-    rows = batch[WEIGHTS].shape[0]
-    total = replica.all_reduce("SUM", tf.reduce_sum(batch[WEIGHTS]))
-    first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
-    if self._parts == 1:
-      loss, gradients = self._gradient(batch, total, first_row)
-    else:
-      loss, gradients = self._accumulated(batch, total, first_row)
-    variables = self._model.trainable_variables
-    loss, *gradients = sum_gradients(
-      replica, [loss, *gradients], [loss.shape, *(v.shape for v in variables)]
-    )
-    scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
-    gradients, norm = clip_by_global_norm(
-      gradients, self._clip_norm, scale=scale
-    )
-    if self.loss_scale:
-      self.loss_scale.update(tf.math.is_finite(norm))
-    self.optimizer.apply_gradients(
-      zip(gradients, variables, strict=True),
-      skip_gradients_aggregation=True,
-    )
-    return loss, norm
-
-  def _part(
-    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
-  ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """What some rows of a replica add to loss and (scaled) gradients.
-
-    Args:
-      batch: the rows.
-      total: sum of the weights of the global batch.
-      first_row: int64 scalar, the place of the first in the global batch.
-    """
-    features, labels, weights, _ = columns(batch, (LABELS, WEIGHTS, EXAMPLES))
-    random = Stream(seed=self._seed, step=self.global_step, first_row=first_row)
-    with tf.GradientTape() as tape:
-      outputs = self._task.forward(self._model, features, random)
-      losses = self._task.loss(labels, outputs)
-      assert losses.dtype == tf.float32, losses.dtype
-      assert losses.shape == weights.shape, (losses.shape, weights.shape)
-      loss = target = tf.reduce_sum(weights * losses) / total
-      if self.loss_scale:
-        target = loss * self.loss_scale.scale
-    gradients = tape.gradient(target, self._model.trainable_variables)
-    if self._keeps_rows:
-      return loss, gradients
-    return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-  def _accumulated(
-    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
-  ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """As `_part`, part by part: activations of one part exist at a time."""
-    parts = {
-      name: tf.reshape(array, [self._parts, -1, *array.shape[1:]])
-      for name, array in batch.items()
-    }
-    rows = batch[WEIGHTS].shape[0] // self._parts
-
-    def body(i, loss, gradients):
-      part = {name: array[i] for name, array in parts.items()}
-      place = first_row + tf.cast(i * rows, tf.int64)
-      more = self._gradient(part, total, place)
-      return (i + 1, *tf.nest.map_structure(tf.add, (loss, gradients), more))
-
-    zeros = [tf.zeros(v.shape) for v in self._model.trainable_variables]
-    _, loss, gradients = tf.while_loop(
-      lambda i, *_: i < self._parts,
-      body,
-      (0, 0.0, zeros),
-      parallel_iterations=1,
-      maximum_iterations=self._parts,
-    )
-    return loss, gradients
-
   def train_loop_end(self) -> dict[str, Any]:
     """Returns the scalars of this loop: a log point.
 
@@ -293,39 +168,6 @@ class Trainer(orbit.StandardTrainer):
           "checkpoint. Try a lower --learning_rate."
         )
     return scalars
-
-
-def sum_gradients(
-  replica: tf.distribute.ReplicaContext,
-  gradients: list,
-  shapes: list[tf.TensorShape],
-) -> list[tf.Tensor]:
-  """Sums gradients over all replicas; few rows of a table by gathering them.
-
-  Args:
-    replica: this one's context.
-    gradients: tensors, or `tf.IndexedSlices` of equal sizes on all replicas.
-    shapes: of the variables.
-
-  Returns:
-    Dense gradients, equal on all replicas.
-  """
-  total = list(gradients)
-  for i, gradient in enumerate(gradients):
-    if isinstance(gradient, tf.IndexedSlices):
-      size = gradient.values.shape.num_elements()
-      if size * replica.num_replicas_in_sync < shapes[i].num_elements():
-        values, indices = replica.all_gather(
-          (gradient.values, gradient.indices), axis=0
-        )
-        total[i] = tf.math.unsorted_segment_sum(values, indices, shapes[i][0])
-  rest = [i for i, value in enumerate(total) if value is gradients[i]]
-  sums = replica.all_reduce(
-    "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]
-  )
-  for i, value in zip(rest, sums, strict=True):
-    total[i] = value
-  return total
 
 
 @dataclasses.dataclass
