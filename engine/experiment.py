@@ -23,7 +23,7 @@ from engine.config import ExperimentConfig
 from engine.errors import UserError
 from engine.journal import Journal, Terminal
 from engine.ledger import Ledger
-from engine.peers import agree, losses_named, together
+from engine.peers import agree, lost_peers_named, together
 from engine.plan import epoch_ends
 from engine.run_directory import RunDirectory
 from engine.strategies import create_strategy, describe, is_chief, workers_of
@@ -57,7 +57,7 @@ class Experiment:
     ledger: Ledger | None = None,
     strategy: tf.distribute.Strategy | None = None,
   ):
-    """Checks what can be checked without writing; builds the strategy.
+    """Initializes the experiment; builds the strategy.
 
     Args:
       config: of the run.
@@ -68,7 +68,7 @@ class Experiment:
       strategy: instead of the one that the config asks for.
 
     Raises:
-      UserError: where the directory or the devices do not fit the config.
+      UserError: where the devices do not fit the config.
     """
     self._config = config
     self._task = task
@@ -90,16 +90,16 @@ class Experiment:
       PeerLost: where another worker ended.
     """
     assert mode in MODES, mode
-    with losses_named(self._strategy):
+    with lost_peers_named(self._strategy):
       if mode == "eval":
-        result = self._evaluate()
+        outcome = self._evaluate()
       elif mode == "continuous_eval":
-        result = self._evaluate_continuously()
+        outcome = self._evaluate_continuously()
       else:
-        result = self._train(with_evaluation=mode == "train_and_eval")
+        outcome = self._train(with_evaluation=mode == "train_and_eval")
       # No worker goes before all are done: its end would look like a loss.
       self._agree_on(end=0)
-    return result
+    return outcome
 
   def _train(self, *, with_evaluation: bool) -> dict[str, Any]:
     """Trains to the end, from wherever the run is."""

@@ -65,7 +65,7 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def losses_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+def lost_peers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
   """Turns TensorFlow's complaint about a lost worker into `PeerLost`."""
   workers = workers_of(strategy)
   try:

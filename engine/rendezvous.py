@@ -8,22 +8,19 @@ next; the chief tells all of them who is there, or why nobody starts.
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import os
-import pathlib
-import platform
 import socket
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.cluster import Cluster
 from engine.config import ExperimentConfig, leaves
 from engine.errors import UserError
+from engine.versions import versions
 
 _RETRY = 0.1  # Seconds between two knocks at the chief's door.
 _GRACE = 5.0  # Seconds that an answer may take on its way.
@@ -31,30 +28,12 @@ _GRACE = 5.0  # Seconds that an answer may take on its way.
 
 # What may differ between workers: who they are, and where their copies lie.
 _OWN = ("runtime.worker_index", "runtime.quiet", "task.data_dir")
-_PACKAGES = (
-  "tensorflow",
-  "tensorflow-tpu",
-  "tf-keras",
-  "tf-models-official",
-  "numpy",
-  "tokenizers",
-)
 
 
 def common_facts(config: ExperimentConfig) -> dict[str, Any]:
-  """What must be equal on all workers: settings, versions, our own code."""
+  """What must be equal on all workers: settings and versions."""
   facts = {name: value for name, value, _ in leaves(config) if name not in _OWN}
-  house = pathlib.Path(__file__).parent.parent
-  code = [
-    path.read_bytes()
-    for room in ("engine", "tasks")
-    for path in sorted((house / room).glob("*.py"))
-  ]
-  facts["digest of the code"] = zlib.crc32(b"".join(code))
-  facts["version of Python"] = platform.python_version()
-  for package in _PACKAGES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      facts[f"version of {package}"] = importlib.metadata.version(package)
+  facts.update({f"version of {k}": v for k, v in versions().items()})
   return facts
 
 
@@ -98,8 +77,9 @@ def meet(
     answer = _call(cluster, hello, deadline, timeout)
   if answer["refusal"]:
     raise UserError(answer["refusal"])
-  addresses = {int(i): address for i, address in answer["addresses"].items()}
-  return dataclasses.replace(cluster, addresses=addresses)
+  return dataclasses.replace(
+    cluster, addresses=dict(enumerate(answer["addresses"]))
+  )
 
 
 @contextlib.contextmanager
@@ -148,7 +128,7 @@ def _host(
         break
       heard[index] = said
     answer = {
-      "addresses": {i: said["address"] for i, said in heard.items()},
+      "addresses": [heard[index]["address"] for index in sorted(heard)],
       "refusal": _refusal(cluster, list(heard.values()), timeout),
     }
     for connection, _ in callers:
@@ -158,7 +138,7 @@ def _host(
     for _, words in callers:
       with contextlib.suppress(OSError):
         words.readline()
-  return json.loads(json.dumps(answer))
+  return answer
 
 
 def _call(

@@ -1,7 +1,6 @@
 """What a run reports in the end: rates, digest, versions, hardware."""
 
 import hashlib
-import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
@@ -13,13 +12,7 @@ import tf_keras
 
 from engine import journal
 from engine.trainer import Work
-
-_PACKAGES = (
-  "tf_keras",
-  "tf-models-official",
-  "numpy",
-  "tokenizers",
-)
+from engine.versions import versions
 
 
 def rates(work: Work, accelerators: int) -> dict[str, Any]:
@@ -59,22 +52,12 @@ def weights_sha256(model: tf_keras.Model) -> str:
 
 def environment() -> dict[str, Any]:
   """Versions and hardware of this process."""
-  # The module's own: on a TPU VM the package is tensorflow-tpu.
-  versions = {
-    "python": platform.python_version(),
-    "tensorflow": tf.__version__,
-  }
-  for package in _PACKAGES:
-    try:
-      versions[package] = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-      versions[package] = "not installed"
   gpus = [
     tf.config.experimental.get_device_details(device).get("device_name", "GPU")
     for device in tf.config.list_physical_devices("GPU")
   ]
   hardware = {"cpu": _cpu_name(), "cores": os.cpu_count(), "gpus": gpus}
-  return {"versions": versions, "hardware": hardware}
+  return {"versions": versions(), "hardware": hardware}
 
 
 def _cpu_name() -> str:

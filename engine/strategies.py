@@ -40,6 +40,11 @@ def create_strategy(
     tf.config.experimental.enable_op_determinism()
   kind = config.strategy
   workers = cluster.size if cluster else 1
+  if config.tpu and (kind not in ("auto", "tpu") or workers > 1):
+    raise UserError(
+      f"`tpu` is {config.tpu!r}, but `strategy` is {kind!r} with {workers} "
+      "worker(s): one process drives a TPU, with --strategy=tpu."
+    )
   if kind == "multi_worker" or (kind == "auto" and workers > 1):
     return _multi_worker(config, cluster, kind)
   if workers > 1:
@@ -49,18 +54,13 @@ def create_strategy(
     )
   if kind == "tpu" or (kind == "auto" and config.tpu):
     return _tpu(config)
-  if config.tpu:
-    raise UserError(
-      f"`tpu` is {config.tpu!r}, but `strategy` is {kind!r}: use "
-      "--strategy=tpu."
-    )
-  kinds = ["GPU", "CPU"]
+  hardware = "CPU"
   if config.num_virtual_devices:
     _split_cpu(config.num_virtual_devices)
-    kinds = ["CPU"]
-  found = [x for x in kinds if tf.config.list_physical_devices(x)][0]
-  devices = [device.name for device in tf.config.list_logical_devices(found)]
-  found = f"{len(devices)} {found} device(s) found"
+  elif tf.config.list_physical_devices("GPU"):
+    hardware = "GPU"
+  devices = [device.name for device in tf.config.list_logical_devices(hardware)]
+  found = f"{len(devices)} {hardware} device(s) found"
   if kind == "auto":
     kind = "mirrored" if len(devices) > 1 else "one_device"
     found += ", chosen by auto"

@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 
+from engine.cluster import find_cluster
 from engine.errors import UserError
 from launch import plan_report
 from launch.flags import SETTINGS, config_from_flags, define_settings, run_door
@@ -43,6 +44,7 @@ def main() -> None:
   """Prints the plan, then what the compiler says of it."""
   config, values = config_from_flags(), flags.FLAGS
   check_output(values.output)
+  cluster = find_cluster(config.runtime, os.environ)
   topology = compiler = None
   if values.topology:
     topology = Topology(values.topology, values.chip_config)
@@ -61,6 +63,8 @@ def main() -> None:
 
   if topology:
     replicas, where = topology.devices, topology.name
+  elif cluster and cluster.size > 1:
+    replicas, where = cluster.size, f"workers found in {cluster.found_in}"
   else:
     strategy, where = create_strategy(config.runtime)
     replicas = strategy.num_replicas_in_sync

@@ -59,9 +59,12 @@ class PairSource(Source):
 
   def digest(self) -> int:
     encoded = self._encoded
-    ids = np.array(repr(self.ids(np.arange(len(self)))))
     return digest_of(
-      ids, self._labels, encoded.ids, encoded.starts, encoded.first
+      np.array(super().digest()),
+      self._labels,
+      encoded.ids,
+      encoded.starts,
+      encoded.first,
     )
 
   def layout(

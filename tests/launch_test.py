@@ -230,7 +230,7 @@ BAD_FLAGS = {
   "a TPU where there is none": (["--tpu=local"], "there is no such TPU"),
   "a TPU and another strategy": (
     ["--tpu=local", "--strategy=mirrored"],
-    "use --strategy=tpu",
+    "one process drives a TPU, with --strategy=tpu",
   ),
   "workers that nobody described": (
     ["--strategy=multi_worker"],

@@ -118,27 +118,34 @@ def test_sizes_that_the_device_alone_knows_are_flagged(step, op, text):
   assert line_of(step, text) in found
 
 
+@pytest.mark.parametrize("replicas", [1, 4])
 @pytest.mark.parametrize(
-  ("task", "replicas"),
+  ("make_task", "train", "runtime"),
   [
-    (lambda: LineTask(dropout=0.25), 1),
-    (lambda: LineTask(dropout=0.25), 4),
-    (tiny_task, 1),
-    (tiny_task, 4),
+    (tiny_task, {}, {}),
+    (lambda: LineTask(dropout=0.25), {}, {}),
+    (lambda: LineTask(dropout=0.25), {"accumulate_steps": 2}, {}),
+    (lambda: LineTask(dropout=0.25), {"precision": "float16"}, {}),
+    (lambda: LineTask(dropout=0.25), {}, {"xla": True}),
   ],
+  ids=["pairs", "line", "accumulated", "float16", "xla"],
 )
-def test_the_steps_that_run_are_the_steps_that_lower(task, replicas):
+def test_the_steps_that_run_are_the_steps_that_lower(
+  make_task, train, runtime, replicas
+):
   """Nothing is flagged; four replicas sum their gradients, one does not."""
-  strategy = compile_only_strategy(replicas)
+  strategy, task = compile_only_strategy(replicas), make_task()
   assert strategy.num_replicas_in_sync == replicas
   builder = Builder(
-    config=tiny_config(train={"global_batch_size": 16}),
-    task=(made := task()),
+    config=tiny_config(
+      train={"global_batch_size": 16, **train}, runtime=runtime
+    ),
+    task=task,
     strategy=strategy,
     ledger=Ledger(),
   )
   _, trainer, evaluator = builder.parts(
-    made.source("train"), made.source("dev")
+    task.source("train"), task.source("dev")
   )
   before = [v.numpy() for v in trainer.optimizer.variables]
   for loop in (trainer, evaluator):

@@ -17,6 +17,7 @@ from engine.config import (
 )
 from engine.strategies import mirrored
 from engine.task import ArraySource, Task
+from engine.trainer import Trainer
 from tasks.config import SentencePairConfig
 from tasks.pairs import Pairs
 from tasks.sentence_pair import SentencePairTask
@@ -145,4 +146,22 @@ class LineTask(Task):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
 
   def metrics(self, labels, outputs):
-    return {"accuracy": float(np.mean(np.argmax(outputs, -1) == labels))}
+    called = np.argmax(outputs, -1)
+    confusion = np.zeros([2, 2], int)
+    np.add.at(confusion, (labels, called), 1)
+    return {
+      "accuracy": float(np.mean(called == labels)),
+      "confusion": confusion.tolist(),
+    }
+
+
+def acting_at(step, act):
+  """A `Trainer.train_loop_begin` that acts once a step is reached."""
+  begin = Trainer.train_loop_begin
+
+  def begin_or_act(trainer):
+    if int(trainer.global_step.numpy()) >= step:
+      act()
+    begin(trainer)
+
+  return begin_or_act

@@ -1,12 +1,14 @@
 """What each of two workers does for tests/workers_test.py.
 
-python -m tests.workers DIRECTORY        trains and evaluates, many times
-python -m tests.workers DIRECTORY dies   worker 1 kills itself in step 3
+python -m tests.workers -- HOSTS INDEX DIRECTORY              trains, evaluates
+python -m tests.workers -- HOSTS INDEX DIRECTORY killed 1     dies in step 3
+python -m tests.workers -- HOSTS INDEX DIRECTORY mistaken 1   finds no data
 """
 
 import json
 import os
 import signal
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,13 +27,13 @@ from engine.task import Task
 from engine.trainer import Trainer
 from launch.flags import run_door
 from tasks.sentence_pair import SentencePairTask
-from tests.testing import LineTask, tiny_config, tiny_task
+from tests.testing import LineTask, acting_at, tiny_config, tiny_task
 
-RUNS: dict[str, tuple[type[Task] | None, dict]] = {
-  "pairs": (None, {}),
-  "no dropout": (LineTask, {"dropout": 0.0}),
-  "line": (LineTask, {}),
-  "line again": (LineTask, {}),
+# Name -> how the task is made, and settings of the config.
+RUNS: dict[str, tuple[Callable[[], Task], dict]] = {
+  "pairs": (lambda: tiny_task(max_seq_length=96, dropout=0.0), {}),
+  "line": (lambda: LineTask(0.25), {}),
+  "line again": (lambda: LineTask(0.25), {}),
   "float16": (LineTask, {"train": {"precision": "float16"}}),
   "accumulated": (LineTask, {"train": {"accumulate_steps": 4}}),
   "compiled by XLA": (LineTask, {"runtime": {"xla": True}}),
@@ -41,24 +43,14 @@ BATCHES = (8, 32, 64)
 
 def experiment(name, directory, strategy) -> Experiment:
   """One of `RUNS`, on any strategy."""
-  kind, settings = RUNS[name]
-  settings = {
-    k: dict(v) if isinstance(v, dict) else v for k, v in settings.items()
-  }
-  dropout = settings.pop("dropout", 0.1)
-  config = tiny_config(
-    train={"train_steps": 8, **settings.pop("train", {})},
-    runtime={
-      "steps_per_loop": 1,
-      "log_example_ids": True,
-      **settings.pop("runtime", {}),
-    },
-  )
+  make_task, settings = RUNS[name]
+  runtime = {"steps_per_loop": 1, "log_example_ids": True}
   return Experiment(
-    config=config,
-    task=kind(dropout)
-    if kind
-    else tiny_task(dropout=dropout, max_seq_length=96),
+    config=tiny_config(
+      train={"train_steps": 20, **settings.get("train", {})},
+      runtime={**runtime, **settings.get("runtime", {})},
+    ),
+    task=make_task(),
     model_dir=os.path.join(directory, name),
     strategy=strategy,
   )
@@ -107,14 +99,9 @@ def main(hosts: str, index: str, directory: str, *fate: str) -> None:
 
 def die_in_step_3() -> None:
   """Makes this worker end in the middle of a run."""
-  begin = Trainer.train_loop_begin
-
-  def perhaps_die(trainer):
-    if int(trainer.global_step.numpy()) == 3:
-      os.kill(os.getpid(), signal.SIGKILL)
-    begin(trainer)
-
-  Trainer.train_loop_begin = perhaps_die
+  Trainer.train_loop_begin = acting_at(
+    3, lambda: os.kill(os.getpid(), signal.SIGKILL)
+  )
 
 
 def find_no_data() -> None:
