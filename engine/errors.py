@@ -13,3 +13,10 @@ class PeerLost(RuntimeError):
 
   The same command goes on from the last checkpoint.
   """
+
+
+class Preempted(RuntimeError):
+  """The run was told to stop and has saved: doors exit 75 (EX_TEMPFAIL).
+
+  The same command goes on at the step that it reached.
+  """

@@ -1,0 +1,54 @@
+"""Tells a supervisor what this process does: one small file, written in place.
+
+A supervisor cannot see whether a rank that is alive still gets on: heartbeats
+of a stuck rank beat. The file says which phase a rank is in, how often it has
+moved, and the step that it has reached.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+VARIABLE = "APSIS_PROGRESS_FILE"  # The supervisor sets it: the file's path.
+_SIZE = 256  # Bytes of the one record: written at once, padded with blanks.
+
+
+class Progress:
+  """Writes the record; without a path it writes nothing."""
+
+  def __init__(self, path: str | None = None):
+    """Opens the file.
+
+    Args:
+      path: of the file; by default what the environment names.
+    """
+    path = os.environ.get(VARIABLE) if path is None else path
+    self._file = os.open(path, os.O_WRONLY | os.O_CREAT) if path else None
+    self._record = {"count": 0, "phase": "start_up", "step": 0, "stopped": ""}
+
+  def report(self, phase: str | None = None, **facts: int | str) -> None:
+    """Notes that the process has moved.
+
+    Args:
+      phase: a bucket of the ledger, "meeting" while it waits for other workers;
+        None: still the same.
+      **facts: `step`, the global step; `stopped`, what told the run to stop.
+    """
+    if self._file is None:
+      return
+    if phase:
+      self._record["phase"] = phase
+    self._record.update(facts)
+    self._record["count"] += 1
+    text = json.dumps(self._record).ljust(_SIZE)[:_SIZE]
+    os.pwrite(self._file, text.encode(), 0)
+
+
+def read_progress(path: str) -> Mapping[str, Any] | None:
+  """Reads a record; None where there is none yet, or half of one."""
+  try:
+    with open(path) as file:
+      return json.load(file)
+  except (OSError, ValueError):
+    return None
