@@ -1,13 +1,10 @@
 """`orbit.Action`s of a training run: what happens after each device loop."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
-from engine.journal import Journal, read_jsonl, write_atomically
+from engine.journal import Journal, LineFile, read_jsonl
 from engine.ledger import Ledger
 from engine.trainer import Trainer, Work
 
@@ -43,31 +40,54 @@ class ExampleIdLog:
     self._trainer = trainer
     self._next = int(trainer.global_step.numpy())
     kept = [line for line in read_jsonl(path) if line["step"] < self._next]
-    write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
-    self._file = tf.io.gfile.GFile(path, "a")
+    self.file = LineFile(path, kept)
 
-  def __call__(self, output: Mapping[str, Any]) -> None:
-    """Logs the steps of the loop that ended."""
-    inputs = self._trainer.inputs
-    for step in range(self._next, int(self._trainer.global_step.numpy())):
-      ids = inputs.source.ids(inputs.order.indices(step))
-      self._file.write(json.dumps({"step": step, "ids": ids}) + "\n")
-    self._file.flush()
-    self._next = int(self._trainer.global_step.numpy())
+  def __call__(self, output: Mapping[str, Any] | None = None) -> None:
+    """Logs the steps since the last call."""
+    inputs, end = self._trainer.inputs, int(self._trainer.global_step.numpy())
+    self.file.append(
+      *(
+        {"step": step, "ids": inputs.source.ids(inputs.order.indices(step))}
+        for step in range(self._next, end)
+      )
+    )
+    self._next = end
 
 
-def earlier_seconds(log: Journal) -> dict[str, float]:
-  """Seconds that earlier processes of this run booked.
+class Restarts:
+  """How often the run was started, and what its ends have cost.
 
-  What they did behind the restored checkpoint counts as lost.
+  A line for each start: a process that is killed before its first log point
+  leaves no other trace of what was lost before it.
+
+  Attributes:
+    number: starts before this one.
+    earlier_seconds: what earlier processes booked; what they did behind the
+      restored checkpoint counts as lost.
   """
-  points = [line for line in log.lines if "ledger" in line]
-  seconds = dict(points[-1]["ledger"]) if points else {}
-  lost = [line for line in log.dropped if "ledger" in line]
-  if lost:
-    spent = sum(lost[-1]["ledger"].values()) - sum(seconds.values())
-    seconds["lost_to_restart"] = seconds.get("lost_to_restart", 0.0) + spent
-  return seconds
+
+  def __init__(self, path: str, log: Journal, *, writes: bool):
+    """Reads the starts, and adds this one."""
+    starts = read_jsonl(path)
+    points = [line for line in log.lines if "ledger" in line]
+    seconds = dict(points[-1]["ledger"]) if points else {}
+    lost = max(
+      [seconds.get("lost_to_restart", 0.0)]
+      + [start["lost_to_restart"] for start in starts]
+    )
+    behind = [line for line in log.dropped if "ledger" in line]
+    if behind:
+      spent = behind[-1]["ledger"]
+      done = {**dict.fromkeys(spent, 0.0), **seconds}
+      lost += sum(
+        spent[bucket] - done[bucket]
+        for bucket in spent
+        if bucket != "lost_to_restart"
+      )
+    self.number = len(starts)
+    self.earlier_seconds = {**seconds, "lost_to_restart": lost}
+    if writes:
+      LineFile(path, [*starts, {"step": log.step, "lost_to_restart": lost}])
 
 
 def earlier_work(log: Journal) -> Work:

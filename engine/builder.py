@@ -3,9 +3,11 @@
 import tensorflow as tf
 import tf_keras
 
+from engine.boundary import Boundary
 from engine.config import ExperimentConfig
 from engine.errors import UserError
 from engine.evaluator import Evaluator, build_evaluator
+from engine.guard import Guard
 from engine.inputs import Inputs
 from engine.ledger import Ledger
 from engine.optimization import build_optimizer
@@ -28,8 +30,17 @@ class Builder:
     task: Task,
     strategy: tf.distribute.Strategy,
     ledger: Ledger,
+    boundary: Boundary | None = None,
   ):
     """Initializes the builder.
+
+    Args:
+      config: of the run.
+      task: what is learned.
+      strategy: where the replicas are.
+      ledger: where the seconds go.
+      boundary: looked at between device loops; one that never stops them, if
+        it is not given.
 
     Raises:
       UserError: where the replicas cannot share a batch evenly.
@@ -38,6 +49,9 @@ class Builder:
     self._task = task
     self._strategy = strategy
     self._ledger = ledger
+    self._boundary = boundary or Boundary(
+      strategy=strategy, grace=config.runtime.grace_seconds
+    )
     replicas = strategy.num_replicas_in_sync
     train, evaluation = config.train, config.evaluation
     check_divides(
@@ -70,12 +84,13 @@ class Builder:
 
   def _trainer(self, model: tf_keras.Model, source: Source) -> Trainer:
     train = self._config.train
+    guard = Guard(skips=train.on_nonfinite == "skip")
     loss_scale = LossScale() if train.precision == "float16" else None
     optimizer = build_optimizer(
       self._config.optimizer,
       train_steps=epoch_ends(train, len(source))[-1],
       layer_depth=self._task.layer_depth,
-      taken=loss_scale and loss_scale.taken,
+      guard=guard,
     )
     optimizer.build(model.trainable_variables)
     step = ReplicaStep(
@@ -84,6 +99,7 @@ class Builder:
       optimizer=optimizer,
       seed=train.seed,
       clip_norm=self._config.optimizer.clip_norm,
+      guard=guard,
       loss_scale=loss_scale,
       accumulate_steps=train.accumulate_steps,
       xla=self._config.runtime.xla,
@@ -107,6 +123,7 @@ class Builder:
       strategy=self._strategy,
       steps_per_loop=self._config.runtime.steps_per_loop,
       ledger=self._ledger,
+      boundary=self._boundary,
     )
 
   def _evaluator(self, model: tf_keras.Model, source: Source) -> Evaluator:
@@ -117,6 +134,7 @@ class Builder:
       strategy=self._strategy,
       batch_size=self._config.evaluation.eval_batch_size,
       ledger=self._ledger,
+      boundary=self._boundary,
     )
 
 

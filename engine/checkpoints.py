@@ -1,19 +1,31 @@
-"""The checkpoint manager of a run, and what a restore says."""
+"""The checkpoint managers of a run: the newest ones, and the best ones."""
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
+from engine import manifest
+from engine.config import differences
 from engine.errors import UserError
+from engine.journal import DISK_ERRORS
 from engine.ledger import Ledger
 
 
 class Checkpoints(tf.train.CheckpointManager):
-  """Keeps the newest checkpoints of a run, by steps.
+  """Keeps the newest checkpoints of a run, by steps and by minutes.
+
+      save:  copy the variables                   # the stall
+             write the files                      # beside training
+             commit: write the manifest           # from here on it exists
+             delete what is not kept, each one's manifest first
 
   Orbit saves nothing, without a word, where a manager has no interval: this
-  one always has one.
+  one always has one. A save that fails is told and tried again at the next
+  occasion; the older checkpoints stay.
   """
 
   def __init__(
@@ -26,6 +38,15 @@ class Checkpoints(tf.train.CheckpointManager):
     max_to_keep: int,
     initialize: Callable[[], None],
     ledger: Ledger,
+    minutes: float = 0.0,
+    keep_every_n_hours: float = 0.0,
+    asynchronous: bool = False,
+    config: Any = None,
+    allowed: Collection[str] = (),
+    commit: Callable[..., Any],
+    check: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = logging.warning,
+    clock: Callable[[], float] = time.monotonic,
     writes: bool = True,
   ):
     """Initializes the manager.
@@ -38,6 +59,15 @@ class Checkpoints(tf.train.CheckpointManager):
       max_to_keep: how many of the newest are kept.
       initialize: gives first weights; called where there is no checkpoint.
       ledger: where the seconds of saving go.
+      minutes: between two checkpoints, beside the interval (0: off).
+      keep_every_n_hours: keeps one of each n hours for good (0: off).
+      asynchronous: whether training goes on while files are written.
+      config: of the run; a checkpoint of another one is refused.
+      allowed: names of settings in which a checkpoint's may differ.
+      commit: (prefix, step) -> None; writes the manifest.
+      check: raises where this process may not write (any more).
+      say: tells the user.
+      clock: returns seconds.
       writes: whether this process is the one that saves. Replicas hold equal
         variables, so one is enough.
     """
@@ -46,6 +76,7 @@ class Checkpoints(tf.train.CheckpointManager):
       checkpoint,
       directory=directory,
       max_to_keep=max_to_keep,
+      keep_checkpoint_every_n_hours=keep_every_n_hours or None,
       step_counter=global_step,
       checkpoint_interval=interval,
     )
@@ -53,78 +84,317 @@ class Checkpoints(tf.train.CheckpointManager):
     self._writes = writes
     self._initialize = initialize
     self._ledger = ledger
+    self._seconds = minutes * 60
+    self._asynchronous = asynchronous
+    self._config = config
+    self._allowed = allowed
+    self._commit = commit
+    self._check = check
+    self._say = say
+    self._clock = clock
+    self._saved_at = clock()
     self._settled = False
-    self._good: str | None = None  # The newest that is known to be whole.
+    self._pending: str | None = None  # Being written beside training.
+    self._newest: str | None = None  # Whole, or being written.
+    self.failed_saves = 0
+    self.stalls: list[float] = []  # Seconds for which each save held training.
 
   def restore_or_initialize(self) -> str | None:
-    """Restores the newest checkpoint, or initializes; once a process.
+    """Restores the newest whole checkpoint, or initializes; once a process.
 
     Returns:
       The path of the checkpoint, or None.
 
     Raises:
-      UserError: where the checkpoint is damaged or of another model.
+      UserError: where no checkpoint is whole, or one is of another run.
     """
     if not self._settled:
-      if self.latest_checkpoint:
-        self._good = restore_newest(self.checkpoint, self.directory)
+      found = manifest.prefixes(self.directory)
+      if self.latest_checkpoint or any(map(manifest.is_committed, found)):
+        self._newest = restore_newest(
+          self.checkpoint,
+          self.directory,
+          config=self._config,
+          allowed=self._allowed,
+          say=self._say,
+        )
       else:
         self._initialize()
+      if self._writes:
+        self._clear()
       self._settled = True
-    return self._good
+    return self._newest
 
   def save(self, *args, check_interval: bool = True, **kwargs) -> str | None:
     """Saves at each multiple of the interval, or at once without the check."""
     if not self._writes:
       return None
-    if check_interval and self._step() % self.checkpoint_interval:
-      return None
-    if self._good == f"{self._checkpoint_prefix}-{self._step()}":
+    step = self._step()
+    prefix = os.path.join(self.directory, f"ckpt-{step}")
+    due = not check_interval or step % self.checkpoint_interval == 0
+    if self._seconds:
+      due |= self._clock() - self._saved_at >= self._seconds
+    if not due or self._newest == prefix:
       return None
     with self._ledger.time("checkpoint"):
-      self._good = super().save(*args, check_interval=False, **kwargs)
-    return self._good
+      self._saved_at = begun = self._clock()
+      self.settle()
+      self._check()
+      self._before = self._newest
+      self._newest = self._pending = prefix
+      try:
+        manifest.revoke(prefix)
+        super().save(
+          checkpoint_number=step,
+          check_interval=False,
+          options=tf.train.CheckpointOptions(
+            experimental_enable_async_checkpoint=self._asynchronous,
+            experimental_write_callbacks=[
+              lambda path: self._commit(path, step)
+            ],
+          ),
+        )
+      except DISK_ERRORS as error:
+        self._failed(error)
+        return None
+      if not self._asynchronous:
+        self._pending = None
+      self.stalls.append(self._clock() - begun)
+    return prefix
+
+  def settle(self) -> str | None:
+    """Waits for a save that runs beside; returns the newest whole checkpoint.
+
+    One that failed is told; what it left is deleted.
+    """
+    if self._pending:
+      try:
+        self.checkpoint.sync()
+        self._pending = None
+      except DISK_ERRORS as error:
+        self._failed(error)
+    return self._newest
+
+  def _failed(self, error: Exception) -> None:
+    prefix, self._newest = self._pending, self._before
+    self._pending = None
+    self.failed_saves += 1
+    reason = " ".join(str(error).split())[:150]
+    self._say(
+      f"{os.path.basename(prefix)} could not be saved ({reason}): the run goes "
+      "on with the older checkpoints and saves again at the next occasion."
+    )
+    for path in tf.io.gfile.glob(f"{prefix}.*") + tf.io.gfile.glob(
+      f"{prefix}_temp*"
+    ):
+      remove(path)
 
   def _step(self) -> int:
     return int(self._step_counter.numpy())
 
+  def _sweep(self) -> None:
+    """Deletes what is not kept, the manifest of each first."""
+    hours = self._keep_checkpoint_every_n_hours
+    while len(self._maybe_delete) > self._max_to_keep:
+      prefix, written = self._maybe_delete.popitem(last=False)
+      if hours and written - hours * 3600 >= self._last_preserved_timestamp:
+        self._last_preserved_timestamp = written
+      else:
+        manifest.delete(prefix)
+
+  def _clear(self) -> None:
+    """Deletes what killed saves left behind the restored step."""
+    step = self._step()
+    for prefix in manifest.prefixes(self.directory):
+      later = int(prefix.rsplit("-", 1)[1]) > step
+      if later and not manifest.is_committed(prefix):
+        manifest.delete(prefix)
+    for path in tf.io.gfile.glob(os.path.join(self.directory, "*_temp*")):
+      remove(path)
+
+
+class BestCheckpoints:
+  """Keeps the weights of the best evaluations, by one metric.
+
+  What is best so far is read from the manifests: it cannot be forgotten.
+  """
+
+  def __init__(
+    self,
+    checkpoint: tf.train.Checkpoint,
+    *,
+    directory: str,
+    metric: str,
+    sign: int,
+    max_to_keep: int,
+    commit: Callable[..., Any],
+    ledger: Ledger,
+    say: Callable[[str], None] = logging.warning,
+  ):
+    """Initializes the manager.
+
+    Args:
+      checkpoint: what is saved.
+      directory: where.
+      metric: a name in the evaluations.
+      sign: 1 if more of it is better, -1 if less is.
+      max_to_keep: how many are kept (0: none).
+      commit: (prefix, step, metrics=...) -> None; writes the manifest.
+      ledger: where the seconds of saving go.
+      say: tells the user.
+    """
+    self._checkpoint = checkpoint
+    self._directory = directory
+    self._metric = metric
+    self._sign = sign
+    self._max_to_keep = max_to_keep
+    self._commit = commit
+    self._ledger = ledger
+    self._say = say
+
+  def rewind(self, step: int) -> None:
+    """Forgets what lies behind the restored step, and what is damaged."""
+    for prefix in manifest.prefixes(self._directory):
+      try:
+        if manifest.verify(prefix).step <= step:
+          continue
+      except manifest.Damaged:
+        pass
+      manifest.delete(prefix)
+    for path in tf.io.gfile.glob(os.path.join(self._directory, "*_temp*")):
+      remove(path)
+
+  def offer(self, step: int, metrics: Mapping[str, Any]) -> bool:
+    """Keeps the weights if they are better than one of those kept.
+
+    Returns:
+      Whether they are kept.
+
+    Raises:
+      UserError: where the evaluation has no such metric.
+    """
+    if not self._max_to_keep:
+      return False
+    if not isinstance(metrics.get(self._metric), int | float):
+      numbers = [k for k, v in metrics.items() if isinstance(v, int | float)]
+      raise UserError(
+        f"`best_metric` is {self._metric!r}, but an evaluation has "
+        f"{', '.join(numbers)}: name one of them."
+      )
+    kept = [
+      (self._sign * found.metrics[self._metric], -found.step, prefix)
+      for prefix in manifest.prefixes(self._directory)
+      if (found := manifest.read_manifest(prefix)).step != step
+    ]
+    kept.sort()
+    value = self._sign * metrics[self._metric]
+    full = len(kept) >= self._max_to_keep
+    if value != value or (full and (value, -step) < kept[0][:2]):
+      return False
+    prefix = os.path.join(self._directory, f"ckpt-{step}")
+    numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+    with self._ledger.time("checkpoint"):
+      try:
+        tf.io.gfile.makedirs(self._directory)
+        manifest.revoke(prefix)
+        self._checkpoint.write(prefix)
+        self._commit(prefix, step, metrics=numbers)
+      except DISK_ERRORS as error:
+        reason = " ".join(str(error).split())[:150]
+        self._say(f"best/ckpt-{step} could not be saved ({reason}).")
+        manifest.delete(prefix)
+        return False
+      for *_, worse in kept[: len(kept) + 1 - self._max_to_keep]:
+        manifest.delete(worse)
+    return True
+
+
+def committed_checkpoints(directory: str, timeout: float) -> Iterator[str]:
+  """Yields each newest finished checkpoint until none comes for `timeout` s."""
+  seen, since = None, time.monotonic()
+  while time.monotonic() - since < timeout:
+    done = [x for x in manifest.prefixes(directory) if manifest.is_committed(x)]
+    if done and done[-1] != seen:
+      seen = done[-1]
+      yield seen
+      since = time.monotonic()
+    else:
+      time.sleep(1.0)
+
+
+def is_of_step(prefix: str | None, step: int) -> bool:
+  """Whether a checkpoint is that of a step."""
+  return bool(prefix) and prefix.endswith(f"-{step}")
+
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
-  """Restores each value that `checkpoint` holds from `path`.
+  """Restores what `checkpoint` holds from `path`.
 
   Raises:
-    UserError: where the file is damaged or does not fit.
+    UserError: where the file does not fit.
   """
   try:
     checkpoint.restore(path).assert_existing_objects_matched()
   except (tf.errors.OpError, ValueError, IndexError, AssertionError) as error:
     reason = " ".join(str(error).split())[:200]
     raise UserError(
-      f"The checkpoint {path} cannot be restored ({reason}): it is damaged or "
-      "of another model; choose another --model_dir."
+      f"The checkpoint {path} is whole, but does not fit ({reason}): it is of "
+      "another task, encoder or precision; choose another --model_dir."
     ) from error
 
 
-def restore_newest(checkpoint: tf.train.Checkpoint, directory: str) -> str:
+def restore_newest(
+  checkpoint: tf.train.Checkpoint,
+  directory: str,
+  *,
+  config: Any = None,
+  allowed: Collection[str] = (),
+  say: Callable[[str], None] = logging.warning,
+) -> str:
   """Restores the newest whole checkpoint of a directory; returns its path.
 
-  One that is damaged or missing is passed over with a warning.
+  One that is damaged or unfinished is passed over, and told why.
+
+  Args:
+    checkpoint: what is restored.
+    directory: of the checkpoints.
+    config: of the run; a checkpoint of another one is refused.
+    allowed: names of settings in which a checkpoint's may differ.
+    say: tells what was passed over.
 
   Raises:
-    UserError: where there is none.
+    UserError: where there is none, or it is of another run.
   """
-  state = tf.train.get_checkpoint_state(directory)
-  paths = list(state.all_model_checkpoint_paths)[::-1] if state else []
-  if not paths:
-    raise UserError(
-      f"{directory} has no checkpoint: train first, or name the directory of "
-      "a run by --model_dir."
-    )
-  for path in paths:
+  skipped = []
+  for prefix in reversed(manifest.prefixes(directory)):
     try:
-      restore(checkpoint, path)
-      return path
-    except UserError as error:
-      logging.warning("Skipped: %s", error)
-      complaint = error
-  raise complaint
+      found = manifest.verify(prefix)
+    except manifest.Damaged as damage:
+      skipped.append(str(damage))
+      say(f"skipped {prefix}: {damage}")
+      continue
+    different = config and differences(found.config, config, allowed)
+    if different:
+      raise UserError(
+        f"The checkpoint {prefix} is of another run ({'; '.join(different)}): "
+        "use the old values or another --model_dir."
+      )
+    restore(checkpoint, prefix)
+    return prefix
+  if skipped:
+    raise UserError(
+      f"{directory} has no whole checkpoint ({'; '.join(skipped[:4])}): bring "
+      "one back from a copy, or start in another --model_dir."
+    )
+  raise UserError(
+    f"{directory} has no checkpoint: train first, or name the directory of "
+    "a run by --model_dir."
+  )
+
+
+def remove(path: str) -> None:
+  """Removes a file or a directory, if it is there."""
+  if tf.io.gfile.isdir(path):
+    tf.io.gfile.rmtree(path)
+  elif tf.io.gfile.exists(path):
+    tf.io.gfile.remove(path)

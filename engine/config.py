@@ -6,7 +6,7 @@ when a run is resumed. All other fields identify the run.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from engine.errors import UserError
@@ -57,6 +57,21 @@ class RuntimeConfig:
   log_example_ids: bool = setting(
     False, "Write the ids of each global batch.", free=True
   )
+  threads: int = setting(
+    0,
+    "Threads of an op (0: the cores; a deterministic run keeps its first).",
+    free=True,
+  )
+  grace_seconds: float = setting(
+    30.0,
+    "Seconds from a notice to stop until the end, saving included.",
+    free=True,
+  )
+  stop_file: str = setting(
+    "",
+    "A file whose appearance stops the run (MODEL_DIR/stop always does).",
+    free=True,
+  )
   quiet: bool = setting(False, "Print the final result only.", free=True)
 
   def __post_init__(self):
@@ -72,6 +87,13 @@ class RuntimeConfig:
       self.startup_timeout,
       "above 0",
     )
+    check(
+      0 < self.grace_seconds < float("inf"),
+      "grace_seconds",
+      self.grace_seconds,
+      "above 0 and finite",
+    )
+    check(self.threads >= 0, "threads", self.threads, "0 or more")
     check(
       self.steps_per_loop > 0,
       "steps_per_loop",
@@ -134,6 +156,9 @@ class TrainConfig:
   precision: Literal["float32", "bfloat16", "float16"] = setting(
     "float32", "Of products; variables stay float32."
   )
+  on_nonfinite: Literal["stop", "skip"] = setting(
+    "stop", "At a loss or gradient that is not finite: stop, or skip the batch."
+  )
 
   def __post_init__(self):
     check(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2**31 - 1")
@@ -165,6 +190,9 @@ class EvaluationConfig:
   eval_batch_size: int = setting(
     32, "Examples in an evaluation step, all replicas.", free=True
   )
+  patience: int = setting(
+    0, "Evaluations without a better one after which training ends (0: off)."
+  )
   split: str = setting("dev", "Split to evaluate after each epoch.", free=True)
   timeout: float = setting(
     600.0,
@@ -179,24 +207,45 @@ class EvaluationConfig:
       self.eval_batch_size,
       "1 or more",
     )
+    check(self.patience >= 0, "patience", self.patience, "0 or more")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-  """When checkpoints are written and how many are kept."""
+  """When checkpoints are written and which are kept."""
 
   checkpoint_interval: int = setting(
     0, "Steps between checkpoints (0: the ends of epochs).", free=True
   )
+  checkpoint_minutes: float = setting(
+    0.0, "Minutes between checkpoints, beside the interval (0: off).", free=True
+  )
   max_to_keep: int = setting(3, "Newest checkpoints to keep.", free=True)
+  keep_every_n_hours: float = setting(
+    0.0, "Keep one checkpoint of each n hours for good (0: off).", free=True
+  )
+  best_to_keep: int = setting(
+    1, "Weights of the best evaluations to keep (0: none).", free=True
+  )
+  best_metric: str = setting(
+    "", "Metric that says which is best (empty: the task's own).", free=True
+  )
+  best_direction: Literal["auto", "max", "min"] = setting(
+    "auto", "Whether more or less of it is better.", free=True
+  )
+  async_checkpoint: bool = setting(
+    True, "Write checkpoints while training goes on.", free=True
+  )
 
   def __post_init__(self):
-    check(
-      self.checkpoint_interval >= 0,
+    for name in (
       "checkpoint_interval",
-      self.checkpoint_interval,
-      "0 or more",
-    )
+      "checkpoint_minutes",
+      "keep_every_n_hours",
+      "best_to_keep",
+    ):
+      value = getattr(self, name)
+      check(value >= 0, name, value, "0 or more")
     check(self.max_to_keep > 0, "max_to_keep", self.max_to_keep, "1 or more")
 
 
@@ -222,18 +271,24 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
       yield f"{prefix}{field.name}", value, field.metadata.get("free", False)
 
 
-def differences(old: Mapping[str, Any], new: Any) -> list[str]:
+def identity(config: Any) -> dict[str, Any]:
+  """Dotted name -> value of each setting that makes a run what it is."""
+  return {name: value for name, value, free in leaves(config) if not free}
+
+
+def differences(
+  old: Mapping[str, Any], new: Any, allowed: Collection[str] = ()
+) -> list[str]:
   """Names, with both values, what would make `new` another run than `old`.
 
   Args:
-    old: a config as nested dictionaries, as `dataclasses.asdict` gives it.
+    old: what identifies the old run, as `identity` gives it.
     new: a config.
+    allowed: settings, dotted or by their last part, that may differ.
   """
-  found = []
-  for name, value, free in leaves(new):
-    before = old
-    for part in name.split("."):
-      before = before.get(part) if isinstance(before, Mapping) else None
-    if not free and before != value:
-      found.append(f"{name}: {before!r} -> {value!r}")
-  return found
+  return [
+    f"{name}: {old.get(name)!r} -> {value!r}"
+    for name, value in identity(new).items()
+    if old.get(name) != value
+    and not {name, name.rsplit(".", 1)[-1]} & set(allowed)
+  ]

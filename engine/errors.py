@@ -20,3 +20,11 @@ class Preempted(RuntimeError):
 
   The same command goes on at the step that it reached.
   """
+
+
+class StopRequested(Exception):
+  """Ends the loops at a step boundary; the message says what asked for it."""
+
+
+class SaveFailed(RuntimeError):
+  """What was computed could not be saved: doors exit 75 (EX_TEMPFAIL)."""

@@ -8,6 +8,7 @@ import orbit
 import tensorflow as tf
 import tf_keras
 
+from engine.boundary import Boundary
 from engine.inputs import Inputs
 from engine.ledger import Ledger
 from engine.order import Order
@@ -35,6 +36,7 @@ class Evaluator(orbit.StandardEvaluator):
     inputs: Inputs,
     strategy: tf.distribute.Strategy,
     ledger: Ledger,
+    boundary: Boundary | None = None,
   ):
     super().__init__(eval_dataset=None)
     self._task = task
@@ -42,6 +44,7 @@ class Evaluator(orbit.StandardEvaluator):
     self.inputs = inputs
     self._strategy = strategy
     self._ledger = ledger
+    self._boundary = boundary
     self.programs = Programs(self._program, ledger)
 
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
@@ -61,9 +64,15 @@ class Evaluator(orbit.StandardEvaluator):
       }
 
   def predictions(self) -> dict[str, Any]:
-    """Returns labels, weights, losses and outputs, each [examples, ...]."""
+    """Returns labels, weights, losses and outputs, each [examples, ...].
+
+    Raises:
+      StopRequested: where a worker was told to stop.
+    """
     gathered = []
     for step in range(self.inputs.order.num_batches):
+      if self._boundary:
+        self._boundary.check()
       shape = self.inputs.layout(step).shape
       batch = self.inputs.fetch(step, 1, capacity=1)
       rows = self.programs(shape, batch)
@@ -112,6 +121,7 @@ def build_evaluator(
   strategy: tf.distribute.Strategy,
   batch_size: int,
   ledger: Ledger,
+  boundary: Boundary | None = None,
 ) -> Evaluator:
   """Builds an evaluator of a source in its own order, each example once."""
   order = Order(
@@ -124,7 +134,12 @@ def build_evaluator(
     source=source, order=order, strategy=strategy, batch_size=batch_size
   )
   return Evaluator(
-    task=task, model=model, inputs=inputs, strategy=strategy, ledger=ledger
+    task=task,
+    model=model,
+    inputs=inputs,
+    strategy=strategy,
+    ledger=ledger,
+    boundary=boundary,
   )
 
 

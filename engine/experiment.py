@@ -1,6 +1,10 @@
 """Wires the rooms of the engine into one `orbit.Controller` and runs a mode."""
 
+import contextlib
+import dataclasses
 import os
+import typing
+from collections.abc import Collection
 from typing import Any
 
 import orbit
@@ -9,26 +13,38 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine import result
+from engine import manifest, result
 from engine.actions import (
   ExampleIdLog,
+  Restarts,
   TrainLog,
-  earlier_seconds,
   earlier_work,
   steps_to_stop,
 )
+from engine.boundary import Boundary
 from engine.builder import Builder
-from engine.checkpoints import Checkpoints, restore, restore_newest
-from engine.config import ExperimentConfig
-from engine.errors import UserError
+from engine.checkpoints import (
+  BestCheckpoints,
+  Checkpoints,
+  committed_checkpoints,
+  is_of_step,
+  restore,
+  restore_newest,
+)
+from engine.config import ExperimentConfig, identity
+from engine.errors import Preempted, SaveFailed, StopRequested, UserError
 from engine.journal import Journal, Terminal
 from engine.ledger import Ledger
+from engine.lock import Lock
 from engine.peers import agree, lost_peers_named, together
 from engine.plan import epoch_ends
+from engine.preemption import Notices
+from engine.progress import Progress
 from engine.run_directory import RunDirectory
 from engine.strategies import create_strategy, describe, is_chief, workers_of
 from engine.task import Source, Task, digest_of
 from engine.trainer import Trainer
+from engine.versions import versions
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 
@@ -40,11 +56,15 @@ orbit.controller._log = logging.debug
 class Experiment:
   """One run of one task in one directory.
 
-  restore the newest checkpoint, or initialize
-  for boundary in ends of epochs:
-    train until boundary, saving on the way and there
-    evaluate
+  lock the directory
+  restore the newest whole checkpoint, or initialize
+  for end in ends of epochs:
+    train until end, saving on the way and there
+    evaluate, keep the weights if they are among the best
   write result.json
+
+  A notice to stop ends the loops at the next boundary of steps: the run saves
+  there and raises `Preempted`.
   """
 
   def __init__(
@@ -56,6 +76,9 @@ class Experiment:
     command: str = "",
     ledger: Ledger | None = None,
     strategy: tf.distribute.Strategy | None = None,
+    notices: Notices | None = None,
+    progress: Progress | None = None,
+    allowed: Collection[str] = (),
   ):
     """Initializes the experiment; builds the strategy.
 
@@ -66,6 +89,10 @@ class Experiment:
       command: the command line that resumes it, for the report.
       ledger: one that books since the start of the process.
       strategy: instead of the one that the config asks for.
+      notices: what may tell the run to stop.
+      progress: tells a supervisor how the run gets on.
+      allowed: settings in which the run may differ from what the directory
+        holds.
 
     Raises:
       UserError: where the devices do not fit the config.
@@ -78,8 +105,21 @@ class Experiment:
     self._strategy = strategy or create_strategy(config.runtime)[0]
     self.is_chief = is_chief(self._strategy)
     self._quiet = config.runtime.quiet or not self.is_chief
+    self._notices = notices
+    self._progress = progress or Progress("")
+    self._allowed = allowed
+    boundary = Boundary(
+      strategy=self._strategy,
+      grace=config.runtime.grace_seconds,
+      notices=notices,
+      progress=self._progress,
+    )
     self._builder = Builder(
-      config=config, task=task, strategy=self._strategy, ledger=self._ledger
+      config=config,
+      task=task,
+      strategy=self._strategy,
+      ledger=self._ledger,
+      boundary=boundary,
     )
 
   def run(self, mode: str) -> dict[str, Any]:
@@ -88,6 +128,7 @@ class Experiment:
     Raises:
       UserError: where that cannot be done as asked.
       PeerLost: where another worker ended.
+      Preempted: where the run was told to stop, and has saved.
     """
     assert mode in MODES, mode
     with lost_peers_named(self._strategy):
@@ -103,42 +144,68 @@ class Experiment:
 
   def _train(self, *, with_evaluation: bool) -> dict[str, Any]:
     """Trains to the end, from wherever the run is."""
-    with together(self._strategy):
-      self._directory.check(self._config)
-      source, dev = self._sources("train", self._config.evaluation.split)
-      done = self._directory.result()
-      if done and with_evaluation and not done["eval"]:
-        done = None
-    self._agree_on(finished=done is not None, train=source, dev=dev)
-    boundaries = epoch_ends(self._config.train, len(source))
-    terminal = Terminal(train_steps=boundaries[-1], quiet=self._quiet)
-    if done:
-      terminal.say(f"finished before: {self._directory.path}")
-      return done
+    with contextlib.ExitStack() as stack:
+      with together(self._strategy):
+        changed = self._directory.check(self._config, self._allowed)
+        source, dev = self._sources("train", self._config.evaluation.split)
+        done = self._directory.result()
+        if changed or (done and with_evaluation and not done["eval"]):
+          done = None
+        lock = Lock(self._directory.path)
+        if self.is_chief and not done:
+          stale = stack.enter_context(lock)
+      self._agree_on(finished=done is not None, train=source, dev=dev)
+      ends = epoch_ends(self._config.train, len(source))
+      terminal = Terminal(train_steps=ends[-1], quiet=self._quiet)
+      if done:
+        terminal.say(f"finished before: {self._directory.path}")
+        return done
+      if self.is_chief:
+        if stale:
+          terminal.say(stale)
+        self._directory.create(self._config, map(_setting_of, changed))
+        self._task.save_assets(self._directory.assets)
+      run = self._start(source, dev, ends, terminal, lock)
+      # However it ends: a save that runs beside ends before the lock does.
+      stack.callback(run.manager.settle)
+      return self._run_to_the_end(run, with_evaluation)
 
+  def _start(
+    self,
+    source: Source,
+    dev: Source,
+    ends: list[int],
+    terminal: Terminal,
+    lock: Lock,
+  ) -> "_Run":
+    """Builds the parts, restores them and opens the logs."""
     model, trainer, evaluator = self._builder.parts(source, dev)
     step = trainer.global_step
     with self._strategy.scope():
-      manager = self._manager(model, trainer, boundaries[-1])
+      manager, best = self._managers(model, trainer, ends[-1], lock)
       restored = manager.restore_or_initialize()
+      if not restored:
+        trainer.window.begin(0)
+    now = int(step.numpy())
     self._agree_on(
-      step_of_the_checkpoint=int(step.numpy()),
+      step_of_the_checkpoint=now,
       weights=digest_of(*(weight.numpy() for weight in model.weights)),
     )
-    if self.is_chief:
-      self._directory.create(self._config)
-      self._task.save_assets(self._directory.assets)
     log = Journal(
-      self._directory.path,
-      step=int(step.numpy()),
-      terminal=terminal,
-      writes=self.is_chief,
+      self._directory.path, step=now, terminal=terminal, writes=self.is_chief
     )
     self._agree_on(evaluations=sum(x["kind"] == "eval" for x in log.lines))
-    self._ledger.add(earlier_seconds(log))
+    restarts = Restarts(
+      self._directory.file("restarts.jsonl"), log, writes=self.is_chief
+    )
+    self._ledger.add(restarts.earlier_seconds)
     trainer.work = earlier_work(log)
+    if self.is_chief:
+      best.rewind(now)
     if restored:
-      terminal.say(f"resumed at step {int(step.numpy())} from {restored}")
+      terminal.say(f"resumed at step {now} from {restored}")
+    ids = self._example_id_log(trainer)
+    self._open_files = [log.file, *(x.file for x in ids)] * self.is_chief
     controller = orbit.Controller(
       global_step=step,
       trainer=trainer,
@@ -152,28 +219,90 @@ class Experiment:
       checkpoint_manager=manager,
       train_actions=[
         TrainLog(log=log, trainer=trainer, ledger=self._ledger),
-        *self._example_id_log(trainer),
+        *ids,
       ],
       eval_actions=[
-        lambda output: log.write("eval", int(step.numpy()), output)
+        # In this order: an evaluation that is logged is not done again.
+        lambda output: self.is_chief and best.offer(int(step.numpy()), output),
+        lambda output: log.write("eval", int(step.numpy()), output),
       ],
     )
+    return _Run(
+      model=model,
+      trainer=trainer,
+      controller=controller,
+      manager=manager,
+      best=best,
+      log=log,
+      ids=ids,
+      ends=ends,
+      restarts=restarts.number,
+    )
+
+  def _run_to_the_end(
+    self, run: "_Run", with_evaluation: bool
+  ) -> dict[str, Any]:
+    step, log = run.trainer.global_step, run.log
     self._ledger.started()
-    for boundary in boundaries:
-      if int(step.numpy()) < boundary:
-        controller.train(boundary)
-      last = int(step.numpy()) == boundary and not log.has("eval", boundary)
-      if with_evaluation and last:
-        controller.evaluate()
-    final = self._result(trainer, model, log)
+    if self._notices:
+      self._notices.begin()
+    early = False
+    try:
+      for end in run.ends:
+        if int(step.numpy()) < end:
+          run.controller.train(end)
+        last = int(step.numpy()) == end and not log.has("eval", end)
+        if with_evaluation and last:
+          run.controller.evaluate()
+        early = self._stops_early(run)
+        if early:
+          break
+    except StopRequested as stop:
+      self._stop(run, str(stop))
+    saved = run.manager.settle()
+    if self.is_chief and not is_of_step(saved, int(step.numpy())):
+      raise SaveFailed(
+        f"The last checkpoint could not be written to {self._directory.path}: "
+        "make room there; the same command goes on from the one before."
+      )
+    final = self._result(run, stopped_early=early)
     log.close()
     if self.is_chief:
       self._directory.write_result(final)
     return final
 
-  def _result(
-    self, trainer: Trainer, model: tf_keras.Model, log: Journal
-  ) -> dict[str, Any]:
+  def _stop(self, run: "_Run", reason: str) -> typing.NoReturn:
+    """Saves where the run was told to stop, and leaves."""
+    step = int(run.trainer.global_step.numpy())
+    for log in run.ids:
+      log()
+    run.manager.save(checkpoint_number=step, check_interval=False)
+    saved = run.manager.settle()
+    run.log.close()
+    self._progress.report(step=step, stopped=reason)
+    # All wait for the chief: a worker that goes first would look lost.
+    self._agree_on(stop=step)
+    stop_file = self._directory.file("stop")
+    if self.is_chief and tf.io.gfile.exists(stop_file):
+      tf.io.gfile.remove(stop_file)
+    where = "saved" if is_of_step(saved, step) else f"the newest is {saved}"
+    if not self.is_chief:
+      where = "the chief has saved"
+    raise Preempted(
+      f"{reason}: stopped at step {step}, {where}; the same command goes on."
+    )
+
+  def _stops_early(self, run: "_Run") -> bool:
+    """Whether the last evaluations brought nothing better."""
+    patience = self._config.evaluation.patience
+    metric, sign = self._goal()
+    values = [
+      sign * line[metric] for line in run.log.lines if line["kind"] == "eval"
+    ]
+    return bool(patience) and values.index(max(values)) < len(values) - patience
+
+  def _result(self, run: "_Run", *, stopped_early: bool) -> dict[str, Any]:
+    trainer, log = run.trainer, run.log
     step = int(trainer.global_step.numpy())
     evaluations = [
       {k: v for k, v in x.items() if k not in ("step", "kind", "ledger")}
@@ -187,7 +316,11 @@ class Experiment:
       "train": result.rates(trainer.work, self._strategy.num_replicas_in_sync),
       "ledger": self._ledger.totals(),
       "traces": trainer.programs.traces,
-      "weights_sha256": result.weights_sha256(model),
+      "weights_sha256": result.weights_sha256(run.model),
+      "stopped_early": stopped_early,
+      "skipped_batches": int(trainer.guard.skipped.numpy()),
+      "restarts": run.restarts,
+      "checkpoints": result.stalls(run.manager),
       **describe(self._strategy),
       "precision": self._config.train.precision,
       **result.environment(),
@@ -197,7 +330,7 @@ class Experiment:
   def _evaluate(self) -> dict[str, Any]:
     """Evaluates the newest checkpoint."""
     with together(self._strategy):
-      self._directory.check(self._config)
+      self._directory.check(self._config, self._allowed)
       (dev,) = self._sources(self._config.evaluation.split)
     self._agree_on(dev=dev)
     evaluator, checkpoint = self._builder.reader(dev)
@@ -216,7 +349,7 @@ class Experiment:
         "`mode` is 'continuous_eval', which runs beside the workers in a "
         "process of its own: start it without a cluster."
       )
-    self._directory.check(self._config)
+    self._directory.check(self._config, self._allowed)
     source, dev = self._sources("train", self._config.evaluation.split)
     evaluator, checkpoint = self._builder.reader(dev)
     train_steps = epoch_ends(self._config.train, len(source))[-1]
@@ -230,10 +363,13 @@ class Experiment:
       terminal=Terminal(train_steps=train_steps, quiet=self._quiet),
     )
     timeout = self._config.evaluation.timeout
-    for path in tf.train.checkpoints_iterator(
-      self._directory.checkpoints, timeout=timeout
-    ):
-      restore(checkpoint, path)
+    for path in committed_checkpoints(self._directory.checkpoints, timeout):
+      try:
+        restore(checkpoint, path)
+      except UserError:
+        if manifest.is_committed(path):
+          raise
+        continue  # Deleted meanwhile: newer ones have come.
       step = int(checkpoint.global_step.numpy())
       if not log.has("eval", step):
         log.write("eval", step, evaluator.evaluate(tf.constant(-1)))
@@ -267,24 +403,92 @@ class Experiment:
       return []
     return [ExampleIdLog(self._directory.file("example_ids.jsonl"), trainer)]
 
-  def _manager(
-    self, model: tf_keras.Model, trainer: Trainer, train_steps: int
-  ) -> Checkpoints:
+  def _goal(self) -> tuple[str, int]:
+    """The metric that says which evaluation is better, and its sign."""
+    checkpoint = self._config.checkpoint
+    metric, direction = self._task.goal
+    if checkpoint.best_metric not in ("", metric):
+      metric = checkpoint.best_metric
+      direction = "min" if metric == "loss" else "max"
+    if checkpoint.best_direction != "auto":
+      direction = checkpoint.best_direction
+    return metric, 1 if direction == "max" else -1
+
+  def _managers(
+    self, model: tf_keras.Model, trainer: Trainer, train_steps: int, lock: Lock
+  ) -> tuple[Checkpoints, BestCheckpoints]:
     checkpoint = self._config.checkpoint
     state = {"loss_scale": trainer.loss_scale} if trainer.loss_scale else {}
-    return Checkpoints(
+    facts = {"config": identity(self._config), "versions": versions()}
+
+    def check():
+      if not lock.still_held():
+        raise UserError(
+          f"`model_dir` {self._directory.path} was taken over by another job "
+          "while this one stood still: end one of them."
+        )
+
+    def commit(prefix, step, **more):
+      for file in self._open_files:
+        file.sync()  # What the checkpoint has behind it is on the disk.
+      check()
+      manifest.write_manifest(prefix, step=step, **facts, **more)
+
+    shared = {
+      "ledger": self._ledger,
+      "commit": commit,
+      "say": logging.warning if self.is_chief else lambda *_: None,
+    }
+    newest = Checkpoints(
       tf.train.Checkpoint(
         model=model,
         optimizer=trainer.optimizer,
         global_step=trainer.global_step,
+        window=trainer.window,
+        guard=trainer.guard,
         **state,
       ),
       directory=self._directory.checkpoints,
       global_step=trainer.global_step,
       # Without an interval: at the ends of epochs, which are saved anyway.
       interval=checkpoint.checkpoint_interval or train_steps,
+      minutes=checkpoint.checkpoint_minutes,
       max_to_keep=checkpoint.max_to_keep,
+      keep_every_n_hours=checkpoint.keep_every_n_hours,
+      asynchronous=checkpoint.async_checkpoint,
       initialize=lambda: self._task.initialize(model, self._config.train.seed),
-      ledger=self._ledger,
+      config=self._config,
+      allowed={*self._allowed, *self._directory.changed()},
+      check=check,
       writes=self.is_chief,
+      **shared,
     )
+    metric, sign = self._goal()
+    best = BestCheckpoints(
+      tf.train.Checkpoint(model=model, global_step=trainer.global_step),
+      directory=self._directory.best,
+      metric=metric,
+      sign=sign,
+      max_to_keep=checkpoint.best_to_keep,
+      **shared,
+    )
+    return newest, best
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Run:
+  """The parts of a run that trains."""
+
+  model: tf_keras.Model
+  trainer: Trainer
+  controller: orbit.Controller
+  manager: Checkpoints
+  best: BestCheckpoints
+  log: Journal
+  ids: list[ExampleIdLog]
+  ends: list[int]
+  restarts: int
+
+
+def _setting_of(difference: str) -> str:
+  return difference.split(":")[0]

@@ -1,5 +1,6 @@
 """Where the log points of a run go: a file, TensorBoard, the terminal."""
 
+import contextlib
 import json
 import os
 import sys
@@ -8,6 +9,10 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 import tensorflow as tf
+from absl import logging
+
+# What a disk says that is full, gone or read-only.
+DISK_ERRORS = (tf.errors.OpError, OSError)
 
 
 class Journal:
@@ -34,18 +39,16 @@ class Journal:
       terminal: shows what is written.
       writes: false for a worker that only keeps the lines in mind.
     """
-    self._path = os.path.join(directory, "metrics.jsonl")
+    path = os.path.join(directory, "metrics.jsonl")
     self._terminal = terminal
-    lines = read_jsonl(self._path)
+    self.step = step
+    lines = read_jsonl(path)
     self.lines = [line for line in lines if line["step"] <= step]
     self.dropped = [line for line in lines if line["step"] > step]
     self._writes = writes
     if not writes:
       return
-    write_atomically(
-      self._path, "".join(json.dumps(line) + "\n" for line in self.lines)
-    )
-    self._file = tf.io.gfile.GFile(self._path, "a")
+    self.file = LineFile(path, self.lines)
     self._summaries = {
       kind: tf.summary.create_file_writer(
         os.path.join(directory, "tensorboard", kind)
@@ -63,13 +66,15 @@ class Journal:
     self.lines.append(line)
     if not self._writes:
       return
-    self._file.write(json.dumps(line) + "\n")
-    self._file.flush()
-    with self._summaries[kind].as_default(step=step):
+    self.file.append(line)
+    with (
+      contextlib.suppress(tf.errors.OpError),
+      self._summaries[kind].as_default(step=step),
+    ):
       for name, value in point.items():
         if isinstance(value, int | float):
           tf.summary.scalar(name, value)
-    self._summaries[kind].flush()
+      self._summaries[kind].flush()
     self._terminal.show(kind, step, point)
 
   def close(self) -> None:
@@ -77,9 +82,77 @@ class Journal:
     if not self._writes:
       return
     self._terminal.close()
-    self._file.close()
+    self.file.close()
     for writer in self._summaries.values():
-      writer.close()
+      with contextlib.suppress(tf.errors.OpError):
+        writer.close()
+
+
+class LineFile:
+  """A file of JSON lines that loses none while the disk is full.
+
+  What could not be written stays in memory, and is tried again with the next
+  line.
+  """
+
+  def __init__(self, path: str, lines: list[dict[str, Any]]):
+    """Makes the file hold exactly `lines`."""
+    self.path = path
+    self._written = len(lines)
+    self._waiting: list[str] = []
+    write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))
+    self._file = tf.io.gfile.GFile(path, "a")
+
+  def append(self, *lines: dict[str, Any]) -> None:
+    """Appends lines; they are in the hands of the system on return."""
+    fresh = [json.dumps(line) + "\n" for line in lines]
+    failed_before = bool(self._waiting)
+    self._waiting += fresh
+    try:
+      if failed_before:
+        self._mend()
+      else:
+        self._file.write("".join(fresh))
+        self._file.flush()
+      self._written += len(self._waiting)
+      self._waiting = []
+    except DISK_ERRORS as error:
+      if not failed_before:
+        reason = " ".join(str(error).split())[:150]
+        logging.warning(
+          "%s cannot be written (%s): its lines are kept until it can.",
+          self.path,
+          reason,
+        )
+
+  def _mend(self) -> None:
+    """Writes the whole file again: a failed write may have left half a line."""
+    with contextlib.suppress(*DISK_ERRORS):
+      self._file.close()
+    with tf.io.gfile.GFile(self.path) as file:
+      kept = file.read().splitlines(keepends=True)[: self._written]
+    write_atomically(self.path, "".join(kept + self._waiting))
+    self._file = tf.io.gfile.GFile(self.path, "a")
+
+  def sync(self) -> None:
+    """Waits until the disk has what was appended, where it is a local one."""
+    if os.path.exists(self.path):
+      descriptor = os.open(self.path, os.O_RDONLY)
+      try:
+        os.fsync(descriptor)
+      finally:
+        os.close(descriptor)
+
+  def close(self) -> None:
+    """Closes the file.
+
+    Raises:
+      OSError: where lines could not be written.
+    """
+    if self._waiting:
+      self._mend()
+      self._waiting = []
+    self._file.close()
 
 
 class Terminal:
@@ -173,6 +246,11 @@ def read_jsonl(path: str) -> list[dict[str, Any]]:
 def write_atomically(path: str, text: str) -> None:
   """Writes a file that is there whole or not at all."""
   part = f"{path}.{os.getpid()}.{time.monotonic_ns()}.part"
-  with tf.io.gfile.GFile(part, "w") as file:
-    file.write(text)
-  tf.io.gfile.rename(part, path, overwrite=True)
+  try:
+    with tf.io.gfile.GFile(part, "w") as file:
+      file.write(text)
+    tf.io.gfile.rename(part, path, overwrite=True)
+  except DISK_ERRORS:
+    with contextlib.suppress(*DISK_ERRORS):
+      tf.io.gfile.remove(part)
+    raise

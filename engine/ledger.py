@@ -31,23 +31,27 @@ class Ledger:
     *,
     clock: Callable[[], float] = time.perf_counter,
     elapsed: float = 0.0,
+    listener: Callable[[str], None] = lambda bucket: None,
   ):
     """Initializes the ledger.
 
     Args:
       clock: returns seconds.
       elapsed: seconds of start-up that lie behind already.
+      listener: hears which bucket is opened.
     """
     self._clock = clock
     self._seconds = dict.fromkeys(BUCKETS, 0.0)
     self._seconds["start_up"] = elapsed
     self._open = "start_up"
+    self._listener = listener
     self._since = clock()
 
   def _switch(self, bucket: str) -> None:
     now = self._clock()
     self._seconds[self._open] += now - self._since
     self._open, self._since = bucket, now
+    self._listener(bucket)
 
   def started(self) -> None:
     """Ends start-up."""
@@ -70,5 +74,7 @@ class Ledger:
 
   def totals(self) -> dict[str, float]:
     """Returns the seconds of each bucket up to now."""
-    self._switch(self._open)
+    now = self._clock()
+    self._seconds[self._open] += now - self._since
+    self._since = now
     return dict(self._seconds)

@@ -102,9 +102,12 @@ def read_manifest(prefix: str) -> Manifest:
       f"to {FORMAT}: use the Apsis that wrote it, or a newer one."
     )
   try:
-    return Manifest(**values)
+    manifest = Manifest(**values)
   except TypeError as error:
     raise Damaged(f"{name} is no manifest") from error
+  if not isinstance(manifest.files, dict):
+    raise Damaged(f"{name} is no manifest")
+  return manifest
 
 
 def verify(prefix: str) -> Manifest:
@@ -165,8 +168,12 @@ def delete(prefix: str) -> None:
 
 
 def _files(prefix: str) -> list[str]:
+  # Not by glob: a directory may be called run[1].
+  directory, name = os.path.split(prefix)
   return sorted(
-    tf.io.gfile.glob(prefix + ".index") + tf.io.gfile.glob(prefix + ".data-*")
+    os.path.join(directory, entry)
+    for entry in tf.io.gfile.listdir(directory or ".")
+    if entry == f"{name}.index" or entry.startswith(f"{name}.data-")
   )
 
 

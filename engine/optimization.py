@@ -7,6 +7,7 @@ import tf_keras
 from official.modeling.optimization import lr_schedule
 
 from engine.config import OptimizerConfig
+from engine.guard import Guard
 
 
 class AdamW(tf_keras.optimizers.AdamW):
@@ -21,43 +22,41 @@ class AdamW(tf_keras.optimizers.AdamW):
     self,
     *,
     rate_factor: Callable[[str], float],
-    taken: tf.Variable | None = None,
+    guard: Guard | None = None,
     **kwargs,
   ):
     """Initializes the optimizer.
 
     Args:
       rate_factor: name of a variable -> factor of its learning rate.
-      taken: bool scalar; while it is false a step changes nothing at all.
+      guard: says which steps change weights, and which are counted.
       **kwargs: what Keras' AdamW takes.
     """
     super().__init__(jit_compile=False, **kwargs)
     self._rate_factor = rate_factor
-    self._taken = taken
+    self._guard = guard
 
   def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
     """Does nothing: `update_step` decays each variable with its own rate."""
 
   def apply_gradients(self, grads_and_vars, **kwargs) -> tf.Variable:
-    """Applies gradients; a step that is not taken is not counted either."""
+    """Applies gradients, and counts the step if the guard does."""
     steps = super().apply_gradients(grads_and_vars, **kwargs)
-    if self._taken is None:
+    if self._guard is None:
       return steps
-    return self.iterations.assign_sub(
-      tf.where(tf.convert_to_tensor(self._taken), tf.constant(0, tf.int64), 1)
-    )
+    counted = tf.convert_to_tensor(self._guard.counted)
+    return self.iterations.assign_sub(1 - tf.cast(counted, tf.int64))
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
     """Updates one variable, given its dense gradient."""
     rate = self.learning_rate * self._rate_factor(variable.name)
     beta_1, beta_2 = self.beta_1, self.beta_2
-    if self._taken is not None:
-      # An update at rate 0 that keeps all of both moments: the same bits. It
-      # needs no branch, which would copy the variables.
-      taken = tf.convert_to_tensor(self._taken)
+    if self._guard is not None:
+      # With a gradient of 0, an update at rate 0 that keeps all of both moments
+      # keeps all bits. It needs no branch, which would copy the variables.
+      taken = tf.convert_to_tensor(self._guard.taken)
       rate = tf.where(taken, rate, 0.0)
       beta_1, beta_2 = (tf.where(taken, x, 1.0) for x in (beta_1, beta_2))
-      gradient = tf.where(taken, gradient, 0.0)
     if self._use_weight_decay(variable):
       variable.assign_sub(variable * (rate * self.weight_decay))
     key = self._index_dict[self._var_key(variable)]
@@ -104,7 +103,7 @@ def build_optimizer(
   *,
   train_steps: int,
   layer_depth: Callable[[str], int],
-  taken: tf.Variable | None = None,
+  guard: Guard | None = None,
 ) -> AdamW:
   """Builds the optimizer.
 
@@ -112,11 +111,11 @@ def build_optimizer(
     config: rates and decays.
     train_steps: the length of the schedule.
     layer_depth: name of a variable -> layers between it and the top.
-    taken: bool scalar; while it is false a step changes nothing at all.
+    guard: says which steps change weights, and which are counted.
   """
   optimizer = AdamW(
     rate_factor=lambda name: config.layer_decay ** layer_depth(name),
-    taken=taken,
+    guard=guard,
     learning_rate=build_schedule(config, train_steps=train_steps),
     weight_decay=config.weight_decay,
     beta_1=config.beta_1,
@@ -127,10 +126,17 @@ def build_optimizer(
   return optimizer
 
 
+def squares_of(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+  """Returns half the sum of squares of each gradient: float32 [gradients]."""
+  return tf.stack([tf.nn.l2_loss(gradient) for gradient in gradients])
+
+
 def clip_by_global_norm(
   gradients: Sequence[tf.Tensor],
   limit: float,
   *,
+  squares: tf.Tensor,
+  taken: tf.Tensor,
   scale: tf.Tensor | None = None,
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
   """Scales `gradients` down to global norm `limit` (0: no limit).
@@ -138,19 +144,20 @@ def clip_by_global_norm(
   Args:
     gradients: dense; of the loss, or of the loss times `scale`.
     limit: largest global norm.
+    squares: what `squares_of` says of the gradients.
+    taken: bool scalar; where it is false, all gradients become 0.
     scale: what the loss was multiplied by.
 
   Returns:
     The gradients and their global norm before clipping, both of the loss.
   """
-  norm = tf.linalg.global_norm(gradients)
-  factor = None
+  norm = tf.sqrt(2.0 * tf.reduce_sum(squares))
+  factor = tf.constant(1.0)
   if scale is not None:
     norm /= scale
-    factor = 1.0 / scale
+    factor /= scale
   if limit:
-    shrink = limit / tf.maximum(norm, limit)
-    factor = shrink if factor is None else shrink * factor
-  if factor is None:
-    return list(gradients), norm
-  return [gradient * factor for gradient in gradients], norm
+    factor *= limit / tf.maximum(norm, limit)
+  # Nothing that is not finite survives a factor of 0 here.
+  factor = tf.where(taken, factor, 0.0)
+  return [tf.math.multiply_no_nan(g, factor) for g in gradients], norm

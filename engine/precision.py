@@ -53,10 +53,9 @@ class LossScale(tf.Module):
 
     self.scale = variable(_FIRST_SCALE, "scale")
     self.good_steps = variable(0, "good_steps")
-    self.taken = variable(True, "taken")
 
   def update(self, finite: tf.Tensor) -> None:
-    """Notes whether the step is taken; all replicas say the same.
+    """Adapts the scale to a step; all replicas say the same.
 
     Args:
       finite: bool scalar, whether the gradient of the global batch is finite.
@@ -70,4 +69,3 @@ class LossScale(tf.Module):
       tf.where(finite, after, tf.maximum(self.scale / 2.0, 1.0))
     )
     self.good_steps.assign(tf.where(grows, 0, good))
-    self.taken.assign(finite)

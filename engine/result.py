@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from engine import journal
+from engine.checkpoints import Checkpoints
 from engine.trainer import Work
 from engine.versions import versions
 
@@ -39,6 +40,17 @@ def rates(work: Work, accelerators: int) -> dict[str, Any]:
     **each,
     "timed_steps": work.steps,
     "padding": 1 - work.units / work.capacity,
+  }
+
+
+def stalls(manager: Checkpoints) -> dict[str, Any]:
+  """How long the saves of this process held the training up."""
+  seconds = manager.stalls
+  return {
+    "saves": len(seconds),
+    "failed": manager.failed_saves,
+    "stall_seconds_mean": float(np.mean(seconds)) if seconds else 0.0,
+    "stall_seconds_max": max(seconds, default=0.0),
   }
 
 
@@ -103,12 +115,14 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
     for bucket, seconds in result["ledger"].items()
     if seconds >= 0.05
   )
+  saves = result["checkpoints"]
   checkpoint = os.path.join(
     directory, "checkpoints", f"ckpt-{result['global_step']}"
   )
   return [
     *lines,
     f"  seconds      {spent}",
-    f"  checkpoint   {checkpoint}",
+    f"  checkpoint   {checkpoint}  (stall of a save: "
+    f"{saves['stall_seconds_mean']:.2f} s)",
     f"  resume with  {result['command']}",
   ]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -12,6 +13,8 @@ from engine.config import ExperimentConfig, differences
 from engine.errors import UserError
 from engine.journal import write_atomically
 
+_CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
+
 
 class RunDirectory:
   """`config.yaml`, `result.json`, and the places of all else."""
@@ -19,6 +22,7 @@ class RunDirectory:
   def __init__(self, path: str):
     self.path = path
     self.checkpoints = os.path.join(path, "checkpoints")
+    self.best = os.path.join(path, "best")
     self.assets = os.path.join(path, "assets")
 
   def file(self, name: str) -> str:
@@ -31,31 +35,78 @@ class RunDirectory:
     if not tf.io.gfile.exists(path):
       return None
     with tf.io.gfile.GFile(path) as file:
-      return yaml.safe_load(file)
+      values = yaml.safe_load(file)
+    values.pop(_CHANGED, None)
+    return values
 
-  def check(self, config: ExperimentConfig) -> None:
+  def with_threads(self, config: ExperimentConfig) -> ExperimentConfig:
+    """Fixes the threads of a deterministic run: those of its first process.
+
+    How an op is shared among threads decides in which order it adds.
+    """
+    runtime = config.runtime
+    if not runtime.deterministic or runtime.threads:
+      return config
+    first = ((self.read_config() or {}).get("runtime") or {}).get("threads")
+    own = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    threads = first or own or len(os.sched_getaffinity(0))
+    return dataclasses.replace(
+      config, runtime=dataclasses.replace(runtime, threads=threads)
+    )
+
+  def changed(self) -> list[str]:
+    """Returns the settings in which the run was allowed to change."""
+    path = self.file("config.yaml")
+    if not tf.io.gfile.exists(path):
+      return []
+    with tf.io.gfile.GFile(path) as file:
+      return yaml.safe_load(file).get(_CHANGED, [])
+
+  def check(
+    self, config: ExperimentConfig, allowed: Collection[str] = ()
+  ) -> list[str]:
     """Refuses a directory that holds another run.
 
+    Args:
+      config: of this run.
+      allowed: settings that may differ, dotted or by their last part.
+
+    Returns:
+      What differs and is allowed to.
+
     Raises:
-      UserError: naming each field that differs.
+      UserError: naming each field that differs and may not.
     """
     old = self.read_config()
     if old is None:
-      return
-    found = differences(old, config)
+      return []
+    old = _flat(old)
+    found = differences(old, config, allowed)
     if found:
+      names = ",".join(x.split(":")[0] for x in found)
       raise UserError(
         f"`model_dir` {self.path} holds a run of another config "
-        f"({'; '.join(found)}): use the old values or another --model_dir."
+        f"({'; '.join(found)}): use the old values or another --model_dir; "
+        f"--allow_config_change={names} goes on with what that makes of it."
       )
+    return differences(old, config)
 
-  def create(self, config: ExperimentConfig) -> None:
-    """Creates the directory with its config, unless it is there.
+  def create(
+    self, config: ExperimentConfig, changed: Collection[str] = ()
+  ) -> None:
+    """Creates the directory with its config.
+
+    Args:
+      config: of the run.
+      changed: settings in which it was allowed to change.
 
     Raises:
       UserError: where the directory cannot be written.
     """
-    text = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+    values = dataclasses.asdict(config)
+    if changed := sorted({*self.changed(), *changed}):
+      values[_CHANGED] = changed
+    text = yaml.safe_dump(values, sort_keys=False)
     try:
       tf.io.gfile.makedirs(self.assets)
       write_atomically(self.file("config.yaml"), text)
@@ -78,3 +129,14 @@ class RunDirectory:
     write_atomically(
       self.file("result.json"), json.dumps(result, indent=2) + "\n"
     )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  """Returns dotted name -> value."""
+  flat = {}
+  for name, value in values.items():
+    if isinstance(value, Mapping):
+      flat |= _flat(value, f"{prefix}{name}.")
+    else:
+      flat[prefix + name] = value
+  return flat

@@ -3,7 +3,8 @@
 import tensorflow as tf
 import tf_keras
 
-from engine.optimization import clip_by_global_norm
+from engine.guard import Guard
+from engine.optimization import clip_by_global_norm, squares_of
 from engine.precision import LossScale
 from engine.programs import plain
 from engine.randomness import Stream
@@ -26,6 +27,7 @@ class ReplicaStep:
     optimizer: tf_keras.optimizers.Optimizer,
     seed: int,
     clip_norm: float,
+    guard: Guard,
     loss_scale: LossScale | None = None,
     accumulate_steps: int = 1,
     xla: bool = False,
@@ -39,7 +41,8 @@ class ReplicaStep:
       optimizer: with all of its variables; counts the steps.
       seed: of what is random in a step.
       clip_norm: largest norm of the gradient (0: no limit).
-      loss_scale: of float16; the optimizer looks at its `taken`.
+      guard: judges each step, for the optimizer too.
+      loss_scale: of float16.
       accumulate_steps: parts of a replica's rows, one after the other.
       xla: whether XLA compiles loss and gradient.
       workers: processes that the replicas are spread over.
@@ -49,10 +52,11 @@ class ReplicaStep:
       on_read = tf.VariableSynchronization.ON_READ
       assert variable.synchronization != on_read, variable.name
     self._task = task
-    self._model = model
+    self.model = model
     self.optimizer = optimizer
     self._seed = seed
     self._clip_norm = clip_norm
+    self.guard = guard
     self.loss_scale = loss_scale
     self._parts = accumulate_steps
     # XLA compiles what one replica computes alone; sums stay with the strategy.
@@ -82,16 +86,20 @@ class ReplicaStep:
       loss, gradients = self._gradient(batch, total, first_row)
     else:
       loss, gradients = self._accumulated(batch, total, first_row)
-    variables = self._model.trainable_variables
+    variables = self.model.trainable_variables
     loss, *gradients = sum_gradients(
       replica, [loss, *gradients], [loss.shape, *(v.shape for v in variables)]
     )
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
+    squares = squares_of(gradients)
+    taken = self.guard.update(
+      loss, squares, may_retry=False if scale is None else scale > 1.0
+    )
     gradients, norm = clip_by_global_norm(
-      gradients, self._clip_norm, scale=scale
+      gradients, self._clip_norm, squares=squares, taken=taken, scale=scale
     )
     if self.loss_scale:
-      self.loss_scale.update(tf.math.is_finite(norm))
+      self.loss_scale.update(taken)
     self.optimizer.apply_gradients(
       zip(gradients, variables, strict=True),
       skip_gradients_aggregation=True,
@@ -113,14 +121,14 @@ class ReplicaStep:
       seed=self._seed, step=self.optimizer.iterations, first_row=first_row
     )
     with tf.GradientTape() as tape:
-      outputs = self._task.forward(self._model, features, random)
+      outputs = self._task.forward(self.model, features, random)
       losses = self._task.loss(labels, outputs)
       assert losses.dtype == tf.float32, losses.dtype
       assert losses.shape == weights.shape, (losses.shape, weights.shape)
       loss = target = tf.reduce_sum(weights * losses) / total
       if self.loss_scale:
         target = loss * self.loss_scale.scale
-    gradients = tape.gradient(target, self._model.trainable_variables)
+    gradients = tape.gradient(target, self.model.trainable_variables)
     if self._keeps_rows:
       return loss, gradients
     return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -141,7 +149,7 @@ class ReplicaStep:
       more = self._gradient(part, total, place)
       return (i + 1, *tf.nest.map_structure(tf.add, (loss, gradients), more))
 
-    zeros = [tf.zeros(v.shape) for v in self._model.trainable_variables]
+    zeros = [tf.zeros(v.shape) for v in self.model.trainable_variables]
     _, loss, gradients = tf.while_loop(
       lambda i, *_: i < self._parts,
       body,

@@ -38,6 +38,8 @@ def create_strategy(
   """
   if config.deterministic:
     tf.config.experimental.enable_op_determinism()
+  if config.threads:
+    tf.config.threading.set_intra_op_parallelism_threads(config.threads)
   kind = config.strategy
   workers = cluster.size if cluster else 1
   if config.tpu and (kind not in ("auto", "tpu") or workers > 1):

@@ -131,7 +131,14 @@ class ArraySource(Source):
 
 
 class Task(abc.ABC):
-  """A single-replica view of what is learned."""
+  """A single-replica view of what is learned.
+
+  Attributes:
+    goal: the metric of an evaluation that says which weights are best, and
+      whether "max" or "min" of it is.
+  """
+
+  goal: tuple[str, str] = ("loss", "min")
 
   @abc.abstractmethod
   def build_model(self) -> tf_keras.Model:

@@ -8,6 +8,7 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
+from engine.boundary import Boundary
 from engine.inputs import Inputs
 from engine.ledger import Ledger
 from engine.programs import Programs, Shape, plain
@@ -18,6 +19,7 @@ class Trainer(orbit.StandardTrainer):
   """Trains one model on one order of batches.
 
       for shape, steps in runs(global_step, num_steps):  # on the host
+        boundary()                                       # may end the loop here
         batches = fetch(global_step, steps)
         for batch in batches:                            # on the device
           replica_step(batch)                            # on all replicas
@@ -36,6 +38,7 @@ class Trainer(orbit.StandardTrainer):
     strategy: tf.distribute.Strategy,
     steps_per_loop: int,
     ledger: Ledger,
+    boundary: Boundary,
   ):
     """Initializes the trainer; call it in the scope of the strategy.
 
@@ -45,44 +48,44 @@ class Trainer(orbit.StandardTrainer):
       strategy: the replicas.
       steps_per_loop: most steps in one device loop.
       ledger: where the seconds go.
+      boundary: looked at between two device loops.
     """
     super().__init__(train_dataset=None)
     self.replica_step = replica_step
     self.optimizer = replica_step.optimizer
     self.global_step = self.optimizer.iterations
     self.loss_scale = replica_step.loss_scale
+    self.guard = replica_step.guard
     self.inputs = inputs
     self._strategy = strategy
     self._steps_per_loop = steps_per_loop
     self._ledger = ledger
     self.programs = Programs(self._device_loop, ledger)
     self.work = Work()
-    self._loss = tf.Variable(0.0, trainable=False)
-    self._norm = tf.Variable(0.0, trainable=False)
+    self.window = Window()
+    self._boundary = boundary
 
   def train_loop_begin(self) -> None:
     """Begins at the global step, wherever that is."""
-    for total in (self._loss, self._norm):
-      total.assign(tf.zeros_like(total))
-    self._first_step = int(self.global_step.numpy())
-    self._skipped = 0
     self._train_iter = self.inputs  # Fetched by step: nothing to iterate.
 
   def create_train_loop_fn(self):
     """Returns the host's loop over runs of steps of one shape."""
 
     def loop_fn(inputs, num_steps):
-      step = self._first_step
+      step = int(self.global_step.numpy())
       end = step + int(num_steps)
       while step < end:
-        step += self._run(inputs, step, min(end - step, self._steps_per_loop))
+        self._boundary.check(step)
+        limit = min(end - step, self._boundary.limit(self._steps_per_loop))
+        step += self._run(inputs, step, limit)
 
     return loop_fn
 
   def _run(self, inputs: Inputs, step: int, limit: int) -> int:
     """Runs steps in a row that share a shape; returns how many.
 
-    With a loss scale some may not be taken: the next call tries them again.
+    With a loss scale some may not be counted: the next call tries them again.
 
     Raises:
       FloatingPointError: where that would go on for ever.
@@ -102,21 +105,30 @@ class Trainer(orbit.StandardTrainer):
     with self._ledger.time("step"):
       start = tf.constant(step, tf.int64)
       self.programs(shape, (batches, start), tf.constant(steps))
-      self._loss.numpy()  # Accelerators work asynchronously: wait for them.
-    taken = int(self.global_step.numpy()) - step
-    if taken < steps:
-      self._skipped += steps - taken
-      if not taken and scale <= 1.0:
-        raise FloatingPointError(
-          f"The gradient of step {step} is not finite at any loss scale: the "
-          "run stops. Try a lower --learning_rate, or --precision=bfloat16."
-        )
+      self.window.loss.numpy()  # Accelerators work asynchronously: wait.
+    counted = int(self.global_step.numpy()) - step
+    if counted < steps and not (scale and (counted or scale > 1.0)):
+      self._stop_at(step + counted, scale)
+    self.window.repeated.assign_add(steps - counted)
     if not first:
-      self.work.seconds += self._ledger.totals()["step"] - before
-      for s in range(step, step + taken):
+      seconds = self._ledger.totals()["step"] - before
+      self._boundary.measured(steps, seconds)
+      self.work.seconds += seconds
+      for s in range(step, step + counted):
         layout, examples = inputs.layout(s), len(inputs.order.indices(s))
         self.work.add(examples, layout.units, layout.capacity)
-    return taken
+    return counted
+
+  def _stop_at(self, step: int, scale: float | None) -> None:
+    name = self.guard.name_of_culprit(
+      self.replica_step.model.trainable_variables
+    )
+    at_any = " at any loss scale" if scale else ""
+    raise FloatingPointError(
+      f"In step {step} {name} is not finite{at_any}: the run stops; "
+      "the checkpoints are those before it. Try a lower --learning_rate"
+      + (", or --precision=bfloat16." if scale else ", or --on_nonfinite=skip.")
+    )
 
   def _device_loop(self, shape: Shape):
     step_fn = functools.partial(self.train_step, shape=shape)
@@ -139,35 +151,64 @@ class Trainer(orbit.StandardTrainer):
       self._strategy.experimental_local_results(x)[0]
       for x in self._strategy.run(replica_step, args=(batches, place))
     )
-    if self.loss_scale:
-      taken = tf.math.is_finite(norm)
-      loss, norm = tf.where(taken, loss, 0.0), tf.where(taken, norm, self._norm)
-    self._loss.assign_add(loss)
-    self._norm.assign(norm)
+    taken = tf.convert_to_tensor(self.guard.taken)
+    self.window.add(loss, norm, taken)
 
   def train_loop_end(self) -> dict[str, Any]:
-    """Returns the scalars of this loop: a log point.
+    """Returns the scalars since the last log point, and begins a new window.
 
     Raises:
-      FloatingPointError: where the loss or the gradient is not finite.
+      FloatingPointError: where a scalar is not finite.
     """
-    steps = int(self.global_step.numpy()) - self._first_step
+    window, step = self.window, int(self.global_step.numpy())
+    first = int(window.first_step.numpy())
     scalars = {
-      "loss": float(self._loss.numpy()) / steps,
-      "gradient_norm": float(self._norm.numpy()),
+      "loss": float(window.loss.numpy()) / max(1, int(window.taken.numpy())),
+      "gradient_norm": float(window.norm.numpy()),
       "learning_rate": float(self.optimizer.learning_rate.numpy()),
     }
     if self.loss_scale:
       scalars["loss_scale"] = float(self.loss_scale.scale.numpy())
-      scalars["skipped_steps"] = self._skipped
+      scalars["skipped_steps"] = int(window.repeated.numpy())
+    if self.guard.skips:
+      scalars["skipped_batches"] = int(self.guard.skipped.numpy())
     for name, value in scalars.items():
       if not np.isfinite(value):
         raise FloatingPointError(
-          f"`{name}` is {value} in steps {self._first_step} to "
-          f"{self._first_step + steps - 1}: the run stops before it reaches a "
-          "checkpoint. Try a lower --learning_rate."
+          f"`{name}` is {value} in steps {first} to {step - 1}: the run stops "
+          "before it reaches a checkpoint. Try a lower --learning_rate."
         )
+    window.begin(step)
     return scalars
+
+
+class Window(tf.Module):
+  """What the steps since the last log point add up to.
+
+  It is part of a checkpoint: a run that stops between two log points writes
+  the second one as if it had not stopped.
+  """
+
+  def __init__(self):
+    """Creates the variables; call it in the scope of the strategy."""
+    super().__init__(name="window")
+    self.loss = tf.Variable(0.0, trainable=False)
+    self.norm = tf.Variable(0.0, trainable=False)
+    self.taken = tf.Variable(0, trainable=False)
+    self.repeated = tf.Variable(0, trainable=False)
+    self.first_step = tf.Variable(0, trainable=False, dtype=tf.int64)
+
+  def add(self, loss: tf.Tensor, norm: tf.Tensor, taken: tf.Tensor) -> None:
+    """Adds a step, in the cross-replica context; one not taken adds nothing."""
+    self.loss.assign_add(tf.where(taken, loss, 0.0))
+    self.norm.assign(tf.where(taken, norm, self.norm))
+    self.taken.assign_add(tf.cast(taken, tf.int32))
+
+  def begin(self, step: int) -> None:
+    """Begins anew at a step."""
+    for variable in (self.loss, self.norm, self.taken, self.repeated):
+      variable.assign(tf.zeros_like(variable))
+    self.first_step.assign(step)
 
 
 @dataclasses.dataclass

@@ -14,7 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from engine.config import ExperimentConfig
-from engine.errors import PeerLost, UserError
+from engine.errors import PeerLost, Preempted, SaveFailed, UserError
 from launch import configs
 
 # Flag -> the setting that it sets. All other settings: --params_override.
@@ -45,10 +45,36 @@ SETTINGS = {
   "eval_batch_size": "evaluation.eval_batch_size",
   "checkpoint_interval": "checkpoint.checkpoint_interval",
   "max_to_keep": "checkpoint.max_to_keep",
+  "grace_seconds": "runtime.grace_seconds",
+  "stop_file": "runtime.stop_file",
+  "threads": "runtime.threads",
+  "on_nonfinite": "train.on_nonfinite",
+  "patience": "evaluation.patience",
+  "checkpoint_minutes": "checkpoint.checkpoint_minutes",
+  "keep_every_n_hours": "checkpoint.keep_every_n_hours",
+  "best_metric": "checkpoint.best_metric",
+  "best_to_keep": "checkpoint.best_to_keep",
+  "async_checkpoint": "checkpoint.async_checkpoint",
 }
 
 # What launchers or curious people set: by --helpfull only.
-_RARE = ("worker_hosts", "worker_index", "startup_timeout", "log_example_ids")
+_RARE = (
+  "worker_hosts",
+  "worker_index",
+  "startup_timeout",
+  "log_example_ids",
+  "grace_seconds",
+  "stop_file",
+  "threads",
+  "on_nonfinite",
+  "patience",
+  "checkpoint_minutes",
+  "keep_every_n_hours",
+  "best_metric",
+  "best_to_keep",
+  "async_checkpoint",
+  "allow_config_change",
+)
 
 
 def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
@@ -131,7 +157,7 @@ def run_door(
       main(*([argv[1:]] if takes_rest else []))
     except UserError as error:
       fail(str(error))
-    except PeerLost as error:
+    except (PeerLost, Preempted, SaveFailed) as error:
       fail(str(error), status=os.EX_TEMPFAIL)
     except FloatingPointError as error:
       fail(str(error), status=1)

@@ -10,6 +10,8 @@ import psutil
 from absl import flags
 
 from engine.cluster import find_cluster
+from engine.preemption import Notices
+from engine.progress import Progress
 from engine.rendezvous import common_facts, meet
 from launch.flags import config_from_flags, define_settings, require, run_door
 
@@ -17,6 +19,11 @@ MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 
 flags.DEFINE_enum("mode", "train_and_eval", MODES, "What to do.")
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
+flags.DEFINE_list(
+  "allow_config_change",
+  [],
+  "Settings in which a resumed run may differ: field,...",
+)
 define_settings()
 
 
@@ -25,22 +32,45 @@ def main() -> None:
   config = config_from_flags()
   model_dir = require("model_dir")
   mode = flags.FLAGS.mode
+  trains = mode.startswith("train")
+  progress = Progress()
+  # Before the slow imports: a notice may come at any moment.
+  notices = Notices(
+    grace=config.runtime.grace_seconds,
+    stop_files=[
+      path
+      for path in (config.runtime.stop_file, os.path.join(model_dir, "stop"))
+      if path
+    ],
+  )
+  if trains:
+    notices.listen()
   cluster = find_cluster(config.runtime, os.environ)
   if cluster:
+    progress.report("meeting")
     cluster = meet(
       cluster,
       {"mode": mode, "model_dir": model_dir, **common_facts(config)},
       timeout=config.runtime.startup_timeout,
     )
+    progress.report("start_up")
   # Imported behind the checks: TensorFlow takes seconds.
+  import tensorflow as tf
+
   from engine.experiment import Experiment
   from engine.ledger import Ledger
   from engine.result import summary_lines
+  from engine.run_directory import RunDirectory
   from engine.strategies import create_strategy, is_chief
   from tasks.sentence_pair import SentencePairTask
 
+  notices.exists = tf.io.gfile.exists
+  if not cluster:
+    config = RunDirectory(model_dir).with_threads(config)
   # First: what builds a task may touch a device, which settles the devices.
   strategy, choice = create_strategy(config.runtime, cluster)
+  if trains:
+    notices.listen()  # Again: TensorFlow's cluster takes SIGTERM for itself.
   if is_chief(strategy) and not config.runtime.quiet:
     print(f"strategy {choice}", flush=True)
   elapsed = time.time() - psutil.Process().create_time()
@@ -49,13 +79,17 @@ def main() -> None:
     task=SentencePairTask(config.task),
     model_dir=model_dir,
     command=shlex.join(["python", "-m", "launch.train", *sys.argv[1:]]),
-    ledger=Ledger(elapsed=elapsed),
+    ledger=Ledger(elapsed=elapsed, listener=progress.report),
     strategy=strategy,
+    notices=notices,
+    progress=progress,
+    allowed=flags.FLAGS.allow_config_change,
   )
   result = experiment.run(mode)
+  notices.close()
   if not experiment.is_chief:
     return
-  if mode.startswith("train"):
+  if trains:
     print("\n".join(summary_lines(result, model_dir)))
   else:
     print(json.dumps(result))

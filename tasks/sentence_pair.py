@@ -136,6 +136,8 @@ class PairClassifier(tf_keras.Model):
 class SentencePairTask(Task):
   """Two sentences in, one class out."""
 
+  goal = ("accuracy", "max")
+
   def __init__(self, config: SentencePairConfig):
     """Finds encoder and vocabulary.
 

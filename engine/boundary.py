@@ -1,0 +1,79 @@
+"""What all workers decide together between two device loops."""
+
+import numpy as np
+import tensorflow as tf
+
+from engine.errors import StopRequested
+from engine.preemption import Notices, Pace
+from engine.progress import Progress
+from engine.strategies import workers_of
+
+
+class Boundary:
+  """Ends the loops of all workers at the same step once one is told to stop.
+
+  Loops are short enough for a look at the notices within the time of grace.
+  How short depends on the slowest worker, so that all make the same loops.
+  """
+
+  def __init__(
+    self,
+    *,
+    strategy: tf.distribute.Strategy,
+    grace: float,
+    notices: Notices | None = None,
+    progress: Progress | None = None,
+  ):
+    """Initializes the boundary.
+
+    Args:
+      strategy: whose workers decide.
+      grace: seconds from a notice to the end of the process.
+      notices: of this process; none if nothing may stop it.
+      progress: where each look is noted.
+    """
+    self._strategy = strategy
+    self._workers = workers_of(strategy)
+    self._notices = notices
+    self._progress = progress or Progress("")
+    self._pace = Pace(grace=grace)
+
+  def limit(self, steps: int) -> int:
+    """Returns how many of `steps` may run before the next look."""
+    return self._pace.limit(steps)
+
+  def measured(self, steps: int, seconds: float) -> None:
+    """Notes what a device loop took."""
+    self._pace.measured(steps, seconds)
+
+  def check(self, step: int | None = None) -> None:
+    """Ends the loop here if a worker was told to stop.
+
+    Args:
+      step: the global step that is reached; None in an evaluation.
+
+    Raises:
+      StopRequested: on all workers alike.
+    """
+    self._progress.report(**({} if step is None else {"step": step}))
+    reason = self._notices.reason if self._notices else ""
+    if len(self._workers) > 1:
+      reason = self._of_all(reason)
+    if reason:
+      raise StopRequested(reason)
+
+  def _of_all(self, reason: str) -> str:
+    """Exchanges reasons and paces with the other workers."""
+    # The size of a tensor is the same on all: only flags and numbers travel.
+    own = np.array([[float(bool(reason)), self._pace.seconds]], np.float64)
+    rows = self._strategy.gather(
+      self._strategy.experimental_distribute_values_from_function(
+        lambda _: tf.constant(own)
+      ),
+      axis=0,
+    ).numpy()
+    self._pace.seconds = float(rows[:, 1].max())
+    told = np.flatnonzero(rows[:: len(rows) // len(self._workers), 0])
+    if len(told) and not reason:
+      return f"worker {told[0]} ({self._workers[told[0]]}) was told to stop"
+    return reason

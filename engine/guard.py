@@ -1,0 +1,77 @@
+"""What becomes of a step whose loss or gradient is not finite."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+_FINE, _LOSS, _GRADIENTS = 0, 1, 2  # Codes of `culprit`; gradient i is 2 + i.
+
+
+class Guard(tf.Module):
+  """Keeps what is not finite out of the weights, whatever the precision.
+
+  A step with such a number is not taken: the weights and the moments keep
+  their bits. It is tried again (which float16 does with a smaller loss scale,
+  and without one changes nothing, so that the host sees it and stops), or, if
+  the run skips, it is counted as done.
+  """
+
+  def __init__(self, *, skips: bool):
+    """Creates the variables; call it in the scope of the strategy.
+
+    Args:
+      skips: whether the run goes on behind such a batch.
+    """
+    super().__init__(name="guard")
+
+    def variable(value, name, dtype=None):
+      return tf.Variable(
+        value,
+        trainable=False,
+        name=name,
+        dtype=dtype,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+      )
+
+    self.skips = skips
+    self.taken = variable(True, "taken")
+    self.counted = variable(True, "counted")
+    self.culprit = variable(_FINE, "culprit")
+    self.skipped = variable(0, "skipped", tf.int64)
+
+  def update(
+    self, loss: tf.Tensor, squares: tf.Tensor, may_retry: tf.Tensor | bool
+  ) -> tf.Tensor:
+    """Judges a step; all replicas say the same.
+
+    Args:
+      loss: float32 scalar, of the global batch.
+      squares: float32 [variables], sums of squares of the gradients.
+      may_retry: bool scalar, whether another try could come out better.
+
+    Returns:
+      Bool scalar: whether the step is taken.
+    """
+    good_loss = tf.math.is_finite(loss)
+    # The sum too: finite squares may overflow in it.
+    good = tf.math.is_finite(tf.reduce_sum(squares)) & good_loss
+    # Gradients flow from the last variable to the first.
+    bad = tf.cast(~tf.math.is_finite(squares), tf.int32)
+    last = tf.shape(bad)[0] - 1
+    last -= tf.argmax(tf.reverse(bad, [0]), output_type=tf.int32)
+    culprit = tf.where(good_loss, last + _GRADIENTS, _LOSS)
+    self.culprit.assign(tf.where(good, _FINE, culprit))
+    self.taken.assign(good)
+    counted = good
+    if self.skips:
+      counted |= ~tf.convert_to_tensor(may_retry)
+    self.counted.assign(counted)
+    self.skipped.assign_add(tf.cast(counted & ~good, tf.int64))
+    return good
+
+  def name_of_culprit(self, variables: Sequence[tf.Variable]) -> str:
+    """Names the first number of the newest step that is not finite."""
+    code = int(self.culprit.numpy())
+    if code == _LOSS:
+      return "the loss"
+    return f"the gradient of {variables[code - _GRADIENTS].name}"

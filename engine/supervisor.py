@@ -1,0 +1,415 @@
+"""Watches the ranks of this host, ends all where one fails, restarts them.
+
+A rank fails when it ends, or when it stands still: then its process lives on,
+and only its progress file shows it.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import psutil
+
+from engine.progress import VARIABLE, read_progress
+
+_TICK = 0.05  # Seconds between two looks whether a rank has ended.
+_LOOK = 1.0  # Seconds between two looks whether a rank moves, at most.
+_BUSY = ("start_up", "compile")  # Phases that report nothing for long.
+_MEETING = "meeting"  # It waits for other workers, within its own time-out.
+_TOGETHER = ("step", "evaluation")  # A rank may stand still for another's sake.
+_CPU = 0.05  # Seconds of CPU time within a `_LOOK` that count as a move.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class Process(Protocol):
+  """A rank as `start` returns it; `subprocess.Popen` is one."""
+
+  pid: int
+
+  def poll(self) -> int | None:
+    """Returns None while it runs, then its status; -n: signal n ended it."""
+
+  def send_signal(self, number: int) -> None:
+    """Sends a signal."""
+
+
+class Watch:
+  """Judges, from one look after the other, whether a rank stands still."""
+
+  def __init__(self, *, stall_timeout: float):
+    """Initializes the watch.
+
+    Args:
+      stall_timeout: seconds without a move after which a rank is frozen; three
+        times the longest pause between two of its records, if that is more.
+    """
+    self._stall_timeout = stall_timeout
+    self._longest = 0.0
+    self._now: float | None = None
+    self._cpu: tuple[float, float] | None = None  # When, and how many seconds.
+    self.record: Mapping[str, Any] = {}
+    self.still = 0.0  # Seconds since the last move.
+    self.stopped = False  # By SIGSTOP.
+
+  @property
+  def phase(self) -> str:
+    """What the rank did last."""
+    return self.record.get("phase", "start_up")
+
+  @property
+  def step(self) -> int:
+    """The step that it has reached."""
+    return self.record.get("step", 0)
+
+  @property
+  def frozen(self) -> bool:
+    """Whether it stands still for too long."""
+    return self.still >= max(self._stall_timeout, 3 * self._longest)
+
+  def look(
+    self,
+    *,
+    now: float,
+    record: Mapping[str, Any] | None,
+    cpu: float | None = None,
+    stopped: bool = False,
+  ) -> bool:
+    """Takes a look.
+
+    Args:
+      now: seconds of any clock.
+      record: of the progress file; None if it cannot be read.
+      cpu: seconds of CPU time of the rank so far, if known.
+      stopped: whether the process is stopped by a signal.
+
+    Returns:
+      Whether the rank is frozen.
+    """
+    # Who did not look for long was stopped too: that time does not count.
+    gap = 0.0 if self._now is None else now - self._now
+    self.still += min(gap, self._stall_timeout / 4)
+    self._now, self.stopped = now, stopped
+    moved = self._computes(now, cpu) and self.phase in _BUSY
+    moved |= self.phase == _MEETING and not stopped
+    if record is not None and record != self.record:
+      if self.phase not in (*_BUSY, _MEETING):
+        self._longest = max(self._longest, self.still)
+      self.record, moved = record, True
+    if moved:
+      self.still = 0.0
+    return self.frozen
+
+  def _computes(self, now: float, cpu: float | None) -> bool:
+    """Whether CPU time grows faster than that of an idle process."""
+    since, before = self._cpu or (now, cpu)
+    grew = cpu is not None and abs(cpu - before) >= _CPU
+    if grew or cpu is None or not self._cpu or now - since >= _LOOK:
+      self._cpu = None if cpu is None else (now, cpu)
+    return grew
+
+
+class Restarts:
+  """Counts restarts in a row that did not help."""
+
+  def __init__(self, most: int):
+    """Begins with none; `most` are allowed in a row without progress."""
+    self.most = most
+    self.count = 0
+    self.total = 0
+    self._best = -1
+
+  def next(self, step: int) -> float | None:
+    """Asks for another life.
+
+    Args:
+      step: the largest that the last life has reached.
+
+    Returns:
+      Seconds to wait before it; None if there is none.
+    """
+    if step > self._best:
+      self._best, self.count = step, 0
+    if self.count >= self.most:
+      return None
+    self.count += 1
+    self.total += 1
+    return min(30.0, 0.5 * 2 ** min(self.count - 1, 10))
+
+
+class _Rank:
+  """A process that was started, and what became of it."""
+
+  def __init__(
+    self, name: str, index: int, process: Process, path: str, watch: Watch
+  ):
+    self.index = index
+    self.watch = watch
+    self.status: int | None = None
+    self.dismissed = False  # It was ended for another rank's sake.
+    self.frozen = 0.0  # Seconds it stood still, if it was killed for that.
+    self._name = name
+    self._process = process
+    self._path = path
+
+  def poll(self, now: float) -> bool:
+    """Whether it runs; reads its last record where it does not any more."""
+    self.status = self._process.poll()
+    if self.status is not None:
+      self.watch.look(now=now, record=read_progress(self._path))
+    return self.status is None
+
+  def look(self, now: float) -> bool:
+    """Whether it is frozen."""
+    cpu, stopped = None, False
+    with contextlib.suppress(psutil.Error):
+      process = psutil.Process(self._process.pid)
+      stopped = process.status() == psutil.STATUS_STOPPED
+      if self.watch.phase in _BUSY:
+        cpu = sum(process.cpu_times()[:4])  # With children that have ended.
+        for child in process.children(recursive=True):
+          with contextlib.suppress(psutil.Error):
+            cpu += sum(child.cpu_times()[:4])
+    record = read_progress(self._path)
+    return self.watch.look(now=now, record=record, cpu=cpu, stopped=stopped)
+
+  def send(self, number: int) -> None:
+    """Sends a signal; one that has just ended gets none."""
+    with contextlib.suppress(ProcessLookupError):
+      self._process.send_signal(number)
+
+  def kill_frozen(self) -> None:
+    """Kills it, as the one to blame; SIGKILL ends stopped processes too."""
+    self.frozen = self.watch.still
+    self.send(signal.SIGKILL)
+
+  def dismiss(self, number: int) -> None:
+    """Ends it since another has failed, or for itself where it is frozen."""
+    if self.watch.frozen or self.watch.stopped:
+      self.kill_frozen()
+    else:
+      self.dismissed = True
+      self.send(number)
+
+  def describe(self) -> str:
+    """Says how it ended, and where."""
+    if self.frozen:
+      end = f"stood still for {self.frozen:.3g} s and was killed"
+    elif self.status < 0:
+      end = f"was killed by {_name(-self.status)}"
+    else:
+      end = f"ended with status {self.status}"
+    return f"{self._name} {end} at step {self.watch.step} ({self.watch.phase})"
+
+
+class Supervisor:
+  """Runs a job: its ranks on this host, over as many lives as it may have."""
+
+  def __init__(
+    self,
+    *,
+    start: Callable[[int, Mapping[str, str]], Process],
+    names: Sequence[str],
+    max_restarts: int = 0,
+    stall_timeout: float = 30.0,
+    grace: float = 10.0,
+    last_line: Callable[[int], str] = lambda index: "",
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+  ):
+    """Initializes the supervisor.
+
+    Args:
+      start: starts the rank of an index, with these additional variables in its
+        environment; rank 0 is the first of each life.
+      names: what messages call each rank.
+      max_restarts: of all ranks together, in a row without progress.
+      stall_timeout: seconds; see `Watch`.
+      grace: seconds that ranks have to end by themselves, and again behind
+        SIGTERM, where another has failed.
+      last_line: returns what the rank of an index, which has ended, said last.
+      clock: returns seconds.
+      sleep: waits for seconds.
+    """
+    self._start = start
+    self._names = names
+    self._restarts = Restarts(max_restarts)
+    self._stall_timeout = stall_timeout
+    self._grace = grace
+    self._last_line = last_line
+    self._clock = clock
+    self._sleep = sleep
+    self._signals: list[int] = []  # That told us to stop.
+    self._handed_on: set[int] = set()
+
+  def run(self) -> int:
+    """Runs the job; call it in the main thread.
+
+    Returns:
+      0; 2 where a rank ended with that; or the worst status of those that
+      failed by themselves (75 is the least), 128 + n for signal n.
+    """
+    with self._listening(), tempfile.TemporaryDirectory(prefix="apsis-") as d:
+      status = None
+      while status is None:
+        status = self._judge(self._live(d))
+    return status
+
+  def _live(self, directory: str) -> list[_Rank]:
+    """Starts all ranks, waits for all; returns them as they ended."""
+    ranks: list[_Rank] = []
+    try:
+      for index, name in enumerate(self._names):
+        path = os.path.join(directory, str(index))
+        with contextlib.suppress(FileNotFoundError):
+          os.unlink(path)
+        process = self._start(index, {VARIABLE: path})
+        watch = Watch(stall_timeout=self._stall_timeout)
+        ranks.append(_Rank(name, index, process, path, watch))
+      return self._wait(ranks)
+    except BaseException:
+      self._leave_none_behind(ranks)
+      raise
+
+  def _wait(self, ranks: Sequence[_Rank]) -> list[_Rank]:
+    running, ended = list(ranks), []
+    stops, deadline = [signal.SIGTERM, signal.SIGKILL], None
+    look = 0.0
+    while running:
+      now = self._clock()
+      ended += [rank for rank in running if not rank.poll(now)]
+      running = [rank for rank in running if rank.status is None]
+      self._hand_on(running)
+      if now >= look:
+        look = now + min(_LOOK, self._stall_timeout / 5)
+        # Those who wait for one that failed stand still too.
+        still = [rank for rank in running if rank.look(now)]
+        if still and deadline is None:
+          _culprit(running).kill_frozen()
+      failed = [rank for rank in ranks if rank.status or rank.frozen]
+      if deadline is None and failed and not self._saves(failed):
+        # The others get time to notice by themselves: they know more to say.
+        deadline = now + self._grace
+      elif deadline is not None and now >= deadline and stops:
+        stop, deadline = stops.pop(0), now + self._grace
+        for rank in running:
+          rank.dismiss(stop)
+      if running:
+        self._sleep(_TICK)
+    return ended
+
+  def _saves(self, failed: Sequence[_Rank]) -> bool:
+    """Whether the job stops as told: saving may take longer than the grace."""
+    told = self._signals or any(x.watch.record.get("stopped") for x in failed)
+    return bool(told) and all(x.status == os.EX_TEMPFAIL for x in failed)
+
+  def _judge(self, ended: Sequence[_Rank]) -> int | None:
+    """Returns the exit status of the job; None: it has another life."""
+    failed = [rank for rank in ended if rank.status and not rank.dismissed]
+    failed = failed or [rank for rank in ended if rank.status]
+    if not failed:
+      return 0
+    # 75 says that a peer was lost: the peer's own status says why.
+    first = min(failed, key=lambda rank: rank.status == os.EX_TEMPFAIL)
+    status = _worst([rank.status for rank in failed])
+    told = [rank.watch.record.get("stopped", "") for rank in ended]
+    told = [x for x in told if x.startswith("the file") or x == "SIGINT"]
+    told += [_name(number) for number in self._signals]
+    if status != 2 and not told:
+      wait = self._restarts.next(max(rank.watch.step for rank in ended))
+      if wait is not None:
+        _say(
+          f"restart {self._restarts.count} of {self._restarts.most}: "
+          f"{first.describe()}; waiting {wait:g} s"
+        )
+        self._pause(wait)
+        if not self._signals:
+          return None
+        self._restarts.total -= 1
+        told = [_name(self._signals[0])]
+    number = self._restarts.total
+    line = f"{first.describe()} after {number} restart{'s' * (number != 1)}"
+    if told:
+      line += f", since {told[0]} told the job to stop"
+    if words := self._last_line(first.index):
+      line += f"; its last line: {words}"
+    _say(line)
+    return status
+
+  def _pause(self, seconds: float) -> None:
+    """Waits, until a signal tells us to stop."""
+    end = self._clock() + seconds
+    while not self._signals and (left := end - self._clock()) > 0:
+      self._sleep(min(_TICK, left))
+
+  def _hand_on(self, running: Sequence[_Rank]) -> None:
+    """Hands each signal on, once; SIGINT for the second time kills."""
+    kill = self._signals.count(signal.SIGINT) > 1
+    for number in [x for x in self._signals if x not in self._handed_on]:
+      self._handed_on.add(number)
+      for rank in running:
+        rank.send(number)
+    for rank in running if kill else ():
+      rank.dismissed = True
+      rank.send(signal.SIGKILL)
+
+  def _leave_none_behind(self, ranks: Sequence[_Rank]) -> None:
+    """Ends the ranks where the supervisor itself fails."""
+    for stop in (signal.SIGTERM, signal.SIGKILL):
+      end = self._clock() + self._grace
+      running = [rank for rank in ranks if rank.poll(self._clock())]
+      for rank in running:
+        rank.send(stop)
+      while running and self._clock() < end:
+        self._sleep(_TICK)
+        running = [rank for rank in running if rank.poll(self._clock())]
+
+  @contextlib.contextmanager
+  def _listening(self) -> Iterator[None]:
+    """Notes the signals that tell this process to stop."""
+    before = {
+      number: signal.signal(number, lambda n, _: self._signals.append(n))
+      for number in _SIGNALS
+    }
+    try:
+      yield
+    finally:
+      for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _culprit(running: Sequence[_Rank]) -> _Rank:
+  """The rank for which the others stand still."""
+  longest = max(rank.watch.still for rank in running)
+  return min(
+    (rank for rank in running if rank.watch.still >= longest / 2),
+    key=lambda rank: (
+      not rank.watch.stopped,
+      rank.watch.step,
+      rank.watch.phase in _TOGETHER,
+      -rank.watch.still,
+    ),
+  )
+
+
+def _worst(statuses: Sequence[int]) -> int:
+  if 2 in statuses:  # A user's mistake: doors exit with it.
+    return 2
+  statuses = [128 - x if x < 0 else x for x in statuses]
+  return max(statuses, key=lambda x: (x != os.EX_TEMPFAIL, x))
+
+
+def _name(number: int) -> str:
+  try:
+    return signal.Signals(number).name
+  except ValueError:
+    return f"signal {number}"
+
+
+def _say(line: str) -> None:
+  with contextlib.suppress(OSError):
+    print(line, file=sys.stderr, flush=True)
