@@ -1,6 +1,8 @@
 """The checkpoint managers of a run: the newest ones, and the best ones."""
 
+import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -149,30 +151,35 @@ class Checkpoints(tf.train.CheckpointManager):
           check_interval=False,
           options=tf.train.CheckpointOptions(
             experimental_enable_async_checkpoint=self._asynchronous,
-            experimental_write_callbacks=[
-              lambda path: self._commit(path, step)
-            ],
+            experimental_write_callbacks=[self._finish],
           ),
         )
       except DISK_ERRORS as error:
         self._failed(error)
         return None
-      if not self._asynchronous:
-        self._pending = None
       self.stalls.append(self._clock() - begun)
+      if not self._asynchronous:
+        self.settle()
     return prefix
+
+  def _finish(self, prefix: str) -> None:
+    """Commits what was written; runs beside training."""
+    self._commit(prefix, int(prefix.rsplit("-", 1)[1]))
+    self._pending = None
 
   def settle(self) -> str | None:
     """Waits for a save that runs beside; returns the newest whole checkpoint.
 
     One that failed is told; what it left is deleted.
     """
+    self.checkpoint.sync()
     if self._pending:
-      try:
-        self.checkpoint.sync()
-        self._pending = None
-      except DISK_ERRORS as error:
-        self._failed(error)
+      # TensorFlow keeps what went wrong for its next save; it is told now.
+      helper = self.checkpoint._async_checkpointer_impl
+      error, helper._async_error = helper._async_error, None
+      if not isinstance(error, DISK_ERRORS):
+        raise error
+      self._failed(error)
     return self._newest
 
   def _failed(self, error: Exception) -> None:
@@ -184,10 +191,9 @@ class Checkpoints(tf.train.CheckpointManager):
       f"{os.path.basename(prefix)} could not be saved ({reason}): the run goes "
       "on with the older checkpoints and saves again at the next occasion."
     )
-    for path in tf.io.gfile.glob(f"{prefix}.*") + tf.io.gfile.glob(
-      f"{prefix}_temp*"
-    ):
-      remove(path)
+    with contextlib.suppress(*DISK_ERRORS):
+      manifest.delete(prefix)
+      remove_leftovers(self.directory)
 
   def _step(self) -> int:
     return int(self._step_counter.numpy())
@@ -209,8 +215,7 @@ class Checkpoints(tf.train.CheckpointManager):
       later = int(prefix.rsplit("-", 1)[1]) > step
       if later and not manifest.is_committed(prefix):
         manifest.delete(prefix)
-    for path in tf.io.gfile.glob(os.path.join(self.directory, "*_temp*")):
-      remove(path)
+    remove_leftovers(self.directory)
 
 
 class BestCheckpoints:
@@ -261,8 +266,7 @@ class BestCheckpoints:
       except manifest.Damaged:
         pass
       manifest.delete(prefix)
-    for path in tf.io.gfile.glob(os.path.join(self._directory, "*_temp*")):
-      remove(path)
+    remove_leftovers(self._directory)
 
   def offer(self, step: int, metrics: Mapping[str, Any]) -> bool:
     """Keeps the weights if they are better than one of those kept.
@@ -392,9 +396,13 @@ def restore_newest(
   )
 
 
-def remove(path: str) -> None:
-  """Removes a file or a directory, if it is there."""
-  if tf.io.gfile.isdir(path):
-    tf.io.gfile.rmtree(path)
-  elif tf.io.gfile.exists(path):
-    tf.io.gfile.remove(path)
+def remove_leftovers(directory: str) -> None:
+  """Removes what TensorFlow leaves where a save is killed or fails."""
+  if not tf.io.gfile.isdir(directory):
+    return
+  for name in tf.io.gfile.listdir(directory):
+    path = os.path.join(directory, name.rstrip("/"))
+    if re.match(r"ckpt-\d+_temp", name):
+      tf.io.gfile.rmtree(path)
+    elif re.match(r"(ckpt-\d+|checkpoint)\..*(tempstate|tmp|\.part$)", name):
+      tf.io.gfile.remove(path)

@@ -153,7 +153,8 @@ class Experiment:
           done = None
         lock = Lock(self._directory.path)
         if self.is_chief and not done:
-          stale = stack.enter_context(lock)
+          stale = lock.acquire()
+          stack.callback(lock.release)
       self._agree_on(finished=done is not None, train=source, dev=dev)
       ends = epoch_ends(self._config.train, len(source))
       terminal = Terminal(train_steps=ends[-1], quiet=self._quiet)

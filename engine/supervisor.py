@@ -151,7 +151,7 @@ class _Rank:
     self.watch = watch
     self.status: int | None = None
     self.dismissed = False  # It was ended for another rank's sake.
-    self.frozen = 0.0  # Seconds it stood still, if it was killed for that.
+    self.frozen = ""  # How it stood still, if it was killed for that.
     self._name = name
     self._process = process
     self._path = path
@@ -184,12 +184,14 @@ class _Rank:
 
   def kill_frozen(self) -> None:
     """Kills it, as the one to blame; SIGKILL ends stopped processes too."""
-    self.frozen = self.watch.still
+    self.frozen = f"stood still for {self.watch.still:.3g} s and was killed"
+    if self.watch.stopped:
+      self.frozen = "was found stopped, as by SIGSTOP, and killed"
     self.send(signal.SIGKILL)
 
-  def dismiss(self, number: int) -> None:
+  def dismiss(self, number: int, now: float) -> None:
     """Ends it since another has failed, or for itself where it is frozen."""
-    if self.watch.frozen or self.watch.stopped:
+    if self.look(now) or self.watch.stopped:
       self.kill_frozen()
     else:
       self.dismissed = True
@@ -197,12 +199,9 @@ class _Rank:
 
   def describe(self) -> str:
     """Says how it ended, and where."""
-    if self.frozen:
-      end = f"stood still for {self.frozen:.3g} s and was killed"
-    elif self.status < 0:
-      end = f"was killed by {_name(-self.status)}"
-    else:
-      end = f"ended with status {self.status}"
+    end = f"ended with status {self.status}"
+    if self.frozen or self.status < 0:
+      end = self.frozen or f"was killed by {_name(-self.status)}"
     return f"{self._name} {end} at step {self.watch.step} ({self.watch.phase})"
 
 
@@ -297,7 +296,7 @@ class Supervisor:
       elif deadline is not None and now >= deadline and stops:
         stop, deadline = stops.pop(0), now + self._grace
         for rank in running:
-          rank.dismiss(stop)
+          rank.dismiss(stop, now)
       if running:
         self._sleep(_TICK)
     return ended

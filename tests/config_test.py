@@ -5,7 +5,13 @@ import dataclasses
 import pytest
 import yaml
 
-from engine.config import OptimizerConfig, TrainConfig, differences, leaves
+from engine.config import (
+  OptimizerConfig,
+  TrainConfig,
+  differences,
+  identity,
+  leaves,
+)
 from engine.errors import UserError
 from launch import configs
 from tasks.config import RECIPES, SentencePairConfig
@@ -99,12 +105,15 @@ def test_differences_name_the_fields_that_change_training():
     optimizer=OptimizerConfig(learning_rate=1.0),
     task=SentencePairConfig(data_dir="elsewhere", batching="pad"),
   )
-  found = differences(dataclasses.asdict(old), new)
+  found = differences(identity(old), new)
   assert found == [
     "optimizer.learning_rate: 5e-05 -> 1.0",
     "train.seed: 0 -> 9",
   ]
-  assert differences(dataclasses.asdict(old), old) == []
+  allowed = ["seed", "optimizer.learning_rate"]
+  assert differences(identity(old), new, allowed[:1]) == found[:1]
+  assert differences(identity(old), new, allowed) == []
+  assert differences(identity(old), old) == []
 
 
 def test_each_setting_has_its_sentence():

@@ -67,7 +67,9 @@ def _enter(module, arguments, files):
   """Becomes `python -m module arguments`."""
   os.chdir(ROOT)
   for target, path in enumerate(files):
-    flags = os.O_RDONLY if target == 0 else os.O_WRONLY | os.O_CREAT
+    flags = (
+      os.O_RDONLY if target == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    )
     os.dup2(os.open(path, flags, 0o644), target)
   sys.stdin = os.fdopen(0, closefd=False)
   sys.argv = [module, *arguments]

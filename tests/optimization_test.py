@@ -11,6 +11,7 @@ from engine.optimization import (
   build_optimizer,
   build_schedule,
   clip_by_global_norm,
+  squares_of,
 )
 
 
@@ -87,10 +88,22 @@ def test_the_schedule_warms_up_and_decays_linearly():
 
 def test_clipping_scales_all_gradients_alike():
   gradients = [tf.constant([3.0]), tf.constant([[4.0]])]
-  clipped, norm = clip_by_global_norm(gradients, 1.0)
+
+  def clip(limit, taken=True):
+    return clip_by_global_norm(
+      gradients,
+      limit,
+      squares=squares_of(gradients),
+      taken=tf.constant(taken),
+    )
+
+  clipped, norm = clip(1.0)
   assert float(norm) == pytest.approx(5)
   assert [float(tf.squeeze(g)) for g in clipped] == pytest.approx([0.6, 0.8])
-  same, _ = clip_by_global_norm(gradients, 10.0)
-  assert [float(tf.squeeze(g)) for g in same] == [3, 4]
-  off, _ = clip_by_global_norm(gradients, 0.0)
-  assert off == gradients
+  for limit in (10.0, 0.0):
+    same, _ = clip(limit)
+    assert [float(tf.squeeze(g)) for g in same] == [3, 4]
+  gradients[0] = tf.fill(gradients[0].shape, float("nan"))
+  nothing, norm = clip(1.0, taken=False)
+  assert [float(tf.squeeze(g)) for g in nothing] == [0, 0]
+  assert np.isnan(float(norm))

@@ -1,0 +1,387 @@
+"""Looks after the checkpoints of a run: python -m launch.checkpoints --help."""
+
+import datetime
+import functools
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from absl import flags
+
+from engine.errors import UserError
+from launch.flags import fail, require, run_door
+
+VERBS = ("list", "verify", "diff", "prune")
+SUMMARY = """\
+Looks after the checkpoints of a run. The first word says how:
+
+  list      a line for each: time, size, state, versions, metrics
+  verify    reads all files; status 1 if one is damaged or none is whole
+  diff      compares settings, versions and variables of two; status 1 if a
+            variable differs
+  prune     deletes all but the newest whole ones, and what kills left"""
+_SHOWN = 20  # Variables that `diff` names.
+_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_BOOKKEEPING = ("_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter" + _SUFFIX)
+
+flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
+flags.DEFINE_integer("step", None, "verify, diff: of the checkpoint.")
+flags.DEFINE_integer(
+  "other_step", None, "diff: of the other one; by default the newest two."
+)
+flags.DEFINE_string("other_dir", None, "diff: the run of the other one.")
+flags.DEFINE_integer("keep", None, "prune: how many stay.", lower_bound=1)
+flags.DEFINE_bool("dry_run", False, "prune: only say what would go.")
+
+
+def main(verb: str) -> None:
+  """Does what the verb says."""
+  model_dir, values = require("model_dir"), flags.FLAGS
+  other_dir = values.other_dir or model_dir
+  if verb == "prune" and values.keep is None:
+    raise UserError("`keep` is not given: add --keep=..., the number to keep.")
+  _check_run("model_dir", model_dir)
+  _check_run("other_dir", other_dir)
+  status = 0
+  if verb == "list":
+    list_all(model_dir)
+  elif verb == "verify":
+    status = verify_all(model_dir, values.step)
+  elif verb == "diff":
+    status = diff(*_two(model_dir, other_dir, values.step, values.other_step))
+  elif values.dry_run:
+    prune(model_dir, values.keep)
+  else:
+    from engine.lock import Lock
+
+    lock = Lock(model_dir)
+    if sentence := lock.acquire():
+      print(sentence)
+    with lock:
+      prune(model_dir, values.keep, lock)
+  sys.exit(status)
+
+
+def list_all(model_dir: str) -> None:
+  """Prints a table of the checkpoints; reads no more than their manifests."""
+  from engine import manifest
+  from engine.journal import scores
+
+  rows = [("checkpoint", "written", "size", "state", "versions", "metrics")]
+  for name, prefix in _checkpoints(model_dir):
+    size = _mega(_size(prefix))
+    try:
+      facts = manifest.read_manifest(prefix)
+    except manifest.Damaged:
+      state = "damaged" if manifest.is_committed(prefix) else "unfinished"
+      rows.append((name, "-", size, state, "-", "-"))
+      continue
+    written = datetime.datetime.fromtimestamp(facts.time)
+    versions = json.dumps(facts.versions, sort_keys=True).encode()
+    rows.append(
+      (
+        name,
+        f"{written:%Y-%m-%d %H:%M:%S}",
+        size,
+        "whole",
+        hashlib.sha256(versions).hexdigest()[:8],
+        scores(facts.metrics) or "-",
+      )
+    )
+  if len(rows) == 1:
+    print(f"{model_dir} has no checkpoint.")
+    return
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  for row in rows:
+    cells = map(str.ljust, row, widths)
+    print("  ".join(cells).rstrip())
+
+
+def verify_all(model_dir: str, step: int | None) -> int:
+  """Prints what each checkpoint is; returns the status of the door."""
+  from engine import manifest
+
+  good = damaged = 0
+  found = [
+    (name, prefix)
+    for name, prefix in _checkpoints(model_dir)
+    if step is None or _step(prefix) == step
+  ]
+  if not found:
+    print(f"{model_dir} has no such checkpoint.")
+  for name, prefix in found:
+    try:
+      manifest.verify(prefix)
+      good += 1
+      print(f"{name}: ok")
+    except manifest.Damaged as error:
+      committed = manifest.is_committed(prefix)
+      damaged += committed
+      print(f"{name}: {'damaged' if committed else 'unfinished'}: {error}")
+  return 1 if damaged or not good else 0
+
+
+def diff(first: str, second: str) -> int:
+  """Prints what differs between two; returns 0 if all variables are equal."""
+  import tensorflow as tf
+
+  from engine import manifest
+
+  facts, readers = [], []
+  for prefix in (first, second):
+    try:
+      facts.append(manifest.verify(prefix))
+    except manifest.Damaged as error:
+      raise UserError(
+        f"{prefix} cannot be compared ({error}): choose another --step."
+      ) from error
+    readers.append(tf.train.load_checkpoint(prefix))
+  print(f"- {first}\n+ {second}")
+  for kind in ("config", "versions"):
+    ours, theirs = (getattr(x, kind) for x in facts)
+    for name in sorted({*ours, *theirs}):
+      a, b = ours.get(name, "nothing"), theirs.get(name, "nothing")
+      if a != b:
+        print(f"{kind} {name}: {a} | {b}")
+  alone, changed = _compare(*readers)
+  for line in alone:
+    print(line)
+  for _, line in changed[:_SHOWN]:
+    print(line)
+  if len(changed) > _SHOWN:
+    print(f"and {len(changed) - _SHOWN} more that differ by less")
+  if not alone and not changed:
+    print("all variables are bitwise equal")
+    return 0
+  print(f"{len(alone) + len(changed)} variables differ")
+  return 1
+
+
+def prune(model_dir: str, keep: int, lock: Any = None) -> None:
+  """Deletes all but the newest whole checkpoints; without a lock: says which.
+
+  Raises:
+    UserError: where none is whole, or another job has taken the lock.
+  """
+  import tensorflow as tf
+
+  from engine import manifest
+  from engine.run_directory import RunDirectory
+
+  directory = RunDirectory(model_dir).checkpoints
+  kept, doomed = {}, []
+  for prefix in manifest.prefixes(directory)[::-1]:
+    if not manifest.is_committed(prefix):
+      doomed.append((prefix, "unfinished"))
+    elif len(kept) == keep:
+      doomed.append((prefix, "older"))
+    else:
+      try:
+        kept = {prefix: manifest.verify(prefix), **kept}
+      except manifest.Damaged as error:
+        doomed.append((prefix, f"damaged: {error}"))
+  if not kept:
+    raise UserError(
+      f"{directory} has no whole checkpoint, so nothing is deleted: see "
+      "`launch.checkpoints verify`, or delete the directory yourself."
+    )
+  doomed = doomed[::-1]
+  doomed += [(path, "leftover") for path in _leftovers(model_dir, directory)]
+  if lock:
+    _forget(directory, kept)
+  would, freed = "" if lock else "would be ", 0
+  for path, why in doomed:
+    size = _size(path)
+    if lock and not lock.still_held():
+      raise UserError(
+        f"Another job took over {model_dir}: prune again when it has ended."
+      )
+    if lock and why == "leftover":
+      isdir = tf.io.gfile.isdir(path)
+      (tf.io.gfile.rmtree if isdir else tf.io.gfile.remove)(path)
+    elif lock:
+      manifest.delete(path)
+    freed += size
+    name = os.path.relpath(path, model_dir)
+    print(f"{would}deleted: {name} ({why}, {_mega(size)})")
+  names = ", ".join(map(os.path.basename, kept))
+  print(f"{would}freed: {_mega(freed)}; kept: {names}")
+
+
+def _compare(ours: Any, theirs: Any) -> tuple[list[str], list[Any]]:
+  """What one reader lacks or has otherwise; (size, line)s of what changed."""
+  import numpy as np
+
+  first, second = (
+    {
+      x: shape
+      for x, shape in reader.get_variable_to_shape_map().items()
+      if x not in _BOOKKEEPING
+    }
+    for reader in (ours, theirs)
+  )
+  alone, changed = [], []
+  for key in sorted({*first, *second}):
+    name = key.removesuffix(_SUFFIX)
+    if key not in first or key not in second:
+      sign = "-" if key in first else "+"
+      alone.append(f"{sign} only {name} {first.get(key) or second.get(key)}")
+      continue
+    a, b = (np.asarray(x.get_tensor(key)) for x in (ours, theirs))
+    if a.shape != b.shape or a.dtype != b.dtype:
+      alone.append(
+        f"{name}: {a.dtype}{list(a.shape)} | {b.dtype}{list(b.shape)}"
+      )
+    elif a.dtype == object:
+      if a.tolist() != b.tolist():
+        changed.append((np.inf, f"{name}: other text"))
+    elif a.tobytes() != b.tobytes():
+      a, b = (np.atleast_1d(x).astype(np.float64) for x in (a, b))
+      with np.errstate(all="ignore"):
+        largest = np.max(np.abs(b - a))
+        norm = np.linalg.norm(b - a)
+        relative = norm and norm / np.linalg.norm(a)
+      changed.append(
+        (
+          np.inf if np.isnan(largest) else largest,
+          f"{name}: largest {largest:.3g}, relative norm {relative:.3g}",
+        )
+      )
+  return alone, sorted(changed, key=lambda x: -x[0])
+
+
+def _check_run(flag: str, path: str) -> None:
+  """Refuses what is no run, before TensorFlow is imported if possible."""
+  found = "://" in path or os.path.isdir(path)
+  if found:
+    import tensorflow as tf
+
+    from engine.run_directory import RunDirectory
+
+    run = RunDirectory(path)
+    found = tf.io.gfile.exists(run.file("config.yaml")) or tf.io.gfile.isdir(
+      run.checkpoints
+    )
+  if not found:
+    raise UserError(
+      f"`{flag}` {path} holds no run: name the directory that launch.train was "
+      "given."
+    )
+
+
+def _checkpoints(model_dir: str) -> Iterator[tuple[str, str]]:
+  """Yields name and prefix of each checkpoint, finished or not."""
+  from engine import manifest
+
+  for folder in ("checkpoints", "best"):
+    for prefix in manifest.prefixes(os.path.join(model_dir, folder)):
+      yield f"{folder}/{os.path.basename(prefix)}", prefix
+
+
+def _two(
+  model_dir: str, other_dir: str, step: int | None, other_step: int | None
+) -> tuple[str, str]:
+  """Returns the two that are compared: by default the newest."""
+  if step is None and (other_step is not None or model_dir == other_dir):
+    second = _whole(other_dir, other_step)
+    return _whole(model_dir, None, but=second), second
+  first = _whole(model_dir, step)
+  return first, _whole(other_dir, other_step, but=first)
+
+
+def _whole(run: str, step: int | None, but: str = "") -> str:
+  """Returns the finished checkpoint of a step, or the newest `but` one."""
+  from engine import manifest
+
+  found = {
+    _step(prefix): prefix
+    for _, prefix in [*_checkpoints(run)][::-1]
+    if manifest.is_committed(prefix)
+  }
+  if step is None:
+    step = max((x for x in found if found[x] != but), default=None)
+  if step not in found:
+    what = "other one" if step is None else f"finished one of step {step}"
+    raise UserError(
+      f"{run} has no {what} to compare: finished are the steps "
+      f"{', '.join(map(str, sorted(found))) or '(none)'}."
+    )
+  return found[step]
+
+
+def _forget(directory: str, kept: dict[str, Any]) -> None:
+  """Leaves only what is kept in TensorFlow's list of checkpoints."""
+  import tensorflow as tf
+
+  from engine.journal import write_atomically
+
+  state = tf.train.get_checkpoint_state(directory)
+  if state is None:
+    return
+  listed = map(os.path.basename, state.all_model_checkpoint_paths)
+  times = dict(zip(listed, state.all_model_checkpoint_timestamps, strict=False))
+  # What it does not list was kept for good, and stays so.
+  newest = os.path.basename([*kept][-1])
+  times.setdefault(newest, [*kept.values()][-1].time)
+  names = [x for x in map(os.path.basename, kept) if x in times]
+  # Names without a directory: the run can be moved.
+  state.model_checkpoint_path = newest
+  state.all_model_checkpoint_paths[:] = names
+  state.all_model_checkpoint_timestamps[:] = [times[x] for x in names]
+  write_atomically(os.path.join(directory, "checkpoint"), str(state))
+
+
+def _leftovers(model_dir: str, directory: str) -> Iterator[str]:
+  """Yields the temporary files that killed processes have left."""
+  import tensorflow as tf
+
+  kinds = {
+    model_dir: r"(?!lock\.json).*\.part$",
+    directory: r".*\.part$|ckpt-\d+_temp|ckpt-\d+\.index\.|checkpoint\.tmp",
+  }
+  for folder, pattern in kinds.items():
+    for entry in sorted(tf.io.gfile.listdir(folder)):
+      if re.match(pattern, entry):
+        yield os.path.join(folder, entry.rstrip("/"))
+
+
+def _size(path: str) -> int:
+  """Bytes of a checkpoint, a file or a directory."""
+  import tensorflow as tf
+
+  if tf.io.gfile.isdir(path):
+    entries = tf.io.gfile.listdir(path)
+    return sum(_size(os.path.join(path, x.rstrip("/"))) for x in entries)
+  if tf.io.gfile.exists(path):
+    return tf.io.gfile.stat(path).length
+  folder, name = os.path.split(path)
+  return sum(
+    tf.io.gfile.stat(os.path.join(folder, entry)).length
+    for entry in tf.io.gfile.listdir(folder)
+    if entry.startswith((f"{name}.index", f"{name}.data-", f"{name}.manifest"))
+  )
+
+
+def _step(prefix: str) -> int:
+  return int(prefix.rsplit("-", 1)[1])
+
+
+def _mega(size: int) -> str:
+  return f"{size / 1e6:.1f} MB"
+
+
+def _first_word() -> str:
+  """Takes the verb from the command line, which has flags only behind it."""
+  if any(argument.startswith(("-h", "--help")) for argument in sys.argv):
+    return sys.argv.pop(1) if sys.argv[1] in VERBS else ""
+  if sys.argv[1:2] == [] or sys.argv[1] not in VERBS:
+    fail(f"the first word must be one of {', '.join(VERBS)}: see --help.")
+  return sys.argv.pop(1)
+
+
+if __name__ == "__main__":
+  run_door(functools.partial(main, _first_word()), SUMMARY)
