@@ -13,7 +13,7 @@ from absl import logging
 from engine import manifest
 from engine.config import differences
 from engine.errors import UserError
-from engine.journal import DISK_ERRORS
+from engine.journal import DISK_ERRORS, reason_of
 from engine.ledger import Ledger
 
 
@@ -186,10 +186,10 @@ class Checkpoints(tf.train.CheckpointManager):
     prefix, self._newest = self._pending, self._before
     self._pending = None
     self.failed_saves += 1
-    reason = " ".join(str(error).split())[:150]
     self._say(
-      f"{os.path.basename(prefix)} could not be saved ({reason}): the run goes "
-      "on with the older checkpoints and saves again at the next occasion."
+      f"{os.path.basename(prefix)} could not be saved ({reason_of(error)}): the "
+      "run goes on with the older checkpoints and saves again at the next "
+      "occasion."
     )
     with contextlib.suppress(*DISK_ERRORS):
       manifest.delete(prefix)
@@ -304,8 +304,7 @@ class BestCheckpoints:
         self._checkpoint.write(prefix)
         self._commit(prefix, step, metrics=numbers)
       except DISK_ERRORS as error:
-        reason = " ".join(str(error).split())[:150]
-        self._say(f"best/ckpt-{step} could not be saved ({reason}).")
+        self._say(f"best/ckpt-{step} could not be saved ({reason_of(error)}).")
         manifest.delete(prefix)
         return False
       for *_, worse in kept[: len(kept) + 1 - self._max_to_keep]:

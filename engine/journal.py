@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +14,12 @@ from absl import logging
 
 # What a disk says that is full, gone or read-only.
 DISK_ERRORS = (tf.errors.OpError, OSError)
+
+
+def reason_of(error: Exception) -> str:
+  """What a disk has against a write, without TensorFlow's names of ops."""
+  text = re.sub(r"\{\{.*?\}\}|\[Op:\w+\]", "", " ".join(str(error).split()))
+  return text.rsplit("; ", 1)[-1].strip()[-150:]
 
 
 class Journal:
@@ -118,11 +125,10 @@ class LineFile:
       self._waiting = []
     except DISK_ERRORS as error:
       if not failed_before:
-        reason = " ".join(str(error).split())[:150]
         logging.warning(
           "%s cannot be written (%s): its lines are kept until it can.",
           self.path,
-          reason,
+          reason_of(error),
         )
 
   def _mend(self) -> None:

@@ -1,37 +1,40 @@
-"""Notices that tell a process to stop, and how soon it must look at them.
+"""Hears early what will end this process, and sees that it ends in time.
 
-A signal, a file that appears, or the word of Google's metadata server: the run
-hears it at once, and stops at the next boundary of steps.
+Python runs its signal handlers between two bytecodes of the main thread, which
+is inside TensorFlow for seconds. So threads listen: one reads the numbers that
+the interpreter's C handler writes at once, others look for stop files and ask
+the metadata server of Google Compute Engine.
 """
 
+import collections
 import contextlib
+import http.client
+import json
 import os
 import signal
 import socket
 import sys
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-_POLL = 1.0  # Seconds between two looks at files and at the server.
-_SHARE = 0.9  # Of the time of grace: then the process ends by itself.
+_CLOSE = b"\0"  # No signal has this number.
+_INTERRUPTED = 128 + signal.SIGINT
+_IN_TIME = 0.9  # Of the grace: behind it, others kill.
+_PATIENCE = 1.0  # Seconds for the last words.
+_TIMEOUT = 2.0  # Seconds for an answer of the metadata server.
 _PRODUCT = "/sys/class/dmi/id/product_name"
-# Path below instance/ -> the answer that is a notice. A machine that can be
-# moved while it runs says MIGRATE_..., which is none.
-_QUESTIONS = {
-  "preempted": "TRUE",
-  "maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE",
-}
+_METADATA_HOST = "169.254.169.254"  # Needs no name service.
+_LOOKS = 4  # At the notices, within the time of grace.
 
 
 class Notices:
-  """Hears what tells this process to stop.
+  """Hears what tells this process to stop: signals, files, its machine.
 
   Before `begin` there is nothing to save, and a notice ends the process at
-  once. Behind it, `reason` says that there was one, and the process has the
-  time of grace to save and leave.
+  once. Behind it the first notice becomes the `reason`; a process that has not
+  ended shortly before its grace ends is ended. A second SIGINT always ends it.
   """
 
   def __init__(
@@ -39,180 +42,214 @@ class Notices:
     *,
     grace: float,
     stop_files: Sequence[str] = (),
-    exists: Callable[[str], bool] = os.path.exists,
-    host: str | None = None,
-    poll: float = _POLL,
     end: Callable[[int], None] = os._exit,
+    metadata_host: str | None = None,
+    poll: float = 1.0,
   ):
-    """Initializes the notices; `listen` starts to hear them.
+    """Initializes the notices; nothing is heard before `listen`.
 
     Args:
-      grace: seconds from a notice to the end of the process.
-      stop_files: paths; one that appears is a notice.
-      exists: looks for a file.
-      host: of Google's metadata server; found if it is not given.
-      poll: seconds between two looks at files and at the server.
+      grace: seconds from a notice to the end of the process, above 0.
+      stop_files: paths whose appearance is a notice.
       end: ends the process with a status.
+      metadata_host: host, or host:port, of the metadata server; by default what
+        `find_metadata_host` finds, "" for none.
+      poll: seconds between two looks at files and server.
     """
-    self.reason = ""
-    self.exists = exists
+    self.reason = ""  # What told the process to stop.
+    self.exists: Callable[[str], bool] = os.path.exists  # Of stop files.
     self._grace = grace
-    self._stop_files = tuple(stop_files)
-    self._host = metadata_host() if host is None else host
-    self._poll = poll
+    self._stop_files = stop_files
     self._end = end
-    self._began = False
-    self._before: dict[int, object] = {}
-    self._closed = threading.Event()
+    if metadata_host is None:
+      metadata_host = find_metadata_host()
+    self._metadata_host = metadata_host
+    self._poll = poll
     self._lock = threading.Lock()
+    self._began = False
+    self._closed = threading.Event()
     self._timer: threading.Timer | None = None
+    self._listener: threading.Thread | None = None
+    self._before: dict[int, signal.Handlers | Callable | None] = {}
 
   def listen(self) -> None:
-    """Hears signals from now on; call it again once others took them over.
+    """Starts to listen; call it in the main thread.
 
-    Python runs handlers between two bytecodes of the main thread, which may be
-    inside TensorFlow for seconds. So a thread reads the signals from the pipe
-    into which the interpreter writes their numbers at once.
+    Again, it takes back the signals that others have taken over meanwhile.
     """
-    first = not self._before
+    assert not self._closed.is_set()
+    if not self._listener:
+      self._start()
     for number in _SIGNALS:
-      before = signal.signal(number, lambda *_: None)
+      before = signal.signal(number, lambda number, frame: None)
       self._before.setdefault(number, before)
-    if not first:
-      return
-    self._reader, self._writer = socket.socketpair()
-    self._writer.setblocking(False)
-    signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-    for target in (self._hear_signals, self._look_around):
-      threading.Thread(target=target, daemon=True).start()
 
   def begin(self) -> None:
-    """From now on a notice waits for the next boundary of steps."""
+    """From now on there is something to save."""
     with self._lock:
       self._began = True
 
   def close(self) -> None:
-    """Hears nothing any more, and lets the process live."""
-    self._closed.set()
-    if self._timer:
-      self._timer.cancel()
-    if self._before:
-      signal.set_wakeup_fd(-1)
-      for number, before in self._before.items():
-        signal.signal(number, before or signal.SIG_DFL)
-      self._before = {}
-      self._writer.close()  # Ends the thread that reads.
-
-  def notice(self, reason: str) -> None:
-    """Takes a notice."""
+    """Stops listening and the clock; call it in the main thread."""
     with self._lock:
-      if self._closed.is_set() or self.reason:
-        return
-      if not self._began:
-        self._leave(
-          f"{reason}: stopped before training began; the same command starts "
-          "it again.",
-          os.EX_TEMPFAIL,
-        )
-      self.reason = reason
-      self._timer = threading.Timer(self._grace * _SHARE, self._too_late)
-      self._timer.daemon = True
-      self._timer.start()
+      self._closed.set()
+      if self._timer:
+        self._timer.cancel()
+    if not self._listener:
+      return
+    for number, before in self._before.items():
+      # None: a handler that was not Python's.
+      signal.signal(number, signal.SIG_DFL if before is None else before)
+    signal.set_wakeup_fd(self._fd_before)
+    self._writer.send(_CLOSE)
+    self._listener.join()
+    self._listener = None
+    self._writer.close()
 
-  def _too_late(self) -> None:
-    if not self._closed.is_set():
-      self._leave(
-        f"{self.reason}: no boundary of steps came within {self._grace:g} s; "
-        "what was not saved is computed again by the same command.",
-        os.EX_TEMPFAIL,
-      )
+  def _start(self) -> None:
+    reader, self._writer = socket.socketpair()
+    self._writer.setblocking(False)
+    self._fd_before = signal.set_wakeup_fd(
+      self._writer.fileno(), warn_on_full_buffer=False
+    )
+    self._listener = _thread(self._hear, reader)
+    if self._stop_files:
+      _thread(self._watch, self._look_for_files)
+    if self._metadata_host:
+      _thread(self._watch, lambda: _event(self._metadata_host))
 
-  def _leave(self, line: str, status: int) -> None:
-    print(line, file=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-      with contextlib.suppress(OSError, ValueError):
-        stream.flush()
-    self._end(status)
-
-  def _hear_signals(self) -> None:
+  def _hear(self, reader: socket.socket) -> None:
+    """Reads the numbers of the signals that come."""
     interrupts = 0
-    while number := self._reader.recv(1):
-      name = signal.Signals(number[0]).name
-      interrupts += number[0] == signal.SIGINT
-      if interrupts > 1:
-        self._leave("interrupted twice: stopped at once.", 130)
-      elif number[0] in _SIGNALS:
-        self.notice(name)
+    with reader:
+      while (number := reader.recv(1)) != _CLOSE:
+        number = number[0]
+        interrupts += number == signal.SIGINT
+        if number == signal.SIGINT and interrupts > 1:
+          _last_words("SIGINT again: ended at once, without saving.")
+          self._end(_INTERRUPTED)
+        elif number in _SIGNALS:
+          self._notice(signal.Signals(number).name)
 
-  def _look_around(self) -> None:
-    while not self._closed.wait(self._poll):
-      for path in self._stop_files:
-        with contextlib.suppress(Exception):  # A file system that is away.
-          if self.exists(path):
-            self.notice(f"the file {path}")
-      if self._host and (event := ask_metadata(self._host)):
-        self.notice(event)
+  def _watch(self, look: Callable[[], str]) -> None:
+    """Looks for a reason now and then."""
+    while not self.reason:
+      if reason := look():
+        self._notice(reason)
+      elif self._closed.wait(self._poll):
+        return
+
+  def _look_for_files(self) -> str:
+    for path in self._stop_files:
+      # Whatever a remote file system raises: the next look may succeed.
+      with contextlib.suppress(Exception):
+        if self.exists(path):
+          return f"the file {path}"
+    return ""
+
+  def _notice(self, reason: str) -> None:
+    with self._lock:
+      if self.reason or self._closed.is_set():
+        return
+      self.reason = reason
+      if self._began:
+        self._timer = threading.Timer(_IN_TIME * self._grace, self._late)
+        self._timer.daemon = True
+        self._timer.start()
+        return
+    first = "once it is gone, " if reason.startswith("the file") else ""
+    _last_words(
+      f"{reason}: stopped before training began; {first}the same command "
+      "starts it again."
+    )
+    self._end(os.EX_TEMPFAIL)
+
+  def _late(self) -> None:
+    _last_words(
+      f"{self.reason}: the next step boundary did not come within "
+      f"{self._grace:g} s; what was not saved is computed again."
+    )
+    self._end(os.EX_TEMPFAIL)
 
 
 class Pace:
-  """How many steps may run between two looks at the notices.
-
-  A quarter of the time of grace: the rest is for the save.
-
-  Attributes:
-    seconds: of a step; 0 where none was measured yet.
-  """
+  """How many steps may run before the next look at the notices."""
 
   def __init__(self, *, grace: float):
-    self._most = grace / 4
-    self._last = 0.0
+    """Initializes the pace.
+
+    Args:
+      grace: seconds from a notice to the end of the process.
+    """
+    # Of a step, 0 while unknown; of the slowest worker, where others set it.
     self.seconds = 0.0
+    self._grace = grace
+    self._recent: collections.deque[float] = collections.deque(maxlen=2)
 
   def measured(self, steps: int, seconds: float) -> None:
-    """Notes what some steps took; the slower of the last two loops counts."""
-    newest = seconds / steps
-    self.seconds = max(newest, self._last)
-    self._last = newest
+    """Notes what `steps` took; the slower of the last two counts."""
+    self._recent.append(seconds / steps)
+    self.seconds = max(self._recent)
 
   def limit(self, steps: int) -> int:
-    """Returns how many of `steps` may run; one before anything is measured."""
+    """Returns how many of `steps` may run before the next look."""
     if not self.seconds:
       return 1
-    return max(1, min(steps, int(self._most / self.seconds)))
+    return min(steps, max(1, int(self._grace / _LOOKS / self.seconds)))
 
 
-def metadata_host() -> str:
-  """Host of Google's metadata server, where this is one of its machines.
-
-  `GCE_METADATA_HOST` is the variable that Google's own libraries read.
-  """
-  host = os.environ.get("GCE_METADATA_HOST", "")
-  if host:
+def find_metadata_host() -> str:
+  """Returns the host of Compute Engine's metadata server; "" elsewhere."""
+  if host := os.environ.get("GCE_METADATA_HOST"):
     return host
   with contextlib.suppress(OSError), open(_PRODUCT) as file:
-    if "Google Compute Engine" in file.read():
-      return "metadata.google.internal"
+    if file.read().strip() == "Google Compute Engine":
+      return _METADATA_HOST
   return ""
 
 
-def ask_metadata(host: str, timeout: float = 2.0) -> str:
-  """Returns the notice that the metadata server gives; "" for none.
+def _event(host: str) -> str:
+  """Returns the event of the machine that will end it; "" for none."""
+  if _fetch(host, "preempted") == "TRUE":
+    return "preemption of this machine"
+  event = _fetch(host, "maintenance-event")
+  # Machines without accelerators migrate, which is no reason to stop.
+  if event == "TERMINATE_ON_HOST_MAINTENANCE":
+    return f"maintenance event {event}"
+  with contextlib.suppress(ValueError):
+    plan = json.loads(_fetch(host, "upcoming-maintenance?alt=json"))
+    if isinstance(plan, dict) and plan.get("maintenance_status") == "ONGOING":
+      return "maintenance of this machine, ONGOING"
+  return ""
 
-  See cloud.google.com/compute/docs/metadata: `preempted` turns TRUE, and
-  `maintenance-event` says TERMINATE_ON_HOST_MAINTENANCE, before the machine
-  (a Cloud TPU VM too) is taken away.
-  """
+
+def _fetch(host: str, name: str) -> str:
+  """Returns a value of the metadata server; "" where none comes."""
   opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-  for name, notice in _QUESTIONS.items():
+  try:
     request = urllib.request.Request(
       f"http://{host}/computeMetadata/v1/instance/{name}",
       headers={"Metadata-Flavor": "Google"},
     )
-    try:
-      with opener.open(request, timeout=timeout) as answer:
-        said = answer.read().decode().strip()
-    except (OSError, ValueError):
-      continue  # It will be asked again.
-    if said == notice:
-      return f"{name} {said}"
-  return ""
+    with opener.open(request, timeout=_TIMEOUT) as response:
+      return response.read().decode().strip()
+  except (OSError, http.client.HTTPException, ValueError):
+    return ""
+
+
+def _last_words(line: str) -> None:
+  """Prints a line and flushes; who does not read it keeps no process."""
+
+  def write():
+    with contextlib.suppress(OSError, ValueError):
+      print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError, ValueError):
+      sys.stdout.flush()
+
+  _thread(write).join(_PATIENCE)
+
+
+def _thread(target: Callable[..., None], *args) -> threading.Thread:
+  thread = threading.Thread(target=target, args=args, daemon=True)
+  thread.start()
+  return thread
