@@ -187,8 +187,8 @@ class Checkpoints(tf.train.CheckpointManager):
     self._pending = None
     self.failed_saves += 1
     self._say(
-      f"{os.path.basename(prefix)} could not be saved ({reason_of(error)}): the "
-      "run goes on with the older checkpoints and saves again at the next "
+      f"{os.path.basename(prefix)} could not be saved ({reason_of(error)}): "
+      "the run goes on with the older checkpoints and saves again at the next "
       "occasion."
     )
     with contextlib.suppress(*DISK_ERRORS):

@@ -164,6 +164,7 @@ class Experiment:
       if self.is_chief:
         if stale:
           terminal.say(stale)
+        self._directory.clear()
         self._directory.create(self._config, map(_setting_of, changed))
         self._task.save_assets(self._directory.assets)
       run = self._start(source, dev, ends, terminal, lock)

@@ -1,5 +1,6 @@
 """The files of a run that say what it is and how it ended."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -115,6 +116,14 @@ class RunDirectory:
         f"`model_dir` {self.path} cannot be written ({error.__class__.__name__}"
         "): choose another --model_dir or change its permissions."
       ) from error
+
+  def clear(self) -> None:
+    """Removes what killed writers of whole files left; hold the lock."""
+    for name in tf.io.gfile.listdir(self.path):
+      if name.endswith(".part"):
+        # The lock's own may go meanwhile.
+        with contextlib.suppress(tf.errors.NotFoundError):
+          tf.io.gfile.remove(self.file(name))
 
   def result(self) -> dict[str, Any] | None:
     """Returns what the run reported in the end, if it has."""

@@ -36,12 +36,12 @@ class Ended:
 class Door:
   """A door that runs, with its output in files and on a pipe."""
 
-  def __init__(self, directory, module, *arguments, stdin=""):
+  def __init__(self, directory, module, *arguments, stdin="", environ=()):
     self._files = [str(directory / f"door.{x}") for x in ("in", "out", "err")]
     with open(self._files[0], "wb") as file:
       file.write(stdin.encode() if isinstance(stdin, str) else stdin)
     self.process = _context.Process(
-      target=_enter, args=(module, arguments, self._files)
+      target=_enter, args=(module, arguments, self._files, dict(environ))
     )
     self.process.start()
 
@@ -63,9 +63,10 @@ def enter(directory, module, *arguments, stdin="") -> Ended:
   return Door(directory, module, *arguments, stdin=stdin).end()
 
 
-def _enter(module, arguments, files):
+def _enter(module, arguments, files, environ):
   """Becomes `python -m module arguments`."""
   os.chdir(ROOT)
+  os.environ.update(environ)
   for target, path in enumerate(files):
     flags = (
       os.O_RDONLY if target == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
