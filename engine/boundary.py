@@ -8,6 +8,8 @@ from engine.preemption import Notices, Pace
 from engine.progress import Progress
 from engine.strategies import workers_of
 
+_SIZE = 96  # Bytes of a reason: what is gathered has one shape on all workers.
+
 
 class Boundary:
   """Ends the loops of all workers at the same step once one is told to stop.
@@ -64,16 +66,18 @@ class Boundary:
 
   def _of_all(self, reason: str) -> str:
     """Exchanges reasons and paces with the other workers."""
-    # The size of a tensor is the same on all: only flags and numbers travel.
-    own = np.array([[float(bool(reason)), self._pace.seconds]], np.float64)
+    words = reason.encode()[:_SIZE].ljust(_SIZE, b"\0")
+    own = np.array([[self._pace.seconds, *words]], np.float64)
     rows = self._strategy.gather(
       self._strategy.experimental_distribute_values_from_function(
         lambda _: tf.constant(own)
       ),
       axis=0,
     ).numpy()
-    self._pace.seconds = float(rows[:, 1].max())
-    told = np.flatnonzero(rows[:: len(rows) // len(self._workers), 0])
-    if len(told) and not reason:
-      return f"worker {told[0]} ({self._workers[told[0]]}) was told to stop"
+    self._pace.seconds = float(rows[:, 0].max())
+    for i, row in enumerate(rows[:: len(rows) // len(self._workers), 1:]):
+      words = bytes(row.astype(np.uint8)).rstrip(b"\0")
+      if words and not reason:
+        told = words.decode(errors="replace")
+        reason = f"{told} (worker {i}, {self._workers[i]})"
     return reason

@@ -31,11 +31,12 @@ from engine.checkpoints import (
   restore,
   restore_newest,
 )
-from engine.config import ExperimentConfig, identity
+from engine.config import ExperimentConfig
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
-from engine.journal import Journal, Terminal
+from engine.journal import Journal, LineFile, Terminal
 from engine.ledger import Ledger
 from engine.lock import Lock
+from engine.managers import build_managers, goal_of
 from engine.peers import agree, lost_peers_named, together
 from engine.plan import epoch_ends
 from engine.preemption import Notices
@@ -44,7 +45,6 @@ from engine.run_directory import RunDirectory
 from engine.strategies import create_strategy, describe, is_chief, workers_of
 from engine.task import Source, Task, digest_of
 from engine.trainer import Trainer
-from engine.versions import versions
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 
@@ -184,7 +184,20 @@ class Experiment:
     model, trainer, evaluator = self._builder.parts(source, dev)
     step = trainer.global_step
     with self._strategy.scope():
-      manager, best = self._managers(model, trainer, ends[-1], lock)
+      files: list[LineFile] = []
+      manager, best = build_managers(
+        config=self._config,
+        task=self._task,
+        directory=self._directory,
+        model=model,
+        trainer=trainer,
+        train_steps=ends[-1],
+        lock=lock,
+        files=files,
+        ledger=self._ledger,
+        allowed=self._allowed,
+        writes=self.is_chief,
+      )
       restored = manager.restore_or_initialize()
       if not restored:
         trainer.window.begin(0)
@@ -207,7 +220,8 @@ class Experiment:
     if restored:
       terminal.say(f"resumed at step {now} from {restored}")
     ids = self._example_id_log(trainer)
-    self._open_files = [log.file, *(x.file for x in ids)] * self.is_chief
+    if self.is_chief:
+      files += [log.file, *(x.file for x in ids)]
     controller = orbit.Controller(
       global_step=step,
       trainer=trainer,
@@ -297,7 +311,7 @@ class Experiment:
   def _stops_early(self, run: "_Run") -> bool:
     """Whether the last evaluations brought nothing better."""
     patience = self._config.evaluation.patience
-    metric, sign = self._goal()
+    metric, sign = goal_of(self._config, self._task)
     values = [
       sign * line[metric] for line in run.log.lines if line["kind"] == "eval"
     ]
@@ -404,77 +418,6 @@ class Experiment:
     if not (self._config.runtime.log_example_ids and self.is_chief):
       return []
     return [ExampleIdLog(self._directory.file("example_ids.jsonl"), trainer)]
-
-  def _goal(self) -> tuple[str, int]:
-    """The metric that says which evaluation is better, and its sign."""
-    checkpoint = self._config.checkpoint
-    metric, direction = self._task.goal
-    if checkpoint.best_metric not in ("", metric):
-      metric = checkpoint.best_metric
-      direction = "min" if metric == "loss" else "max"
-    if checkpoint.best_direction != "auto":
-      direction = checkpoint.best_direction
-    return metric, 1 if direction == "max" else -1
-
-  def _managers(
-    self, model: tf_keras.Model, trainer: Trainer, train_steps: int, lock: Lock
-  ) -> tuple[Checkpoints, BestCheckpoints]:
-    checkpoint = self._config.checkpoint
-    state = {"loss_scale": trainer.loss_scale} if trainer.loss_scale else {}
-    facts = {"config": identity(self._config), "versions": versions()}
-
-    def check():
-      if not lock.still_held():
-        raise UserError(
-          f"`model_dir` {self._directory.path} was taken over by another job "
-          "while this one stood still: end one of them."
-        )
-
-    def commit(prefix, step, **more):
-      for file in self._open_files:
-        file.sync()  # What the checkpoint has behind it is on the disk.
-      check()
-      manifest.write_manifest(prefix, step=step, **facts, **more)
-
-    shared = {
-      "ledger": self._ledger,
-      "commit": commit,
-      "say": logging.warning if self.is_chief else lambda *_: None,
-    }
-    newest = Checkpoints(
-      tf.train.Checkpoint(
-        model=model,
-        optimizer=trainer.optimizer,
-        global_step=trainer.global_step,
-        window=trainer.window,
-        guard=trainer.guard,
-        **state,
-      ),
-      directory=self._directory.checkpoints,
-      global_step=trainer.global_step,
-      # Without an interval: at the ends of epochs, which are saved anyway.
-      interval=checkpoint.checkpoint_interval or train_steps,
-      minutes=checkpoint.checkpoint_minutes,
-      max_to_keep=checkpoint.max_to_keep,
-      keep_every_n_hours=checkpoint.keep_every_n_hours,
-      asynchronous=checkpoint.async_checkpoint,
-      initialize=lambda: self._task.initialize(model, self._config.train.seed),
-      config=self._config,
-      allowed={*self._allowed, *self._directory.changed()},
-      check=check,
-      writes=self.is_chief,
-      **shared,
-    )
-    metric, sign = self._goal()
-    best = BestCheckpoints(
-      tf.train.Checkpoint(model=model, global_step=trainer.global_step),
-      directory=self._directory.best,
-      metric=metric,
-      sign=sign,
-      max_to_keep=checkpoint.best_to_keep,
-      **shared,
-    )
-    return newest, best
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

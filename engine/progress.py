@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 VARIABLE = "APSIS_PROGRESS_FILE"  # The supervisor sets it: the file's path.
-_SIZE = 256  # Bytes of the one record: written at once, padded with blanks.
+_SIZE = 1024  # Bytes of the one record: written at once, padded with blanks.
+_WORDS = 120  # Characters of a reason, of which JSON may make six bytes each.
 
 
 class Progress:
@@ -41,8 +42,8 @@ class Progress:
       self._record["phase"] = phase
     self._record.update(facts)
     self._record["count"] += 1
-    text = json.dumps(self._record).ljust(_SIZE)[:_SIZE]
-    os.pwrite(self._file, text.encode(), 0)
+    self._record["stopped"] = self._record["stopped"][:_WORDS]
+    os.pwrite(self._file, json.dumps(self._record).ljust(_SIZE).encode(), 0)
 
 
 def read_progress(path: str) -> Mapping[str, Any] | None:

@@ -11,18 +11,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import psutil
 
 from engine.progress import VARIABLE, read_progress
+from engine.watch import BUSY, LOOK, Restarts, Watch
 
 _TICK = 0.05  # Seconds between two looks whether a rank has ended.
-_LOOK = 1.0  # Seconds between two looks whether a rank moves, at most.
-_BUSY = ("start_up", "compile")  # Phases that report nothing for long.
-_MEETING = "meeting"  # It waits for other workers, within its own time-out.
 _TOGETHER = ("step", "evaluation")  # A rank may stand still for another's sake.
-_CPU = 0.05  # Seconds of CPU time within a `_LOOK` that count as a move.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -36,109 +33,6 @@ class Process(Protocol):
 
   def send_signal(self, number: int) -> None:
     """Sends a signal."""
-
-
-class Watch:
-  """Judges, from one look after the other, whether a rank stands still."""
-
-  def __init__(self, *, stall_timeout: float):
-    """Initializes the watch.
-
-    Args:
-      stall_timeout: seconds without a move after which a rank is frozen; three
-        times the longest pause between two of its records, if that is more.
-    """
-    self._stall_timeout = stall_timeout
-    self._longest = 0.0
-    self._now: float | None = None
-    self._cpu: tuple[float, float] | None = None  # When, and how many seconds.
-    self.record: Mapping[str, Any] = {}
-    self.still = 0.0  # Seconds since the last move.
-    self.stopped = False  # By SIGSTOP.
-
-  @property
-  def phase(self) -> str:
-    """What the rank did last."""
-    return self.record.get("phase", "start_up")
-
-  @property
-  def step(self) -> int:
-    """The step that it has reached."""
-    return self.record.get("step", 0)
-
-  @property
-  def frozen(self) -> bool:
-    """Whether it stands still for too long."""
-    return self.still >= max(self._stall_timeout, 3 * self._longest)
-
-  def look(
-    self,
-    *,
-    now: float,
-    record: Mapping[str, Any] | None,
-    cpu: float | None = None,
-    stopped: bool = False,
-  ) -> bool:
-    """Takes a look.
-
-    Args:
-      now: seconds of any clock.
-      record: of the progress file; None if it cannot be read.
-      cpu: seconds of CPU time of the rank so far, if known.
-      stopped: whether the process is stopped by a signal.
-
-    Returns:
-      Whether the rank is frozen.
-    """
-    # Who did not look for long was stopped too: that time does not count.
-    gap = 0.0 if self._now is None else now - self._now
-    self.still += min(gap, self._stall_timeout / 4)
-    self._now, self.stopped = now, stopped
-    moved = self._computes(now, cpu) and self.phase in _BUSY
-    moved |= self.phase == _MEETING and not stopped
-    if record is not None and record != self.record:
-      if self.phase not in (*_BUSY, _MEETING):
-        self._longest = max(self._longest, self.still)
-      self.record, moved = record, True
-    if moved:
-      self.still = 0.0
-    return self.frozen
-
-  def _computes(self, now: float, cpu: float | None) -> bool:
-    """Whether CPU time grows faster than that of an idle process."""
-    since, before = self._cpu or (now, cpu)
-    grew = cpu is not None and abs(cpu - before) >= _CPU
-    if grew or cpu is None or not self._cpu or now - since >= _LOOK:
-      self._cpu = None if cpu is None else (now, cpu)
-    return grew
-
-
-class Restarts:
-  """Counts restarts in a row that did not help."""
-
-  def __init__(self, most: int):
-    """Begins with none; `most` are allowed in a row without progress."""
-    self.most = most
-    self.count = 0
-    self.total = 0
-    self._best = -1
-
-  def next(self, step: int) -> float | None:
-    """Asks for another life.
-
-    Args:
-      step: the largest that the last life has reached.
-
-    Returns:
-      Seconds to wait before it; None if there is none.
-    """
-    if step > self._best:
-      self._best, self.count = step, 0
-    if self.count >= self.most:
-      return None
-    self.count += 1
-    self.total += 1
-    return min(30.0, 0.5 * 2 ** min(self.count - 1, 10))
 
 
 class _Rank:
@@ -169,7 +63,7 @@ class _Rank:
     with contextlib.suppress(psutil.Error):
       process = psutil.Process(self._process.pid)
       stopped = process.status() == psutil.STATUS_STOPPED
-      if self.watch.phase in _BUSY:
+      if self.watch.phase in BUSY:
         cpu = sum(process.cpu_times()[:4])  # With children that have ended.
         for child in process.children(recursive=True):
           with contextlib.suppress(psutil.Error):
@@ -284,7 +178,7 @@ class Supervisor:
       running = [rank for rank in running if rank.status is None]
       self._hand_on(running)
       if now >= look:
-        look = now + min(_LOOK, self._stall_timeout / 5)
+        look = now + min(LOOK, self._stall_timeout / 5)
         # Those who wait for one that failed stand still too.
         still = [rank for rank in running if rank.look(now)]
         if still and deadline is None:
@@ -316,7 +210,7 @@ class Supervisor:
     first = min(failed, key=lambda rank: rank.status == os.EX_TEMPFAIL)
     status = _worst([rank.status for rank in failed])
     told = [rank.watch.record.get("stopped", "") for rank in ended]
-    told = [x for x in told if x.startswith("the file") or x == "SIGINT"]
+    told = [x for x in told if x.startswith(("the file", "SIGINT"))]
     told += [_name(number) for number in self._signals]
     if status != 2 and not told:
       wait = self._restarts.next(max(rank.watch.step for rank in ended))

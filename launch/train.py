@@ -53,7 +53,6 @@ def main() -> None:
       {"mode": mode, "model_dir": model_dir, **common_facts(config)},
       timeout=config.runtime.startup_timeout,
     )
-    progress.report("start_up")
   # Imported behind the checks: TensorFlow takes seconds.
   import tensorflow as tf
 
@@ -69,6 +68,7 @@ def main() -> None:
     config = RunDirectory(model_dir).with_threads(config)
   # First: what builds a task may touch a device, which settles the devices.
   strategy, choice = create_strategy(config.runtime, cluster)
+  progress.report("start_up")  # TensorFlow's part of the meeting is over.
   if trains:
     notices.listen()  # Again: TensorFlow's cluster takes SIGTERM for itself.
   if is_chief(strategy) and not config.runtime.quiet:

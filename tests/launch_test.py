@@ -27,9 +27,11 @@ def test_train_leaves_a_whole_run_directory(run):
   model_dir, ended = run
   assert sorted(os.listdir(model_dir)) == [
     "assets",
+    "best",
     "checkpoints",
     "config.yaml",
     "metrics.jsonl",
+    "restarts.jsonl",
     "result.json",
     "tensorboard",
   ]
@@ -206,6 +208,63 @@ def test_kill_9_and_the_same_command_goes_on(tmp_path):
   assert points[0] == points[1]
 
 
+def test_two_jobs_in_one_directory_the_second_is_refused(tmp_path):
+  model_dir = tmp_path / "m"
+  (tmp_path / "first").mkdir()
+  first = Door(
+    tmp_path / "first",
+    "launch.train",
+    "--task=demo",
+    "--encoder=tiny",
+    "--train_steps=100000",
+    f"--model_dir={model_dir}",
+  )
+  while not (model_dir / "metrics.jsonl").exists():
+    assert first.process.is_alive()
+    first.process.join(0.01)
+  train = ("launch.train", *TINY, f"--model_dir={model_dir}")
+  refused = enter(tmp_path, *train, "--train_steps=100000")
+  assert refused.status == 2
+  assert refused.err.count("\n") == 1
+  assert f"pid {first.process.pid} on" in refused.err
+  os.kill(first.process.pid, signal.SIGTERM)
+  ended = first.end()
+  assert ended.status == os.EX_TEMPFAIL
+  assert "SIGTERM: stopped at step" in ended.err
+  listed = enter(
+    tmp_path, "launch.checkpoints", "verify", f"--model_dir={model_dir}"
+  )
+  assert listed.status == 0, listed.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_notice_before_training_ends_at_once(tmp_path, number):
+  door = Door(
+    tmp_path,
+    "launch.train",
+    *TINY,
+    f"--model_dir={tmp_path / 'm'}",
+    f"--worker_hosts=127.0.0.1:{free_ports(1)[0]},nowhere:8",
+  )
+  err = tmp_path / "door.err"
+  # It listens once the signal no longer has its first meaning.
+  status = f"/proc/{door.process.pid}/status"
+  while not err.exists() or not _catches(status, number):
+    assert door.process.is_alive()
+    door.process.join(0.01)
+  os.kill(door.process.pid, number)
+  ended = door.end()
+  assert ended.status == os.EX_TEMPFAIL, ended.err
+  assert "stopped before training began" in ended.err
+
+
+def _catches(path, number):
+  """Whether a process has a handler of its own for SIGUSR1 too."""
+  with open(path) as file:
+    (mask,) = [int(x.split()[1], 16) for x in file if x.startswith("SigCgt")]
+  return all(mask >> (n - 1) & 1 for n in (number, signal.SIGUSR1))
+
+
 FREE = f"127.0.0.1:{free_ports(1)[0]}"
 BAD_FLAGS = {
   "a misspelt flag": (["--epoch=3"], "Did you mean: epochs"),
@@ -244,6 +303,7 @@ BAD_FLAGS = {
     [f"--worker_hosts={FREE},nowhere:8", "--startup_timeout=0.1"],
     "worker 1 (nowhere:8) did not answer within 0.1 s",
   ),
+  "a time of grace that is none": (["--grace_seconds=0"], "must be above 0"),
   "an unwritable directory": (["--model_dir=/proc/none"], "cannot be written"),
 }
 

@@ -325,7 +325,7 @@ def test_a_loss_that_is_no_number_stops_before_a_checkpoint(tmp_path):
     def loss(self, labels, outputs):
       return super().loss(labels, outputs) * float("nan")
 
-  with pytest.raises(FloatingPointError, match="In step 0 the loss is not finite"):
+  with pytest.raises(FloatingPointError, match="In step 0 the loss is not fin"):
     run(tmp_path, task=Broken(), train={"global_batch_size": 8})
   assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) is None
 

@@ -121,7 +121,7 @@ def test_the_output_of_workers_is_prefixed_and_the_worst_status_counts():
   output = io.StringIO()
   status = run_workers(
     [sys.executable, "-c", script],
-    ["a:1", "b:2", "c:3"],
+    3,
     grace=60.0,
     stream=output,
   )
@@ -149,7 +149,7 @@ def test_where_one_fails_the_others_are_ended(tmp_path):
   output = io.StringIO()
   status = run_workers(
     [sys.executable, "-c", script, str(tmp_path / "ready")],
-    ["a:1", "b:2"],
+    2,
     grace=2.0,
     stream=output,
   )
@@ -164,7 +164,7 @@ def test_a_reader_that_went_away_does_not_stop_the_workers():
 
   status = run_workers(
     [sys.executable, "-c", "print('x' * 1_000_000)"],
-    ["a:1"],
+    1,
     grace=60.0,
     stream=Gone(),
   )

@@ -1,0 +1,118 @@
+"""Builds the checkpoint managers of a run, and says what they may write."""
+
+from collections.abc import Collection, Sequence
+
+import tensorflow as tf
+import tf_keras
+from absl import logging
+
+from engine.checkpoints import BestCheckpoints, Checkpoints
+from engine.config import ExperimentConfig, identity
+from engine.errors import UserError
+from engine.journal import LineFile
+from engine.ledger import Ledger
+from engine.lock import Lock
+from engine.manifest import write_manifest
+from engine.run_directory import RunDirectory
+from engine.task import Task
+from engine.trainer import Trainer
+from engine.versions import versions
+
+
+def build_managers(
+  *,
+  config: ExperimentConfig,
+  task: Task,
+  directory: RunDirectory,
+  model: tf_keras.Model,
+  trainer: Trainer,
+  train_steps: int,
+  lock: Lock,
+  files: Sequence[LineFile],
+  ledger: Ledger,
+  allowed: Collection[str],
+  writes: bool,
+) -> tuple[Checkpoints, BestCheckpoints]:
+  """Builds the managers; call it in the scope of the strategy.
+
+  Args:
+    config: of the run.
+    task: what is learned.
+    directory: of the run.
+    model: whose weights are saved.
+    trainer: all else that is saved.
+    train_steps: at which the run ends.
+    lock: without which nothing is written.
+    files: on the disk before a checkpoint that has them behind it.
+    ledger: where the seconds of saving go.
+    allowed: settings in which a checkpoint may differ from the config.
+    writes: whether this worker is the one that saves.
+  """
+  checkpoint = config.checkpoint
+  state = {"loss_scale": trainer.loss_scale} if trainer.loss_scale else {}
+  facts = {"config": identity(config), "versions": versions()}
+
+  def check():
+    if not lock.still_held():
+      raise UserError(
+        f"`model_dir` {directory.path} was taken over by another job while "
+        "this one stood still: end one of them."
+      )
+
+  def commit(prefix, step, **more):
+    for file in files:
+      file.sync()
+    check()
+    write_manifest(prefix, step=step, **facts, **more)
+
+  shared = {
+    "ledger": ledger,
+    "commit": commit,
+    "say": logging.warning if writes else lambda *_: None,
+  }
+  newest = Checkpoints(
+    tf.train.Checkpoint(
+      model=model,
+      optimizer=trainer.optimizer,
+      global_step=trainer.global_step,
+      window=trainer.window,
+      guard=trainer.guard,
+      **state,
+    ),
+    directory=directory.checkpoints,
+    global_step=trainer.global_step,
+    # Without an interval: at the ends of epochs, which are saved anyway.
+    interval=checkpoint.checkpoint_interval or train_steps,
+    minutes=checkpoint.checkpoint_minutes,
+    max_to_keep=checkpoint.max_to_keep,
+    keep_every_n_hours=checkpoint.keep_every_n_hours,
+    asynchronous=checkpoint.async_checkpoint,
+    initialize=lambda: task.initialize(model, config.train.seed),
+    config=config,
+    allowed={*allowed, *directory.changed()},
+    check=check,
+    writes=writes,
+    **shared,
+  )
+  metric, sign = goal_of(config, task)
+  best = BestCheckpoints(
+    tf.train.Checkpoint(model=model, global_step=trainer.global_step),
+    directory=directory.best,
+    metric=metric,
+    sign=sign,
+    max_to_keep=checkpoint.best_to_keep,
+    **shared,
+  )
+  return newest, best
+
+
+def goal_of(config: ExperimentConfig, task: Task) -> tuple[str, int]:
+  """Returns the metric by which weights are best, and the sign of better."""
+  checkpoint = config.checkpoint
+  metric, direction = task.goal
+  if checkpoint.best_metric not in ("", metric):
+    metric = checkpoint.best_metric
+    direction = "min" if metric == "loss" else "max"
+  if checkpoint.best_direction != "auto":
+    direction = checkpoint.best_direction
+  return metric, 1 if direction == "max" else -1
