@@ -41,7 +41,6 @@ SCENARIOS = {
 SETTINGS = (
   "--task=demo",
   "--encoder=tiny",
-  "--epochs=6",
   "--deterministic",
   "--steps_per_loop=5",
   "--checkpoint_interval=10",
@@ -201,11 +200,11 @@ class Killer(threading.Thread):
     return False
 
 
-def train(name, directory, scratch, *, fresh, kills=0, generator=None):
+def train(name, directory, scratch, steps, *, fresh, kills=0, generator=None):
   """Trains a scenario; returns the kills, its lives and its seconds."""
   number, flags = SCENARIOS[name]
-  flags = (*SETTINGS, *flags, f"--model_dir={directory}")
-  ranks = Ranks(number, flags, scratch, fresh)
+  flags += (f"--train_steps={steps}", f"--model_dir={directory}")
+  ranks = Ranks(number, (*SETTINGS, *flags), scratch, fresh)
   supervisor = Supervisor(
     start=ranks.start,
     names=[f"rank {index}" for index in range(number)],
@@ -267,14 +266,15 @@ def facts_of(directory):
   }
 
 
-def campaign(names, kills, seed, *, fresh, scratch):
+def campaign(names, kills, seed, *, steps, fresh, scratch):
   """Runs all scenarios; returns a row for each, and fails at a difference."""
   generator = random.Random(seed)
   rows, totals = [], collections.Counter()
   for place, name in enumerate(names):
     share = kills // len(names) + (place < kills % len(names))
     whole = scratch / name / "whole"
-    _, _, alone = train(name, str(whole), scratch / name / "w", fresh=fresh)
+    own = scratch / name / "w"
+    _, _, alone = train(name, str(whole), own, steps, fresh=fresh)
     expected = facts_of(whole)
     found, runs, seconds = [], 0, 0.0
     while len(found) < share:
@@ -284,6 +284,7 @@ def campaign(names, kills, seed, *, fresh, scratch):
         name,
         str(cut),
         scratch / name / f"c{runs}",
+        steps,
         fresh=fresh,
         kills=min(KILLS_IN_A_RUN, share - len(found)),
         generator=generator,
@@ -356,7 +357,10 @@ def main(arguments=None):
   parser.add_argument("--kills", type=int, default=12)
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--scenarios", default=",".join(SCENARIOS))
-  parser.add_argument("--fresh", action="store_true")
+  parser.add_argument("--steps", type=int, default=185, help="of a run")
+  parser.add_argument(
+    "--fresh", action="store_true", help="start each rank as python -m"
+  )
   values = parser.parse_args(arguments)
   os.chdir(ROOT)
   with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
@@ -366,6 +370,7 @@ def main(arguments=None):
       values.scenarios.split(","),
       values.kills,
       values.seed,
+      steps=values.steps,
       fresh=values.fresh,
       scratch=Path(scratch),
     )

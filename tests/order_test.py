@@ -81,3 +81,22 @@ def test_the_order_is_pinned():
 
 
 PINNED = [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]
+
+
+def test_step_ten_million_asks_for_no_more_work_than_step_10(monkeypatch):
+  """What is done is counted: the permutations, and what each sorts."""
+  done = []
+  real = order_lib.permutation
+
+  def counted(seed, epoch, size):
+    done.append(size)
+    return real(seed, epoch, size)
+
+  monkeypatch.setattr(order_lib, "permutation", counted)
+  work = []
+  for step in (10, 10_000_000):
+    fresh = Order(num_examples=3668, batch_size=32, num_positions=2**40, seed=0)
+    done.clear()
+    assert len(fresh.indices(step)) == 32
+    work.append(list(done))
+  assert work == [[3668], [3668]]
