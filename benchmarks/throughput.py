@@ -15,9 +15,9 @@ import tempfile
 import time
 from typing import Any
 
-import numpy as np
 from absl import flags
 
+from benchmarks.record import commit, summary
 from engine.errors import UserError
 from launch.flags import run_door
 
@@ -104,27 +104,6 @@ def measure(
     if "examples_per_second" in point
   ]
   return result, rates
-
-
-def summary(rates: list[float]) -> dict[str, float]:
-  """Median and quartiles of windows."""
-  low, median, high = np.percentile(rates, [25, 50, 75])
-  return {
-    "median": float(median),
-    "low": float(low),
-    "high": float(high),
-    "windows": len(rates),
-  }
-
-
-def commit() -> str:
-  """The commit that was measured, `+` where the tree differs from it."""
-  run = subprocess.run(
-    ["git", "describe", "--always", "--dirty=+"],
-    capture_output=True,
-    text=True,
-  )
-  return run.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

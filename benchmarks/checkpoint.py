@@ -1,0 +1,144 @@
+"""How long a save holds training up: python -m benchmarks.checkpoint --help.
+
+Synchronous and asynchronous saves take turns in one process. The stall of a
+save is what its call takes and, since variables are copied when the next step
+writes to them, what that step takes longer than a step without a save.
+"""
+
+import functools
+import json
+import os
+import sys
+import tempfile
+import time
+from typing import Any
+
+from absl import flags
+
+from benchmarks.record import commit, summary
+from launch.flags import config_from_flags, define_settings, run_door
+
+flags.DEFINE_integer("repeats", 7, "Saves of each kind.", lower_bound=3)
+flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
+define_settings(("task", "encoder", "global_batch_size"))
+
+KINDS = {"synchronous": False, "asynchronous": True}
+
+
+def main() -> None:
+  """Measures, writes one JSON file, prints a table."""
+  values = flags.FLAGS
+  # One shape, so that steps can be compared.
+  values.params_override = "task.batching=pad," + values.params_override
+  # Imported behind the checks: TensorFlow takes seconds.
+  from engine.result import environment
+
+  with tempfile.TemporaryDirectory() as directory:
+    found = measure(config_from_flags(), directory, values.repeats)
+  record = {
+    "command": " ".join(["python -m benchmarks.checkpoint", *sys.argv[1:]]),
+    "date": time.strftime("%Y-%m-%d"),
+    "commit": commit(),
+    **environment(),
+    **found,
+  }
+  os.makedirs(values.output_dir, exist_ok=True)
+  path = os.path.join(
+    values.output_dir, time.strftime("checkpoint_%Y%m%d_%H%M%S.json")
+  )
+  with open(path, "w") as file:
+    json.dump(record, file, indent=2)
+  print(f"{found['bytes'] / 1e6:.0f} MB, a step {found['step_seconds']:.3f} s")
+  print("seconds       call   step behind   stall   until whole   MB/s")
+  for kind in KINDS:
+    row = {k: v["median"] for k, v in found[kind].items()}
+    print(
+      f"{kind:12} {row['call']:6.3f} {row['longer_step']:12.3f} "
+      f"{row['stall']:8.3f} {row['whole']:12.3f} "
+      f"{found['bytes'] / 1e6 / row['whole']:7.0f}"
+    )
+  ratio = found["asynchronous"]["stall"]["median"]
+  ratio /= found["synchronous"]["stall"]["median"]
+  print(f"stall, asynchronous / synchronous: {ratio:.1%}")
+  print(path)
+
+
+def measure(config: Any, directory: str, repeats: int) -> dict[str, Any]:
+  """Returns the seconds of saves of both kinds."""
+  import numpy as np
+  import tensorflow as tf
+
+  from engine import manifest
+  from engine.builder import Builder
+  from engine.checkpoints import Checkpoints
+  from engine.ledger import Ledger
+  from tasks.sentence_pair import SentencePairTask
+
+  task, ledger = SentencePairTask(config.task), Ledger()
+  strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+  if tf.config.list_physical_devices("GPU"):
+    strategy = tf.distribute.OneDeviceStrategy("GPU:0")
+  builder = Builder(config=config, task=task, strategy=strategy, ledger=ledger)
+  model, trainer, _ = builder.parts(task.source("train"), task.source("dev"))
+  task.initialize(model, config.train.seed)
+  managers = {
+    kind: Checkpoints(
+      tf.train.Checkpoint(model=model, optimizer=trainer.optimizer),
+      directory=os.path.join(directory, kind),
+      global_step=trainer.global_step,
+      interval=1,
+      max_to_keep=1,
+      initialize=lambda: None,
+      ledger=ledger,
+      commit=functools.partial(_commit, manifest),
+      asynchronous=asynchronous,
+    )
+    for kind, asynchronous in KINDS.items()
+  }
+
+  def seconds(work):
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+  def step():
+    trainer.train(tf.constant(1))
+
+  found: dict[str, dict[str, list[float]]] = {
+    kind: {"call": [], "longer_step": [], "stall": [], "whole": []}
+    for kind in KINDS
+  }
+  steps = []
+  for turn in range(repeats + 2):  # The first saves build and trace.
+    for kind, manager in managers.items():
+      plain = [seconds(step) for _ in range(3)]
+      begun = time.perf_counter()
+      call = seconds(manager.save)
+      behind = seconds(step)
+      manager.settle()
+      whole = time.perf_counter() - begun
+      if turn < 2:
+        continue
+      steps += plain
+      longer = behind - float(np.median(plain))
+      # A synchronous save is whole when its call returns.
+      row = (call, longer, call + longer, whole if KINDS[kind] else call)
+      for name, value in zip(found[kind], row, strict=True):
+        found[kind][name].append(value)
+  newest = manifest.verify(managers["synchronous"].settle())
+  return {
+    "bytes": sum(facts["size"] for facts in newest.files.values()),
+    "step_seconds": float(np.median(steps)),
+    **{
+      kind: {name: summary(values) for name, values in rows.items()}
+      for kind, rows in found.items()
+    },
+  }
+
+
+def _commit(manifest: Any, prefix: str, step: int) -> None:
+  manifest.write_manifest(prefix, step=step, config={}, versions={})
+
+
+if __name__ == "__main__":
+  run_door(main, "Measures the stall of checkpoints on this machine.")
