@@ -395,6 +395,29 @@ def restore_newest(
   )
 
 
+def restore_best(
+  checkpoint: tf.train.Checkpoint, directory: str, *, metric: str, sign: int
+) -> str:
+  """Restores the best checkpoint of a directory; returns its path.
+
+  Raises:
+    UserError: where there is none that is whole.
+  """
+  found = []
+  for prefix in manifest.prefixes(directory):
+    with contextlib.suppress(manifest.Damaged):
+      kept = manifest.verify(prefix)
+      found.append((sign * kept.metrics.get(metric, 0.0), -kept.step, prefix))
+  if not found:
+    raise UserError(
+      f"{directory} has no whole checkpoint: train with evaluations and "
+      "--best_to_keep=1, or take --checkpoint=newest."
+    )
+  best = max(found)[2]
+  restore(checkpoint, best)
+  return best
+
+
 def remove_leftovers(directory: str) -> None:
   """Removes what TensorFlow leaves where a save is killed or fails."""
   if not tf.io.gfile.isdir(directory):

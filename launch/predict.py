@@ -15,6 +15,9 @@ from launch.flags import require, run_door
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
 flags.DEFINE_string("input", "-", "TSV or JSON lines of pairs; -: stdin.")
 flags.DEFINE_string("output", "-", "Where the labels go; -: stdout.")
+flags.DEFINE_enum(
+  "checkpoint", "newest", ["newest", "best"], "Whose weights to take."
+)
 flags.DEFINE_integer(
   "batch_size", 32, "Pairs in a step.", lower_bound=1, upper_bound=4096
 )
@@ -56,7 +59,11 @@ def main() -> None:
   texts_a, texts_b = zip(*pairs, strict=True)
   unlabelled = Pairs(texts_a, texts_b, None, range(len(pairs)))
   classes, shares = predict(
-    configs.from_dict(config), model_dir, unlabelled, values.batch_size
+    configs.from_dict(config),
+    model_dir,
+    unlabelled,
+    values.batch_size,
+    best=values.checkpoint == "best",
   )
   text = "".join(
     f"{format_line(pair, classes, share, as_json)}\n"
@@ -69,15 +76,16 @@ def main() -> None:
 
 
 def predict(
-  config: Any, model_dir: str, pairs: Any, batch_size: int
+  config: Any, model_dir: str, pairs: Any, batch_size: int, *, best: bool
 ) -> tuple[list[str], Any]:
-  """Computes class shares with the newest checkpoint of a run.
+  """Computes class shares with a checkpoint of a run.
 
   Args:
     config: of the run.
     model_dir: its directory, which has all that is needed.
     pairs: `tasks.pairs.Pairs`.
     batch_size: pairs in a step.
+    best: whether to take the best evaluation's weights, not the newest.
 
   Returns:
     The names of the classes, and float32 probabilities [pairs, classes].
@@ -89,9 +97,10 @@ def predict(
 
   import tensorflow as tf
 
-  from engine.checkpoints import restore_newest
+  from engine.checkpoints import restore_best, restore_newest
   from engine.evaluator import build_evaluator
   from engine.ledger import Ledger
+  from engine.managers import goal_of
   from engine.precision import precision_scope
   from engine.run_directory import RunDirectory
   from tasks.sentence_pair import SentencePairTask
@@ -102,7 +111,12 @@ def predict(
   )
   with precision_scope(config.train.precision):
     model = task.build_model()
-  restore_newest(tf.train.Checkpoint(model=model), directory.checkpoints)
+  checkpoint = tf.train.Checkpoint(model=model)
+  if best:
+    metric, sign = goal_of(config, task)
+    restore_best(checkpoint, directory.best, metric=metric, sign=sign)
+  else:
+    restore_newest(checkpoint, directory.checkpoints)
   evaluator = build_evaluator(
     task=task,
     model=model,

@@ -46,6 +46,8 @@ SETTINGS = (
   "--checkpoint_interval=10",
   "--log_example_ids",
 )
+# Its shapes are compiled anew in each life: one is enough for many kills.
+QUICK = ("--batching=pad",)
 SIGNALS = {signal.SIGKILL: 5, signal.SIGTERM: 3, signal.SIGSTOP: 2}  # Weights.
 MOMENTS = ("start_up", "compile", "step", "evaluation", "saving", "any")
 KILLS_IN_A_RUN = 10
@@ -203,7 +205,7 @@ class Killer(threading.Thread):
 def train(name, directory, scratch, steps, *, fresh, kills=0, generator=None):
   """Trains a scenario; returns the kills, its lives and its seconds."""
   number, flags = SCENARIOS[name]
-  flags += (f"--train_steps={steps}", f"--model_dir={directory}")
+  flags += (*QUICK, f"--train_steps={steps}", f"--model_dir={directory}")
   ranks = Ranks(number, (*SETTINGS, *flags), scratch, fresh)
   supervisor = Supervisor(
     start=ranks.start,
@@ -300,24 +302,25 @@ def campaign(names, kills, seed, *, steps, fresh, scratch):
         flush=True,
       )
       shutil.rmtree(cut)
-    totals.update((kill.signal, kill.phase) for kill in found)
-    back = {
-      name: sorted(
-        kill.recovered - kill.sent
-        for kill in found
-        if kill.recovered and (kill.signal == "SIGSTOP") == (name == "stopped")
-      )
-      for name in ("killed", "stopped")
-    }
-    rows.append(
-      {
+      totals.update((kill.signal, kill.phase) for kill in killed)
+      back = {
+        kind: sorted(
+          kill.recovered - kill.sent
+          for kill in found
+          if kill.recovered
+          and (kill.signal == "SIGSTOP") == (kind == "stopped")
+        )
+        for kind in ("killed", "stopped")
+      }
+      row = {
         "scenario": name,
         "kills": len(found),
         "runs": runs,
         "lost": (seconds - runs * alone) / max(1, len(found)),
         **back,
       }
-    )
+      print(table([row], totals), flush=True)  # A campaign may be cut short.
+    rows.append(row)
   return rows, totals
 
 

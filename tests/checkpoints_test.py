@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 
 from engine import manifest
-from engine.checkpoints import BestCheckpoints, Checkpoints, restore_newest
+from engine.checkpoints import (
+  BestCheckpoints,
+  Checkpoints,
+  restore_best,
+  restore_newest,
+)
 from engine.config import TrainConfig, identity
 from engine.errors import UserError
 from engine.ledger import Ledger
@@ -289,6 +294,30 @@ def test_the_best_are_kept_and_remembered(tmp_path, sign, kept):
   assert found.metrics["score"] == {3: 0.9, 1: 0.1}[kept[0]]
   best(tmp_path, sign).rewind(kept[0])
   assert steps(tmp_path) == kept[:1]
+
+
+def test_the_best_is_restored_and_a_damaged_one_passed_over(tmp_path):
+  weights = tf.Variable(0.0)
+  keeper = BestCheckpoints(
+    tf.train.Checkpoint(weights=weights),
+    directory=str(tmp_path),
+    metric="score",
+    sign=1,
+    max_to_keep=3,
+    commit=commit,
+    ledger=Ledger(),
+  )
+  for step, score in enumerate([0.5, 0.9, 0.7], 1):
+    weights.assign(float(step))
+    assert keeper.offer(step, {"score": score})
+  target = tf.train.Checkpoint(weights=tf.Variable(0.0))
+  goal = {"metric": "score", "sign": 1}
+  assert restore_best(target, str(tmp_path), **goal).endswith("ckpt-2")
+  assert float(target.weights) == 2.0
+  (tmp_path / "ckpt-2.index").write_bytes(b"")
+  assert restore_best(target, str(tmp_path), **goal).endswith("ckpt-3")
+  with pytest.raises(UserError, match="has no whole checkpoint"):
+    restore_best(target, str(tmp_path / "none"), **goal)
 
 
 def test_a_metric_that_no_evaluation_has_is_named(tmp_path):

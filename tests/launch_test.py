@@ -164,6 +164,7 @@ def test_predict_labels_each_pair_in_order(run, tmp_path):
     f"--input={source}",
     f"--output={target}",
     "--batch_size=3",
+    "--checkpoint=best",  # Here the newest is the best.
   )
   assert ended.status == 0, ended.err
   lines = [json.loads(line) for line in target.read_text().splitlines()]
