@@ -248,6 +248,7 @@ class BestCheckpoints:
       ledger: where the seconds of saving go.
       say: tells the user.
     """
+    _ = checkpoint.save_counter  # A variable that a restore asks for.
     self._checkpoint = checkpoint
     self._directory = directory
     self._metric = metric
