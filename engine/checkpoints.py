@@ -280,19 +280,13 @@ class BestCheckpoints:
     """
     if not self._max_to_keep:
       return False
-    if not isinstance(metrics.get(self._metric), int | float):
-      numbers = [k for k, v in metrics.items() if isinstance(v, int | float)]
-      raise UserError(
-        f"`best_metric` is {self._metric!r}, but an evaluation has "
-        f"{', '.join(numbers)}: name one of them."
-      )
+    value = self._sign * value_of(self._metric, metrics)
     kept = [
       (self._sign * found.metrics[self._metric], -found.step, prefix)
       for prefix in manifest.prefixes(self._directory)
       if (found := manifest.read_manifest(prefix)).step != step
     ]
     kept.sort()
-    value = self._sign * metrics[self._metric]
     full = len(kept) >= self._max_to_keep
     if value != value or (full and (value, -step) < kept[0][:2]):
       return False
@@ -394,6 +388,21 @@ def restore_newest(
     f"{directory} has no checkpoint: train first, or name the directory of "
     "a run by --model_dir."
   )
+
+
+def value_of(metric: str, evaluation: Mapping[str, Any]) -> float:
+  """Returns the metric that says which evaluation is best.
+
+  Raises:
+    UserError: where the evaluation has no such number.
+  """
+  if not isinstance(evaluation.get(metric), int | float):
+    numbers = [k for k, v in evaluation.items() if isinstance(v, int | float)]
+    raise UserError(
+      f"`best_metric` is {metric!r}, but an evaluation has "
+      f"{', '.join(numbers)}: name one of them."
+    )
+  return evaluation[metric]
 
 
 def restore_best(

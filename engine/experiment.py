@@ -30,10 +30,17 @@ from engine.checkpoints import (
   is_of_step,
   restore,
   restore_newest,
+  value_of,
 )
 from engine.config import ExperimentConfig
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
-from engine.journal import Journal, LineFile, Terminal
+from engine.journal import (
+  DISK_ERRORS,
+  Journal,
+  LineFile,
+  Terminal,
+  reason_of,
+)
 from engine.ledger import Ledger
 from engine.lock import Lock
 from engine.managers import build_managers, goal_of
@@ -282,9 +289,15 @@ class Experiment:
         "make room there; the same command goes on from the one before."
       )
     final = self._result(run, stopped_early=early)
-    log.close()
-    if self.is_chief:
-      self._directory.write_result(final)
+    try:
+      log.close()
+      if self.is_chief:
+        self._directory.write_result(final)
+    except DISK_ERRORS as error:
+      raise SaveFailed(
+        f"The result could not be written to {self._directory.path} "
+        f"({reason_of(error)}): make room there, and give the same command."
+      ) from error
     return final
 
   def _stop(self, run: "_Run", reason: str) -> typing.NoReturn:
@@ -294,7 +307,8 @@ class Experiment:
       log()
     run.manager.save(checkpoint_number=step, check_interval=False)
     saved = run.manager.settle()
-    run.log.close()
+    with contextlib.suppress(*DISK_ERRORS):
+      run.log.close()
     self._progress.report(step=step, stopped=reason)
     # All wait for the chief: a worker that goes first would look lost.
     self._agree_on(stop=step)
@@ -311,11 +325,12 @@ class Experiment:
   def _stops_early(self, run: "_Run") -> bool:
     """Whether the last evaluations brought nothing better."""
     patience = self._config.evaluation.patience
+    evaluations = [line for line in run.log.lines if line["kind"] == "eval"]
+    if not patience or len(evaluations) <= patience:
+      return False
     metric, sign = goal_of(self._config, self._task)
-    values = [
-      sign * line[metric] for line in run.log.lines if line["kind"] == "eval"
-    ]
-    return bool(patience) and values.index(max(values)) < len(values) - patience
+    values = [sign * value_of(metric, line) for line in evaluations]
+    return values.index(max(values)) < len(values) - patience
 
   def _result(self, run: "_Run", *, stopped_early: bool) -> dict[str, Any]:
     trainer, log = run.trainer, run.log

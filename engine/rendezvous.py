@@ -27,7 +27,12 @@ _GRACE = 5.0  # Seconds that an answer may take on its way.
 
 
 # What may differ between workers: who they are, and where their copies lie.
-_OWN = ("runtime.worker_index", "runtime.quiet", "task.data_dir")
+_OWN = (
+  "runtime.worker_index",
+  "runtime.stop_file",
+  "runtime.quiet",
+  "task.data_dir",
+)
 
 
 def common_facts(config: ExperimentConfig) -> dict[str, Any]:

@@ -155,12 +155,17 @@ def test_the_run_lives_on_a_volume_that_all_pods_write_to():
 
 
 def test_all_flags_in_the_recipes_exist():
-  known = {*SETTINGS, "mode", "model_dir", "config_file", "params_override"}
+  own = {"mode", "model_dir", "config_file", "params_override"}
+  supervise = {"max_restarts", "stall_timeout", "grace"}
+  known = {*SETTINGS, *own}
   used = set(arguments_of_pod(0))
   for path in glob.glob(os.path.join(RECIPES, "*")):
     text = text_of(os.path.basename(path)).replace("\\\n", " ")
     for rest in re.findall(r"(?:launch\.train|slurm\.sbatch) (.*)", text):
       used |= set(re.findall(r"--(\w+)", rest))
+    for rest in re.findall(r"launch\.supervise (.*?)-- ?(.*)", text):
+      supervised |= set(re.findall(r"--(\w+)", rest[0]))
+      used |= set(re.findall(r"--(\w+)", rest[1]))
   assert {"task", "model_dir", "strategy", "tpu", "worker_hosts"} <= used
   assert used <= known
 
@@ -225,17 +230,30 @@ def test_the_clash_of_two_tensorflows_is_refused_with_the_recipe(monkeypatch):
 # Slurm.
 
 
+# Of the batch script's world: all show their arguments.
+PROGRAMS = {
+  # Runs the task, as srun does, behind its own options.
+  "srun": 'echo srun "$@"; while [ "$1" != bash ]; do shift; done; "$@"',
+  "scontrol": 'echo scontrol "$@"',
+  "worker": 'echo worker "$@"; echo cpus=$SRUN_CPUS_PER_TASK; eval "$END"',
+}
+
+
 def run_script(directory, *arguments, **environ):
-  """Runs the batch script with an `srun` that shows its arguments."""
-  srun = directory / "bin" / "srun"
-  srun.parent.mkdir()
-  srun.write_text(
-    '#!/bin/sh\necho "$@"\necho cpus=$SRUN_CPUS_PER_TASK\nexit 7\n'
-  )
-  srun.chmod(0o755)
+  """Runs the batch script; the one task of its `srun` does $END."""
+  bin = directory / "bin"
+  bin.mkdir()
+  for name, line in PROGRAMS.items():
+    (bin / name).write_text(f"#!/bin/sh\n{line}\n")
+    (bin / name).chmod(0o755)
   return subprocess.run(
     ["bash", os.path.join(RECIPES, "slurm.sbatch"), *arguments],
-    env={"PATH": f"{srun.parent}:{os.environ['PATH']}", **environ},
+    env={
+      "PATH": f"{bin}:{os.environ['PATH']}",
+      "PYTHON": "worker",
+      "SLURM_JOB_ID": "12",
+      **environ,
+    },
     capture_output=True,
     text=True,
     cwd=environ.get("SLURM_SUBMIT_DIR", ROOT),
@@ -243,21 +261,41 @@ def run_script(directory, *arguments, **environ):
   )
 
 
-def test_the_batch_script_hands_flags_on_and_returns_sruns_status(tmp_path):
-  ended = run_script(
-    tmp_path,
-    "--task=demo",
-    "--params_override=a.b=1, c.d=2",
-    PYTHON="/bin/sh",
-    SLURM_CPUS_PER_TASK="3",
-  )
-  command, cpus = ended.stdout.splitlines()
-  assert command.startswith("--kill-on-bad-exit=1 --label /bin/sh -m launch.")
-  assert command.endswith(
-    "launch.train --task=demo --params_override=a.b=1, c.d=2"
-  )
+def test_the_batch_script_hands_flags_on(tmp_path):
+  flags = ("--task=demo", "--params_override=a.b=1, c.d=2")
+  ended = run_script(tmp_path, *flags, SLURM_CPUS_PER_TASK="3")
+  srun, worker, cpus = ended.stdout.splitlines()
+  assert srun.startswith("srun --kill-on-bad-exit=1 --label bash ")
+  assert worker == "worker -m launch.train " + " ".join(flags)
   assert cpus == "cpus=3"
-  assert ended.returncode == 7
+  assert ended.returncode == 0
+
+
+@pytest.mark.parametrize(
+  ("end", "status", "environ", "requeues"),
+  [
+    ("exit 0", 0, {}, False),
+    ("exit 1", 1, {}, False),
+    ("exit 2", 2, {}, False),
+    ("exit 75", 75, {}, True),
+    ("kill -KILL $$", 137, {}, True),
+    ("kill -TERM $$", 143, {}, True),
+    # A notice reaches all processes of a task.
+    ("kill -USR1 $PPID; exit 75", 75, {}, True),
+    ("exit 75", 75, {"SLURM_RESTART_COUNT": "99"}, True),
+    ("exit 75", 75, {"SLURM_RESTART_COUNT": "100"}, False),
+    ("exit 75", 75, {"APSIS_MAX_REQUEUES": "0"}, False),
+    # scancel: the batch script, the grandparent of srun's task, gets TERM.
+    ("kill -TERM $(cut -d' ' -f4 /proc/$(cut -d' ' -f4 /proc/$PPID/stat)/stat);"
+     " exit 143", 143, {}, False),
+  ],
+)
+def test_the_batch_script_requeues_what_can_go_on(
+  tmp_path, end, status, environ, requeues
+):
+  ended = run_script(tmp_path, END=end, SLURM_CPUS_PER_TASK="3", **environ)
+  assert ended.returncode == status, ended.stderr
+  assert ("scontrol requeue 12\n" in ended.stdout) == requeues
 
 
 def test_the_batch_script_says_what_is_missing(tmp_path):
