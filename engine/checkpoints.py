@@ -120,6 +120,8 @@ class Checkpoints(tf.train.CheckpointManager):
           allowed=self._allowed,
           say=self._say,
         )
+        # A kill may have kept it off TensorFlow's list.
+        self._maybe_delete.setdefault(self._newest, time.time())
       else:
         self._initialize()
       if self._writes:
@@ -138,13 +140,14 @@ class Checkpoints(tf.train.CheckpointManager):
       due |= self._clock() - self._saved_at >= self._seconds
     if not due or self._newest == prefix:
       return None
+    self.settle()
     with self._ledger.time("checkpoint"):
       self._saved_at = begun = self._clock()
-      self.settle()
-      self._check()
       self._before = self._newest
       self._newest = self._pending = prefix
+      self._last_checkpoint_step = None  # TensorFlow tries no step twice.
       try:
+        self._check()
         manifest.revoke(prefix)
         super().save(
           checkpoint_number=step,
@@ -157,9 +160,10 @@ class Checkpoints(tf.train.CheckpointManager):
       except DISK_ERRORS as error:
         self._failed(error)
         return None
+      except Exception:
+        self._forget()
+        raise
       self.stalls.append(self._clock() - begun)
-      if not self._asynchronous:
-        self.settle()
     return prefix
 
   def _finish(self, prefix: str) -> None:
@@ -171,20 +175,35 @@ class Checkpoints(tf.train.CheckpointManager):
     """Waits for a save that runs beside; returns the newest whole checkpoint.
 
     One that failed is told; what it left is deleted.
+
+    Raises:
+      UserError: where this process may not write any more.
     """
-    self.checkpoint.sync()
-    if self._pending:
+    with self._ledger.time("checkpoint"):
+      begun = self._clock()
+      self.checkpoint.sync()
+      if self.stalls:
+        self.stalls[-1] += self._clock() - begun
       # TensorFlow keeps what went wrong for its next save; it is told now.
-      helper = self.checkpoint._async_checkpointer_impl
-      error, helper._async_error = helper._async_error, None
-      if not isinstance(error, DISK_ERRORS):
+      helper, error = self.checkpoint._async_checkpointer_impl, None
+      if helper:
+        error, helper._async_error = helper._async_error, None
+      if self._pending and isinstance(error, DISK_ERRORS):
+        self._failed(error)
+      elif self._pending and error:
+        self._forget()
         raise error
-      self._failed(error)
     return self._newest
 
+  def sync(self) -> None:
+    """Does nothing: Orbit calls it where training may go on; see `settle`."""
+
+  def _forget(self) -> None:
+    self._pending, self._newest = None, self._before
+
   def _failed(self, error: Exception) -> None:
-    prefix, self._newest = self._pending, self._before
-    self._pending = None
+    prefix = self._newest
+    self._forget()
     self.failed_saves += 1
     self._say(
       f"{os.path.basename(prefix)} could not be saved ({reason_of(error)}): "
@@ -198,6 +217,11 @@ class Checkpoints(tf.train.CheckpointManager):
   def _step(self) -> int:
     return int(self._step_counter.numpy())
 
+  def _record_state(self) -> None:
+    """Writes TensorFlow's list, of which nothing here depends."""
+    with contextlib.suppress(*DISK_ERRORS):
+      super()._record_state()
+
   def _sweep(self) -> None:
     """Deletes what is not kept, the manifest of each first."""
     hours = self._keep_checkpoint_every_n_hours
@@ -206,7 +230,8 @@ class Checkpoints(tf.train.CheckpointManager):
       if hours and written - hours * 3600 >= self._last_preserved_timestamp:
         self._last_preserved_timestamp = written
       else:
-        manifest.delete(prefix)
+        with contextlib.suppress(*DISK_ERRORS):
+          manifest.delete(prefix)
 
   def _clear(self) -> None:
     """Deletes what killed saves left behind the restored step."""
@@ -221,7 +246,7 @@ class Checkpoints(tf.train.CheckpointManager):
 class BestCheckpoints:
   """Keeps the weights of the best evaluations, by one metric.
 
-  What is best so far is read from the manifests: it cannot be forgotten.
+  What is best so far is read from the manifests: no state is kept of it.
   """
 
   def __init__(
@@ -269,6 +294,11 @@ class BestCheckpoints:
       manifest.delete(prefix)
     remove_leftovers(self._directory)
 
+  def check(self, metrics: Mapping[str, Any]) -> None:
+    """Raises `UserError` where an evaluation lacks the metric: all ranks do."""
+    if self._max_to_keep:
+      value_of(self._metric, metrics)
+
   def offer(self, step: int, metrics: Mapping[str, Any]) -> bool:
     """Keeps the weights if they are better than one of those kept.
 
@@ -300,10 +330,12 @@ class BestCheckpoints:
         self._commit(prefix, step, metrics=numbers)
       except DISK_ERRORS as error:
         self._say(f"best/ckpt-{step} could not be saved ({reason_of(error)}).")
-        manifest.delete(prefix)
+        with contextlib.suppress(*DISK_ERRORS):
+          manifest.delete(prefix)
         return False
       for *_, worse in kept[: len(kept) + 1 - self._max_to_keep]:
-        manifest.delete(worse)
+        with contextlib.suppress(*DISK_ERRORS):
+          manifest.delete(worse)
     return True
 
 

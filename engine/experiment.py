@@ -172,6 +172,7 @@ class Experiment:
         if stale:
           terminal.say(stale)
         self._directory.clear()
+        self._directory.forget_result()  # Before the config that makes it old.
         self._directory.create(self._config, map(_setting_of, changed))
         self._task.save_assets(self._directory.assets)
       run = self._start(source, dev, ends, terminal, lock)
@@ -246,6 +247,7 @@ class Experiment:
       ],
       eval_actions=[
         # In this order: an evaluation that is logged is not done again.
+        best.check,
         lambda output: self.is_chief and best.offer(int(step.numpy()), output),
         lambda output: log.write("eval", int(step.numpy()), output),
       ],
@@ -258,6 +260,7 @@ class Experiment:
       best=best,
       log=log,
       ids=ids,
+      files=files,
       ends=ends,
       restarts=restarts.number,
     )
@@ -291,6 +294,8 @@ class Experiment:
     final = self._result(run, stopped_early=early)
     try:
       log.close()
+      for ids in run.ids:
+        ids.file.close()
       if self.is_chief:
         self._directory.write_result(final)
     except DISK_ERRORS as error:
@@ -305,6 +310,8 @@ class Experiment:
     step = int(run.trainer.global_step.numpy())
     for log in run.ids:
       log()
+    for file in run.files:
+      file.append()  # What waits for room gets another chance.
     run.manager.save(checkpoint_number=step, check_interval=False)
     saved = run.manager.settle()
     with contextlib.suppress(*DISK_ERRORS):
@@ -446,6 +453,7 @@ class _Run:
   best: BestCheckpoints
   log: Journal
   ids: list[ExampleIdLog]
+  files: list[LineFile]
   ends: list[int]
   restarts: int
 

@@ -141,7 +141,13 @@ class LineFile:
     self._file = tf.io.gfile.GFile(self.path, "a")
 
   def sync(self) -> None:
-    """Waits until the disk has what was appended, where it is a local one."""
+    """Waits until the disk has what was appended, where it is a local one.
+
+    Raises:
+      OSError: where lines wait for room.
+    """
+    if self._waiting:
+      raise OSError(f"{self.path} waits for room")
     if os.path.exists(self.path):
       descriptor = os.open(self.path, os.O_RDONLY)
       try:

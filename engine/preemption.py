@@ -58,6 +58,7 @@ class Notices:
     """
     self.reason = ""  # What told the process to stop.
     self.exists: Callable[[str], bool] = os.path.exists  # Of stop files.
+    self.told: Callable[[str], object] = lambda reason: None  # Hears it first.
     self._grace = grace
     self._stop_files = stop_files
     self._end = end
@@ -152,6 +153,7 @@ class Notices:
       if self.reason or self._closed.is_set():
         return
       self.reason = reason
+      self.told(reason)
       if self._began:
         self._timer = threading.Timer(_IN_TIME * self._grace, self._late)
         self._timer.daemon = True

@@ -133,6 +133,11 @@ class RunDirectory:
     with tf.io.gfile.GFile(path) as file:
       return json.load(file)
 
+  def forget_result(self) -> None:
+    """Removes the result of a run that goes on."""
+    if tf.io.gfile.exists(self.file("result.json")):
+      tf.io.gfile.remove(self.file("result.json"))
+
   def write_result(self, result: dict[str, Any]) -> None:
     """Writes the result, whole or not at all."""
     write_atomically(

@@ -181,7 +181,12 @@ class Supervisor:
         look = now + min(LOOK, self._stall_timeout / 5)
         # Those who wait for one that failed stand still too.
         still = [rank for rank in running if rank.look(now)]
-        if still and deadline is None:
+        # One that waits for a rank at work (a long save, say) is not to blame.
+        idle = [x for x in running if x.watch.still >= self._stall_timeout / 2]
+        stopped = any(rank.watch.stopped for rank in still)
+        if (
+          still and deadline is None and (stopped or len(idle) == len(running))
+        ):
           _culprit(running).kill_frozen()
       failed = [rank for rank in ranks if rank.status or rank.frozen]
       if deadline is None and failed and not self._saves(failed):

@@ -43,6 +43,7 @@ def main() -> None:
       if path
     ],
   )
+  notices.told = lambda reason: progress.report(stopped=reason)
   if trains:
     notices.listen()
   cluster = find_cluster(config.runtime, os.environ)

@@ -223,11 +223,47 @@ def test_a_save_that_fails_is_told_and_the_next_one_saves(
   assert "ckpt-2 could not be saved" in caplog.text
   assert "No space left" in caplog.text
   assert steps(tmp_path) == [1]
+  checkpoints.save(checkpoint_number=2, check_interval=False)
+  assert checkpoints.settle().endswith("ckpt-1")
   full.clear()
+  checkpoints.save(checkpoint_number=2, check_interval=False)
+  assert checkpoints.settle().endswith("ckpt-2")
   step.assign(3)
   checkpoints.save(checkpoint_number=3)
   assert checkpoints.settle().endswith("ckpt-3")
-  assert (steps(tmp_path), checkpoints.failed_saves) == ([1, 3], 1)
+  assert (steps(tmp_path), checkpoints.failed_saves) == ([2, 3], 2)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_lock_lost_while_writing_is_said_once(tmp_path, asynchronous):
+  def lost(prefix, step):
+    raise UserError("taken over")
+
+  step = tf.Variable(1, dtype=tf.int64)
+  checkpoints = manager(
+    tmp_path,
+    step,
+    tf.Variable(1.0),
+    interval=1,
+    asynchronous=asynchronous,
+    commit=lost,
+  )
+  with pytest.raises(UserError, match="taken over"):
+    checkpoints.save(checkpoint_number=1)
+    checkpoints.settle()
+  assert checkpoints.settle() is None
+
+
+def test_one_that_tensorflow_did_not_list_is_deleted_in_its_turn(saved):
+  """A kill may come between the manifest and TensorFlow's list."""
+  (saved / "checkpoint").unlink()
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  checkpoints = manager(saved, step, value)
+  assert checkpoints.restore_or_initialize().endswith("ckpt-9")
+  for now in (12, 15):
+    step.assign(now)
+    checkpoints.save(checkpoint_number=now)
+  assert steps(saved) == [6, 12, 15]
 
 
 def test_who_may_not_write_any_more_writes_nothing(tmp_path):

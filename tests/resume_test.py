@@ -155,6 +155,14 @@ def test_a_change_of_the_training_is_refused_unless_it_is_named(tmp_path):
   assert run(tmp_path, **other)["global_step"] == 12
 
 
+def test_a_finished_run_that_is_extended_and_cut_off_is_not_finished(tmp_path):
+  run(tmp_path)
+  longer = {"train": {**TRAIN, "train_steps": 20}}
+  with pytest.raises(Preempted):
+    run(tmp_path, allowed=["train_steps"], notices=NoticeAt(1), **longer)
+  assert run(tmp_path, **longer)["global_step"] == 20
+
+
 def test_the_chief_removes_its_stop_file(tmp_path):
   tmp_path.joinpath("stop").touch()
   with pytest.raises(Preempted):
