@@ -145,8 +145,7 @@ class Experiment:
         outcome = self._evaluate_continuously()
       else:
         outcome = self._train(with_evaluation=mode == "train_and_eval")
-      # No worker goes before all are done: its end would look like a loss.
-      self._agree_on(end=0)
+      self._part()
     return outcome
 
   def _train(self, *, with_evaluation: bool) -> dict[str, Any]:
@@ -317,8 +316,7 @@ class Experiment:
     with contextlib.suppress(*DISK_ERRORS):
       run.log.close()
     self._progress.report(step=step, stopped=reason)
-    # All wait for the chief: a worker that goes first would look lost.
-    self._agree_on(stop=step)
+    self._part()
     stop_file = self._directory.file("stop")
     if self.is_chief and tf.io.gfile.exists(stop_file):
       tf.io.gfile.remove(stop_file)
@@ -328,6 +326,14 @@ class Experiment:
     raise Preempted(
       f"{reason}: stopped at step {step}, {where}; the same command goes on."
     )
+
+  def _part(self) -> None:
+    """Lets no worker go before all are done: its end would look like a loss.
+
+    Who hears the last word late may find the others gone; that is no loss now.
+    """
+    with contextlib.suppress(tf.errors.OpError):
+      self._agree_on(end=0)
 
   def _stops_early(self, run: "_Run") -> bool:
     """Whether the last evaluations brought nothing better."""

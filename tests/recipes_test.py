@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import types
 
 import kubernetes_validate
@@ -132,6 +133,12 @@ def test_the_job_ends_at_a_users_mistake_and_restarts_lost_workers(tmp_path):
   mistake = enter(tmp_path, "launch.train", "--task=demo").status
   assert actions == {mistake: "FailJob", os.EX_TEMPFAIL: "Ignore"}
   assert pod["restartPolicy"] == "Never"  # A podFailurePolicy asks for it.
+  # What SIGTERM starts is over before Kubernetes kills.
+  assert (
+    int(arguments_of_pod(0)["grace_seconds"])
+    < pod["terminationGracePeriodSeconds"]
+  )
+  assert container["command"][0] == "python"  # No shell that keeps SIGTERM.
   for rule in spec["podFailurePolicy"]["rules"]:
     name = rule.get("onExitCodes", {}).get("containerName", container["name"])
     assert name == container["name"]
@@ -155,19 +162,18 @@ def test_the_run_lives_on_a_volume_that_all_pods_write_to():
 
 
 def test_all_flags_in_the_recipes_exist():
-  own = {"mode", "model_dir", "config_file", "params_override"}
-  supervise = {"max_restarts", "stall_timeout", "grace"}
-  known = {*SETTINGS, *own}
-  used = set(arguments_of_pod(0))
+  known = {*SETTINGS, "mode", "model_dir", "config_file", "params_override"}
+  used, supervised = set(arguments_of_pod(0)), set()
   for path in glob.glob(os.path.join(RECIPES, "*")):
     text = text_of(os.path.basename(path)).replace("\\\n", " ")
     for rest in re.findall(r"(?:launch\.train|slurm\.sbatch) (.*)", text):
       used |= set(re.findall(r"--(\w+)", rest))
-    for rest in re.findall(r"launch\.supervise (.*?)-- ?(.*)", text):
-      supervised |= set(re.findall(r"--(\w+)", rest[0]))
-      used |= set(re.findall(r"--(\w+)", rest[1]))
+    for rest, train in re.findall(r"launch\.supervise (.*?) -- (.*)", text):
+      supervised |= set(re.findall(r"--(\w+)", rest))
+      used |= set(re.findall(r"--(\w+)", train))
   assert {"task", "model_dir", "strategy", "tpu", "worker_hosts"} <= used
   assert used <= known
+  assert supervised == {"max_restarts"}
 
 
 def test_the_table_names_each_recipe():
@@ -233,7 +239,11 @@ def test_the_clash_of_two_tensorflows_is_refused_with_the_recipe(monkeypatch):
 # Of the batch script's world: all show their arguments.
 PROGRAMS = {
   # Runs the task, as srun does, behind its own options.
-  "srun": 'echo srun "$@"; while [ "$1" != bash ]; do shift; done; "$@"',
+  "srun": """export BATCH=$PPID
+    echo srun "$@"
+    while [ "$1" != bash ]; do shift; done
+    "$@"
+  """,
   "scontrol": 'echo scontrol "$@"',
   "worker": 'echo worker "$@"; echo cpus=$SRUN_CPUS_PER_TASK; eval "$END"',
 }
@@ -285,9 +295,8 @@ def test_the_batch_script_hands_flags_on(tmp_path):
     ("exit 75", 75, {"SLURM_RESTART_COUNT": "99"}, True),
     ("exit 75", 75, {"SLURM_RESTART_COUNT": "100"}, False),
     ("exit 75", 75, {"APSIS_MAX_REQUEUES": "0"}, False),
-    # scancel: the batch script, the grandparent of srun's task, gets TERM.
-    ("kill -TERM $(cut -d' ' -f4 /proc/$(cut -d' ' -f4 /proc/$PPID/stat)/stat);"
-     " exit 143", 143, {}, False),
+    # scancel: the batch script gets TERM.
+    ("kill -TERM $BATCH; exit 143", 143, {}, False),
   ],
 )
 def test_the_batch_script_requeues_what_can_go_on(
@@ -296,6 +305,15 @@ def test_the_batch_script_requeues_what_can_go_on(
   ended = run_script(tmp_path, END=end, SLURM_CPUS_PER_TASK="3", **environ)
   assert ended.returncode == status, ended.stderr
   assert ("scontrol requeue 12\n" in ended.stdout) == requeues
+
+
+@pytest.mark.parametrize("flag", ["--model_dir={}", "--stop_file={}/stop"])
+def test_the_batch_script_does_not_requeue_what_a_file_stopped(tmp_path, flag):
+  (tmp_path / "stop").touch()
+  flags = ("--task=demo", flag.format(tmp_path))
+  ended = run_script(tmp_path, *flags, END="exit 75", SLURM_CPUS_PER_TASK="3")
+  assert ended.returncode == 75
+  assert "scontrol" not in ended.stdout
 
 
 def test_the_batch_script_says_what_is_missing(tmp_path):
@@ -342,6 +360,47 @@ def slurm():
     shutil.rmtree(state)
 
 
+def submit(slurm, directory, *flags):
+  """Submits the recipe to train in directory/run; returns the job's id."""
+  submitted = subprocess.run(
+    [
+      "sbatch",
+      "--parsable",
+      f"--output={directory}/log",
+      os.path.join(RECIPES, "slurm.sbatch"),
+      "--task=demo",
+      "--encoder=tiny",
+      f"--model_dir={directory}/run",
+      *flags,
+    ],
+    env={**slurm, "PYTHON": sys.executable},
+    cwd=ROOT,
+    check=True,
+    capture_output=True,
+    text=True,
+  )
+  return submitted.stdout.strip()
+
+
+def job_of(slurm, number):
+  """What Slurm says of a job: a dictionary of strings."""
+  shown = subprocess.run(
+    ["scontrol", "--oneliner", "show", "job", number],
+    env=slurm,
+    check=True,
+    capture_output=True,
+    text=True,
+  )
+  return dict(re.findall(r"(\w+)=(\S*)", shown.stdout))
+
+
+def wait_until(true, what, seconds=240):
+  end = time.monotonic() + seconds
+  while not true():
+    assert time.monotonic() < end, what()
+    time.sleep(0.2)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(bool(slurm_is_missing()), reason=slurm_is_missing())
 def test_sbatch_of_the_recipe_trains_on_two_nodes(slurm, tmp_path):
@@ -369,3 +428,42 @@ def test_sbatch_of_the_recipe_trains_on_two_nodes(slurm, tmp_path):
   assert result["workers"] == 2
   assert result["global_step"] == 20
   assert result["eval"]["examples_seen"] == 236
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(slurm_is_missing()), reason=slurm_is_missing())
+def test_a_job_that_is_told_to_stop_requeues_itself_and_loses_nothing(
+  slurm, tmp_path
+):
+  flags = ("--deterministic", "--train_steps=150", "--checkpoint_interval=1000")
+
+  def ends(directory, number):
+    log = directory / "log"
+    wait_until(
+      lambda: job_of(slurm, number)["JobState"] in ("COMPLETED", "FAILED"),
+      lambda: f"{job_of(slurm, number)}\n{log.read_text()}",
+    )
+    job = job_of(slurm, number)
+    assert (job["JobState"], job["ExitCode"]) == ("COMPLETED", "0:0"), (
+      log.read_text()
+    )
+    result = json.loads((directory / "run" / "result.json").read_text())
+    return job, result
+
+  told, whole = tmp_path / "told", tmp_path / "whole"
+  told.mkdir()
+  whole.mkdir()
+  number = submit(slurm, told, *flags)
+  metrics = told / "run" / "metrics.jsonl"
+  wait_until(
+    lambda: metrics.exists() and metrics.read_text().count("\n") > 1,
+    lambda: (told / "log").read_text(),
+  )
+  subprocess.run(["scancel", "--signal=USR1", number], env=slurm, check=True)
+  job, result = ends(told, number)
+  assert job["Restarts"] == "1"
+  assert "srun ended with 75: requeued" in (told / "log").read_text()
+  job, undisturbed = ends(whole, submit(slurm, whole, *flags))
+  assert job["Restarts"] == "0"
+  assert result["global_step"] == undisturbed["global_step"] == 150
+  assert result["weights_sha256"] == undisturbed["weights_sha256"]
