@@ -3,6 +3,8 @@
 import contextlib
 import os
 import re
+import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -168,6 +170,10 @@ class Checkpoints(tf.train.CheckpointManager):
 
   def _finish(self, prefix: str) -> None:
     """Commits what was written; runs beside training."""
+    if self._asynchronous and sys.platform == "linux":
+      # This thread writes the next ones too: training has the cores first.
+      with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
     self._commit(prefix, int(prefix.rsplit("-", 1)[1]))
     self._pending = None
 
