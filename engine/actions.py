@@ -54,7 +54,7 @@ class ExampleIdLog:
     self._next = end
 
 
-class Restarts:
+class StartLog:
   """How often the run was started, and what its ends have cost.
 
   A line for each start: a process that is killed before its first log point

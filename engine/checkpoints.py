@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import sys
 import threading
 import time
@@ -13,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from engine import manifest
-from engine.config import differences
+from engine.config import differences, told
 from engine.errors import UserError
 from engine.journal import DISK_ERRORS, reason_of
 from engine.ledger import Ledger
@@ -174,7 +173,7 @@ class Checkpoints(tf.train.CheckpointManager):
       # This thread writes the next ones too: training has the cores first.
       with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-    self._commit(prefix, int(prefix.rsplit("-", 1)[1]))
+    self._commit(prefix, manifest.step_of(prefix))
     self._pending = None
 
   def settle(self) -> str | None:
@@ -218,7 +217,7 @@ class Checkpoints(tf.train.CheckpointManager):
     )
     with contextlib.suppress(*DISK_ERRORS):
       manifest.delete(prefix)
-      remove_leftovers(self.directory)
+      manifest.remove_leftovers(self.directory)
 
   def _step(self) -> int:
     return int(self._step_counter.numpy())
@@ -243,10 +242,10 @@ class Checkpoints(tf.train.CheckpointManager):
     """Deletes what killed saves left behind the restored step."""
     step = self._step()
     for prefix in manifest.prefixes(self.directory):
-      later = int(prefix.rsplit("-", 1)[1]) > step
+      later = manifest.step_of(prefix) > step
       if later and not manifest.is_committed(prefix):
         manifest.delete(prefix)
-    remove_leftovers(self.directory)
+    manifest.remove_leftovers(self.directory)
 
 
 class BestCheckpoints:
@@ -298,7 +297,7 @@ class BestCheckpoints:
       except manifest.Damaged:
         pass
       manifest.delete(prefix)
-    remove_leftovers(self._directory)
+    manifest.remove_leftovers(self._directory)
 
   def check(self, metrics: Mapping[str, Any]) -> None:
     """Raises `UserError` where an evaluation lacks the metric: all ranks do."""
@@ -358,11 +357,6 @@ def committed_checkpoints(directory: str, timeout: float) -> Iterator[str]:
       time.sleep(1.0)
 
 
-def is_of_step(prefix: str | None, step: int) -> bool:
-  """Whether a checkpoint is that of a step."""
-  return bool(prefix) and prefix.endswith(f"-{step}")
-
-
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
   """Restores what `checkpoint` holds from `path`.
 
@@ -412,7 +406,7 @@ def restore_newest(
     different = config and differences(found.config, config, allowed)
     if different:
       raise UserError(
-        f"The checkpoint {prefix} is of another run ({'; '.join(different)}): "
+        f"The checkpoint {prefix} is of another run ({told(different)}): "
         "use the old values or another --model_dir."
       )
     restore(checkpoint, prefix)
@@ -464,15 +458,3 @@ def restore_best(
   best = max(found)[2]
   restore(checkpoint, best)
   return best
-
-
-def remove_leftovers(directory: str) -> None:
-  """Removes what TensorFlow leaves where a save is killed or fails."""
-  if not tf.io.gfile.isdir(directory):
-    return
-  for name in tf.io.gfile.listdir(directory):
-    path = os.path.join(directory, name.rstrip("/"))
-    if re.match(r"ckpt-\d+_temp", name):
-      tf.io.gfile.rmtree(path)
-    elif re.match(r"(ckpt-\d+|checkpoint)\..*(tempstate|tmp|\.part$)", name):
-      tf.io.gfile.remove(path)

@@ -276,19 +276,38 @@ def identity(config: Any) -> dict[str, Any]:
   return {name: value for name, value, free in leaves(config) if not free}
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  """Nested settings, as YAML holds them, by their dotted names."""
+  flat: dict[str, Any] = {}
+  for name, value in values.items():
+    if isinstance(value, Mapping):
+      flat.update(flatten(value, f"{prefix}{name}."))
+    else:
+      flat[f"{prefix}{name}"] = value
+  return flat
+
+
 def differences(
   old: Mapping[str, Any], new: Any, allowed: Collection[str] = ()
-) -> list[str]:
-  """Names, with both values, what would make `new` another run than `old`.
+) -> dict[str, str]:
+  """What would make `new` another run than `old`.
 
   Args:
     old: what identifies the old run, as `identity` gives it.
     new: a config.
     allowed: settings, dotted or by their last part, that may differ.
+
+  Returns:
+    Dotted name -> both values, for a message.
   """
-  return [
-    f"{name}: {old.get(name)!r} -> {value!r}"
+  return {
+    name: f"{old.get(name)!r} -> {value!r}"
     for name, value in identity(new).items()
     if old.get(name) != value
     and not {name, name.rsplit(".", 1)[-1]} & set(allowed)
-  ]
+  }
+
+
+def told(different: Mapping[str, str]) -> str:
+  """Returns `name: old -> new; ...`."""
+  return "; ".join(f"{name}: {both}" for name, both in different.items())

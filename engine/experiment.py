@@ -16,7 +16,7 @@ from absl import logging
 from engine import manifest, result
 from engine.actions import (
   ExampleIdLog,
-  Restarts,
+  StartLog,
   TrainLog,
   earlier_work,
   steps_to_stop,
@@ -27,7 +27,6 @@ from engine.checkpoints import (
   BestCheckpoints,
   Checkpoints,
   committed_checkpoints,
-  is_of_step,
   restore,
   restore_newest,
   value_of,
@@ -172,7 +171,7 @@ class Experiment:
           terminal.say(stale)
         self._directory.clear()
         self._directory.forget_result()  # Before the config that makes it old.
-        self._directory.create(self._config, map(_setting_of, changed))
+        self._directory.create(self._config, changed)
         self._task.save_assets(self._directory.assets)
       run = self._start(source, dev, ends, terminal, lock)
       # However it ends: a save that runs beside ends before the lock does.
@@ -206,8 +205,6 @@ class Experiment:
         writes=self.is_chief,
       )
       restored = manager.restore_or_initialize()
-      if not restored:
-        trainer.window.begin(0)
     now = int(step.numpy())
     self._agree_on(
       step_of_the_checkpoint=now,
@@ -217,10 +214,10 @@ class Experiment:
       self._directory.path, step=now, terminal=terminal, writes=self.is_chief
     )
     self._agree_on(evaluations=sum(x["kind"] == "eval" for x in log.lines))
-    restarts = Restarts(
+    starts = StartLog(
       self._directory.file("restarts.jsonl"), log, writes=self.is_chief
     )
-    self._ledger.add(restarts.earlier_seconds)
+    self._ledger.add(starts.earlier_seconds)
     trainer.work = earlier_work(log)
     if self.is_chief:
       best.rewind(now)
@@ -261,7 +258,7 @@ class Experiment:
       ids=ids,
       files=files,
       ends=ends,
-      restarts=restarts.number,
+      restarts=starts.number,
     )
 
   def _run_to_the_end(
@@ -285,7 +282,7 @@ class Experiment:
     except StopRequested as stop:
       self._stop(run, str(stop))
     saved = run.manager.settle()
-    if self.is_chief and not is_of_step(saved, int(step.numpy())):
+    if self.is_chief and not _is_of(saved, int(step.numpy())):
       raise SaveFailed(
         f"The last checkpoint could not be written to {self._directory.path}: "
         "make room there; the same command goes on from the one before."
@@ -320,7 +317,7 @@ class Experiment:
     stop_file = self._directory.file("stop")
     if self.is_chief and tf.io.gfile.exists(stop_file):
       tf.io.gfile.remove(stop_file)
-    where = "saved" if is_of_step(saved, step) else f"the newest is {saved}"
+    where = "saved" if _is_of(saved, step) else f"the newest is {saved}"
     if not self.is_chief:
       where = "the chief has saved"
     raise Preempted(
@@ -464,5 +461,6 @@ class _Run:
   restarts: int
 
 
-def _setting_of(difference: str) -> str:
-  return difference.split(":")[0]
+def _is_of(prefix: str | None, step: int) -> bool:
+  """Whether there is a checkpoint, of that step."""
+  return prefix is not None and manifest.step_of(prefix) == step

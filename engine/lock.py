@@ -19,11 +19,11 @@ from typing import Any
 import tensorflow as tf
 
 from engine.errors import UserError
+from engine.journal import DISK_ERRORS
 
 _PATIENCE = 3  # Intervals without a beat after which a holder has ended.
 _SETTLE = 1.0  # Seconds that racers get to write where nothing excludes them.
 _TRIES = 3
-_ERRORS = (tf.errors.OpError, OSError)
 
 
 class Lock:
@@ -73,7 +73,7 @@ class Lock:
     try:
       tf.io.gfile.makedirs(self._directory)
       sentence = self._take()
-    except _ERRORS as error:
+    except DISK_ERRORS as error:
       raise UserError(
         f"`model_dir` {self._directory} cannot be written "
         f"({error.__class__.__name__}): free space there, change its "
@@ -99,7 +99,7 @@ class Lock:
   def beat(self) -> None:
     """Renews the record, if it is still ours."""
     # A full disk, or a store that does not answer, may recover.
-    with self._mutex, contextlib.suppress(*_ERRORS):
+    with self._mutex, contextlib.suppress(*DISK_ERRORS):
       if self.still_held():
         self._record["beats"] += 1
         self._write(new=False)
@@ -108,7 +108,7 @@ class Lock:
     """Gives the lock back; a record that is not ours stays."""
     self._ended.set()
     with self._mutex:
-      with contextlib.suppress(*_ERRORS):
+      with contextlib.suppress(*DISK_ERRORS):
         if self.still_held():
           tf.io.gfile.remove(self._path)
       self._held = False
@@ -204,7 +204,7 @@ class Lock:
         tf.io.gfile.rename(part, self._path, overwrite=True)
       return True
     finally:
-      with contextlib.suppress(*_ERRORS):
+      with contextlib.suppress(*DISK_ERRORS):
         if tf.io.gfile.exists(part):
           tf.io.gfile.remove(part)
 

@@ -5,6 +5,7 @@ each file with its size and SHA-256, so that damage is found before TensorFlow
 reads it.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -22,6 +23,7 @@ from engine.journal import write_atomically
 FORMAT = 1
 _SUFFIX = ".manifest.json"
 _CHUNK = 2**22  # Bytes.
+_LEFTOVER = r".*\.part$|ckpt-\d+_temp|ckpt-\d+\.index\.|checkpoint\.tmp"
 
 
 class Damaged(Exception):
@@ -147,6 +149,35 @@ def prefixes(directory: str) -> list[str]:
   }
   steps = sorted(int(name.split("-")[1]) for name in names)
   return [os.path.join(directory, f"ckpt-{step}") for step in steps]
+
+
+def step_of(prefix: str) -> int:
+  """Returns the step in the name of a checkpoint."""
+  return int(prefix.rsplit("-", 1)[1])
+
+
+def leftovers(directory: str) -> list[str]:
+  """Paths of what TensorFlow and we leave where a save is killed or fails."""
+  if not tf.io.gfile.isdir(directory):
+    return []
+  return [
+    os.path.join(directory, name.rstrip("/"))
+    for name in sorted(tf.io.gfile.listdir(directory))
+    if re.match(_LEFTOVER, name)
+  ]
+
+
+def remove_leftovers(directory: str) -> None:
+  """Removes them."""
+  for path in leftovers(directory):
+    remove(path)
+
+
+def remove(path: str) -> None:
+  """Removes a file or a directory; one that has gone meanwhile is no fault."""
+  with contextlib.suppress(tf.errors.NotFoundError):
+    isdir = tf.io.gfile.isdir(path)
+    (tf.io.gfile.rmtree if isdir else tf.io.gfile.remove)(path)
 
 
 def is_committed(prefix: str) -> bool:

@@ -1,18 +1,18 @@
 """The files of a run that say what it is and how it ended."""
 
-import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import tensorflow as tf
 import yaml
 
-from engine.config import ExperimentConfig, differences
+from engine.config import ExperimentConfig, differences, flatten, told
 from engine.errors import UserError
-from engine.journal import write_atomically
+from engine.journal import DISK_ERRORS, write_atomically
+from engine.manifest import remove_leftovers
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
 
@@ -73,24 +73,23 @@ class RunDirectory:
       allowed: settings that may differ, dotted or by their last part.
 
     Returns:
-      What differs and is allowed to.
+      The settings that differ and are allowed to.
 
     Raises:
-      UserError: naming each field that differs and may not.
+      UserError: naming each one that differs and may not.
     """
     old = self.read_config()
     if old is None:
       return []
-    old = _flat(old)
-    found = differences(old, config, allowed)
-    if found:
-      names = ",".join(x.split(":")[0] for x in found)
+    old = flatten(old)
+    if found := differences(old, config, allowed):
       raise UserError(
         f"`model_dir` {self.path} holds a run of another config "
-        f"({'; '.join(found)}): use the old values or another --model_dir; "
-        f"--allow_config_change={names} goes on with what that makes of it."
+        f"({told(found)}): use the old values or another --model_dir; "
+        f"--allow_config_change={','.join(found)} goes on with what that makes "
+        "of it."
       )
-    return differences(old, config)
+    return list(differences(old, config))
 
   def create(
     self, config: ExperimentConfig, changed: Collection[str] = ()
@@ -111,7 +110,7 @@ class RunDirectory:
     try:
       tf.io.gfile.makedirs(self.assets)
       write_atomically(self.file("config.yaml"), text)
-    except (tf.errors.OpError, OSError) as error:
+    except DISK_ERRORS as error:
       raise UserError(
         f"`model_dir` {self.path} cannot be written ({error.__class__.__name__}"
         "): choose another --model_dir or change its permissions."
@@ -119,11 +118,7 @@ class RunDirectory:
 
   def clear(self) -> None:
     """Removes what killed writers of whole files left; hold the lock."""
-    for name in tf.io.gfile.listdir(self.path):
-      if name.endswith(".part"):
-        # The lock's own may go meanwhile.
-        with contextlib.suppress(tf.errors.NotFoundError):
-          tf.io.gfile.remove(self.file(name))
+    remove_leftovers(self.path)
 
   def result(self) -> dict[str, Any] | None:
     """Returns what the run reported in the end, if it has."""
@@ -143,14 +138,3 @@ class RunDirectory:
     write_atomically(
       self.file("result.json"), json.dumps(result, indent=2) + "\n"
     )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  """Returns dotted name -> value."""
-  flat = {}
-  for name, value in values.items():
-    if isinstance(value, Mapping):
-      flat |= _flat(value, f"{prefix}{name}.")
-    else:
-      flat[prefix + name] = value
-  return flat

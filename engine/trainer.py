@@ -160,8 +160,7 @@ class Trainer(orbit.StandardTrainer):
     Raises:
       FloatingPointError: where a scalar is not finite.
     """
-    window, step = self.window, int(self.global_step.numpy())
-    first = int(window.first_step.numpy())
+    window = self.window
     scalars = {
       "loss": float(window.loss.numpy()) / max(1, int(window.taken.numpy())),
       "gradient_norm": float(window.norm.numpy()),
@@ -175,10 +174,11 @@ class Trainer(orbit.StandardTrainer):
     for name, value in scalars.items():
       if not np.isfinite(value):
         raise FloatingPointError(
-          f"`{name}` is {value} in steps {first} to {step - 1}: the run stops "
-          "before it reaches a checkpoint. Try a lower --learning_rate."
+          f"`{name}` is {value} at step {int(self.global_step.numpy())}: the "
+          "run stops before it reaches a checkpoint. Try a lower "
+          "--learning_rate."
         )
-    window.begin(step)
+    window.begin()
     return scalars
 
 
@@ -196,7 +196,6 @@ class Window(tf.Module):
     self.norm = tf.Variable(0.0, trainable=False)
     self.taken = tf.Variable(0, trainable=False)
     self.repeated = tf.Variable(0, trainable=False)
-    self.first_step = tf.Variable(0, trainable=False, dtype=tf.int64)
 
   def add(self, loss: tf.Tensor, norm: tf.Tensor, taken: tf.Tensor) -> None:
     """Adds a step, in the cross-replica context; one not taken adds nothing."""
@@ -204,11 +203,10 @@ class Window(tf.Module):
     self.norm.assign(tf.where(taken, norm, self.norm))
     self.taken.assign_add(tf.cast(taken, tf.int32))
 
-  def begin(self, step: int) -> None:
-    """Begins anew at a step."""
+  def begin(self) -> None:
+    """Begins anew."""
     for variable in (self.loss, self.norm, self.taken, self.repeated):
       variable.assign(tf.zeros_like(variable))
-    self.first_step.assign(step)
 
 
 @dataclasses.dataclass

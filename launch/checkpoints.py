@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -109,7 +108,7 @@ def verify_all(model_dir: str, step: int | None) -> int:
   found = [
     (name, prefix)
     for name, prefix in _checkpoints(model_dir)
-    if step is None or _step(prefix) == step
+    if step is None or manifest.step_of(prefix) == step
   ]
   if not found:
     print(f"{model_dir} has no such checkpoint.")
@@ -167,7 +166,6 @@ def prune(model_dir: str, keep: int, lock: Any = None) -> None:
   Raises:
     UserError: where none is whole, or another job has taken the lock.
   """
-  import tensorflow as tf
 
   from engine import manifest
   from engine.run_directory import RunDirectory
@@ -190,7 +188,13 @@ def prune(model_dir: str, keep: int, lock: Any = None) -> None:
       "`launch.checkpoints verify`, or delete the directory yourself."
     )
   doomed = doomed[::-1]
-  doomed += [(path, "leftover") for path in _leftovers(model_dir, directory)]
+  doomed += [
+    (path, "leftover")
+    for folder in (model_dir, directory)
+    for path in manifest.leftovers(folder)
+    # The lock's own comes and goes with its heartbeat.
+    if not os.path.basename(path).startswith("lock.json")
+  ]
   if lock:
     _forget(directory, kept)
   would, freed = "" if lock else "would be ", 0
@@ -200,11 +204,8 @@ def prune(model_dir: str, keep: int, lock: Any = None) -> None:
       raise UserError(
         f"Another job took over {model_dir}: prune again when it has ended."
       )
-    if lock and why == "leftover":
-      isdir = tf.io.gfile.isdir(path)
-      (tf.io.gfile.rmtree if isdir else tf.io.gfile.remove)(path)
-    elif lock:
-      manifest.delete(path)
+    if lock:
+      (manifest.remove if why == "leftover" else manifest.delete)(path)
     freed += size
     name = os.path.relpath(path, model_dir)
     print(f"{would}deleted: {name} ({why}, {_mega(size)})")
@@ -298,7 +299,7 @@ def _whole(run: str, step: int | None, but: str = "") -> str:
   from engine import manifest
 
   found = {
-    _step(prefix): prefix
+    manifest.step_of(prefix): prefix
     for _, prefix in [*_checkpoints(run)][::-1]
     if manifest.is_committed(prefix)
   }
@@ -335,20 +336,6 @@ def _forget(directory: str, kept: dict[str, Any]) -> None:
   write_atomically(os.path.join(directory, "checkpoint"), str(state))
 
 
-def _leftovers(model_dir: str, directory: str) -> Iterator[str]:
-  """Yields the temporary files that killed processes have left."""
-  import tensorflow as tf
-
-  kinds = {
-    model_dir: r"(?!lock\.json).*\.part$",
-    directory: r".*\.part$|ckpt-\d+_temp|ckpt-\d+\.index\.|checkpoint\.tmp",
-  }
-  for folder, pattern in kinds.items():
-    for entry in sorted(tf.io.gfile.listdir(folder)):
-      if re.match(pattern, entry):
-        yield os.path.join(folder, entry.rstrip("/"))
-
-
 def _size(path: str) -> int:
   """Bytes of a checkpoint, a file or a directory."""
   import tensorflow as tf
@@ -364,10 +351,6 @@ def _size(path: str) -> int:
     for entry in tf.io.gfile.listdir(folder)
     if entry.startswith((f"{name}.index", f"{name}.data-", f"{name}.manifest"))
   )
-
-
-def _step(prefix: str) -> int:
-  return int(prefix.rsplit("-", 1)[1])
 
 
 def _mega(size: int) -> str:

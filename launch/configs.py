@@ -14,7 +14,7 @@ from typing import Any
 import dacite
 import yaml
 
-from engine.config import ExperimentConfig, leaves
+from engine.config import ExperimentConfig, flatten, leaves
 from engine.errors import UserError
 from tasks.config import RECIPES, SentencePairConfig
 
@@ -92,17 +92,6 @@ def merge(
         value = merge(merged.get(name) or {}, value)
       merged[name] = value
   return merged
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  """Returns dotted name -> value."""
-  flat: dict[str, Any] = {}
-  for name, value in values.items():
-    if isinstance(value, Mapping):
-      flat.update(flatten(value, f"{prefix}{name}."))
-    else:
-      flat[f"{prefix}{name}"] = value
-  return flat
 
 
 def nest(name: str, value: Any) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_a_notice_in_an_evaluation_does_it_again(tmp_path, monkeypatch):
   assert_same_run(tmp_path / "whole", tmp_path / "cut", whole, result)
 
 
-def test_the_loops_are_as_short_as_the_grace_asks(monkeypatch):
+def test_the_loops_are_as_short_as_the_grace_asks():
   boundary = Boundary(strategy=strategy_of(1), grace=8.0)
   assert boundary.limit(100) == 1  # Nothing is known yet.
   boundary.measured(10, 1.0)
@@ -357,7 +357,7 @@ def test_a_full_or_read_only_disk_is_refused_at_the_start(small_disk):
 
 
 def test_what_a_start_has_lost_is_not_forgotten_by_the_next(tmp_path):
-  from engine.actions import Restarts
+  from engine.actions import StartLog
 
   def journal(lines, dropped=()):
     return types.SimpleNamespace(lines=lines, dropped=dropped, step=5)
@@ -366,10 +366,10 @@ def test_what_a_start_has_lost_is_not_forgotten_by_the_next(tmp_path):
     return {"ledger": {"step": seconds, "lost_to_restart": lost}}
 
   path = str(tmp_path / "restarts.jsonl")
-  first = Restarts(path, journal([]), writes=True)
+  first = StartLog(path, journal([]), writes=True)
   assert (first.number, first.earlier_seconds["lost_to_restart"]) == (0, 0.0)
-  second = Restarts(path, journal([line(3.0)], [line(5.0)]), writes=True)
+  second = StartLog(path, journal([line(3.0)], [line(5.0)]), writes=True)
   assert (second.number, second.earlier_seconds["lost_to_restart"]) == (1, 2.0)
   # Killed before its first log point.
-  third = Restarts(path, journal([line(3.0)]), writes=True)
+  third = StartLog(path, journal([line(3.0)]), writes=True)
   assert (third.number, third.earlier_seconds["lost_to_restart"]) == (2, 2.0)
