@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import typing
 from collections.abc import Collection
 from typing import Any
@@ -21,18 +20,13 @@ from engine.actions import (
   earlier_work,
   steps_to_stop,
 )
+from engine.best import BestCheckpoints, goal_of, stops_early
 from engine.boundary import Boundary
 from engine.builder import Builder
-from engine.checkpoints import (
-  BestCheckpoints,
-  Checkpoints,
-  committed_checkpoints,
-  restore,
-  restore_newest,
-  value_of,
-)
+from engine.checkpoints import Checkpoints, restore_newest
 from engine.config import ExperimentConfig
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
+from engine.follow import follow
 from engine.journal import (
   DISK_ERRORS,
   Journal,
@@ -42,7 +36,7 @@ from engine.journal import (
 )
 from engine.ledger import Ledger
 from engine.lock import Lock
-from engine.managers import build_managers, goal_of
+from engine.managers import build_managers
 from engine.peers import agree, lost_peers_named, together
 from engine.plan import epoch_ends
 from engine.preemption import Notices
@@ -276,7 +270,11 @@ class Experiment:
         last = int(step.numpy()) == end and not log.has("eval", end)
         if with_evaluation and last:
           run.controller.evaluate()
-        early = self._stops_early(run)
+        early = stops_early(
+          [line for line in log.lines if line["kind"] == "eval"],
+          goal_of(self._config, self._task),
+          self._config.evaluation.patience,
+        )
         if early:
           break
     except StopRequested as stop:
@@ -332,16 +330,6 @@ class Experiment:
     with contextlib.suppress(tf.errors.OpError):
       self._agree_on(end=0)
 
-  def _stops_early(self, run: "_Run") -> bool:
-    """Whether the last evaluations brought nothing better."""
-    patience = self._config.evaluation.patience
-    evaluations = [line for line in run.log.lines if line["kind"] == "eval"]
-    if not patience or len(evaluations) <= patience:
-      return False
-    metric, sign = goal_of(self._config, self._task)
-    values = [sign * value_of(metric, line) for line in evaluations]
-    return values.index(max(values)) < len(values) - patience
-
   def _result(self, run: "_Run", *, stopped_early: bool) -> dict[str, Any]:
     trainer, log = run.trainer, run.log
     step = int(trainer.global_step.numpy())
@@ -393,36 +381,14 @@ class Experiment:
     self._directory.check(self._config, self._allowed)
     source, dev = self._sources("train", self._config.evaluation.split)
     evaluator, checkpoint = self._builder.reader(dev)
-    train_steps = epoch_ends(self._config.train, len(source))[-1]
-    directory = os.path.join(
-      self._directory.file("continuous_eval"), self._config.evaluation.split
+    return follow(
+      evaluator,
+      checkpoint,
+      directory=self._directory,
+      config=self._config.evaluation,
+      train_steps=epoch_ends(self._config.train, len(source))[-1],
+      quiet=self._quiet,
     )
-    tf.io.gfile.makedirs(directory)
-    log = Journal(
-      directory,
-      step=train_steps,
-      terminal=Terminal(train_steps=train_steps, quiet=self._quiet),
-    )
-    timeout = self._config.evaluation.timeout
-    for path in committed_checkpoints(self._directory.checkpoints, timeout):
-      try:
-        restore(checkpoint, path)
-      except UserError:
-        if manifest.is_committed(path):
-          raise
-        continue  # Deleted meanwhile: newer ones have come.
-      step = int(checkpoint.global_step.numpy())
-      if not log.has("eval", step):
-        log.write("eval", step, evaluator.evaluate(tf.constant(-1)))
-      if step >= train_steps:
-        break
-    log.close()
-    if not log.lines:
-      raise UserError(
-        f"`model_dir` {self._directory.path} got no checkpoint within "
-        f"{timeout:g} s: is the training running?"
-      )
-    return log.lines[-1]
 
   def _sources(self, *splits: str) -> list[Source]:
     return [self._task.source(split) for split in splits]

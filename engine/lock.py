@@ -6,11 +6,8 @@ cannot ask for its process. Clocks of two hosts are never compared.
 
 import contextlib
 import fcntl
-import getpass
 import json
 import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +17,7 @@ import tensorflow as tf
 
 from engine.errors import UserError
 from engine.journal import DISK_ERRORS
+from engine.lock_record import lives, own_record, parse, who
 
 _PATIENCE = 3  # Intervals without a beat after which a holder has ended.
 _SETTLE = 1.0  # Seconds that racers get to write where nothing excludes them.
@@ -69,7 +67,7 @@ class Lock:
     Raises:
       UserError: where another job holds it, or nothing can be written.
     """
-    self._record = _own_record(self._interval, self._clock())
+    self._record = own_record(self._interval, self._clock())
     try:
       tf.io.gfile.makedirs(self._directory)
       sentence = self._take()
@@ -138,23 +136,23 @@ class Lock:
 
   def _judge(self, seen: bytes) -> str:
     """Refuses a holder that lives; says of another how that was seen."""
-    holder = _parse(seen)
-    lives, why = _lives(holder), "whose process has ended"
-    if lives is None:
+    holder = parse(seen)
+    alive, why = lives(holder), "whose process has ended"
+    if alive is None:
       theirs = holder.get("interval")
       valid = isinstance(theirs, int | float) and 0 < theirs <= 60
       interval = max(self._interval, theirs if valid else 0.0)
       now = self._watch(seen, interval)
       if now is None:
         return ""  # It was released.
-      lives, holder = now != seen, _parse(now)
+      alive, holder = now != seen, parse(now)
       why = f"whose heartbeat stood still for {_PATIENCE * interval:g} s"
-    if lives:
+    if alive:
       raise UserError(
-        f"`model_dir` {self._directory} is in use by {_who(holder)}: end that "
+        f"`model_dir` {self._directory} is in use by {who(holder)}: end that "
         "job, or choose another --model_dir."
       )
-    return f"took over the lock of {_who(holder)}, {why}"
+    return f"took over the lock of {who(holder)}, {why}"
 
   def _watch(self, seen: bytes, interval: float) -> bytes | None:
     """Waits for a heartbeat; returns the last record."""
@@ -216,7 +214,7 @@ class Lock:
       return None
 
   def _is_ours(self) -> bool:
-    token = _parse(self._read() or b"").get("token")
+    token = parse(self._read() or b"").get("token")
     return token is not None and token == self._record.get("token")
 
 
@@ -226,90 +224,3 @@ def _flock(handle: int) -> bool:
   except OSError:  # NFS locks no directories.
     return False
   return True
-
-
-def _own_record(interval: float, now: float) -> dict[str, Any]:
-  try:
-    user = getpass.getuser()
-  except (KeyError, OSError):  # A container whose user has no name.
-    user = str(os.getuid())
-  return {
-    "token": secrets.token_hex(16),
-    "user": user,
-    **_place(),
-    "pid": os.getpid(),
-    "started": _stat(os.getpid())[1],
-    "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)),
-    "interval": interval,
-    "beats": 0,
-  }
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-  """Returns a record; an empty one where it is none."""
-  try:
-    record = json.loads(text)
-  except ValueError:
-    return {}
-  return record if isinstance(record, dict) else {}
-
-
-def _who(holder: dict[str, Any]) -> str:
-  if "token" not in holder:
-    return "an unknown job (its lock.json cannot be read)"
-  user, pid, host, since = (
-    holder.get(name, "?") for name in ("user", "pid", "host", "since")
-  )
-  return f"{user} (pid {pid} on host {host}, since {since})"
-
-
-def _lives(holder: dict[str, Any]) -> bool | None:
-  """Whether the process of a holder lives; None: it cannot be asked for."""
-  pid, place = holder.get("pid"), _place()
-  if not all(
-    value and holder.get(key) == value for key, value in place.items()
-  ):
-    return None
-  if type(pid) is not int or pid <= 0:
-    return None
-  state, started = _stat(pid)
-  if state:
-    return state not in ("Z", "X") and started == holder.get("started")
-  try:
-    os.kill(pid, 0)
-  except ProcessLookupError:
-    return False
-  except OSError:
-    pass
-  return None  # It is there, but hidden from us.
-
-
-def _place() -> dict[str, str]:
-  """Where a process id names one process.
-
-  Host names and process ids repeat among containers and after a boot.
-  """
-  boot_id = pid_namespace = ""
-  with contextlib.suppress(OSError):
-    with open("/proc/sys/kernel/random/boot_id") as file:
-      boot_id = file.read().strip()
-    pid_namespace = os.readlink("/proc/self/ns/pid")
-  return {
-    "host": socket.gethostname(),
-    "boot_id": boot_id,
-    "pid_namespace": pid_namespace,
-  }
-
-
-def _stat(pid: int) -> tuple[str, int]:
-  """State, and clock ticks from the boot to the start, of a process.
-
-  What psutil makes of the ticks moves with the wall clock.
-  """
-  try:
-    with open(f"/proc/{pid}/stat", "rb") as file:
-      # Behind the name, which may hold anything.
-      fields = file.read().rpartition(b")")[2].split()
-    return fields[0].decode(), int(fields[19])
-  except (OSError, IndexError):
-    return "", 0

@@ -6,7 +6,8 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine.checkpoints import BestCheckpoints, Checkpoints
+from engine.best import BestCheckpoints, goal_of
+from engine.checkpoints import Checkpoints
 from engine.config import ExperimentConfig, identity
 from engine.errors import UserError
 from engine.journal import LineFile
@@ -104,15 +105,3 @@ def build_managers(
     **shared,
   )
   return newest, best
-
-
-def goal_of(config: ExperimentConfig, task: Task) -> tuple[str, int]:
-  """Returns the metric by which weights are best, and the sign of better."""
-  checkpoint = config.checkpoint
-  metric, direction = task.goal
-  if checkpoint.best_metric not in ("", metric):
-    metric = checkpoint.best_metric
-    direction = "min" if metric == "loss" else "max"
-  if checkpoint.best_direction != "auto":
-    direction = checkpoint.best_direction
-  return metric, 1 if direction == "max" else -1

@@ -97,10 +97,10 @@ def predict(
 
   import tensorflow as tf
 
-  from engine.checkpoints import restore_best, restore_newest
+  from engine.best import goal_of, restore_best
+  from engine.checkpoints import restore_newest
   from engine.evaluator import build_evaluator
   from engine.ledger import Ledger
-  from engine.managers import goal_of
   from engine.precision import precision_scope
   from engine.run_directory import RunDirectory
   from tasks.sentence_pair import SentencePairTask

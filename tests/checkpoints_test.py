@@ -6,12 +6,8 @@ import pytest
 import tensorflow as tf
 
 from engine import manifest
-from engine.checkpoints import (
-  BestCheckpoints,
-  Checkpoints,
-  restore_best,
-  restore_newest,
-)
+from engine.best import BestCheckpoints, restore_best
+from engine.checkpoints import Checkpoints, restore_newest
 from engine.config import TrainConfig, identity
 from engine.errors import UserError
 from engine.ledger import Ledger

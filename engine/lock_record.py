@@ -1,0 +1,104 @@
+"""What `lock.json` says of its holder, and whether that process lives."""
+
+import contextlib
+import getpass
+import json
+import os
+import secrets
+import socket
+import time
+from typing import Any
+
+
+def own_record(interval: float, now: float) -> dict[str, Any]:
+  """Makes the record of this process.
+
+  Args:
+    interval: seconds between two heartbeats.
+    now: seconds since the epoch, for people to read.
+  """
+  try:
+    user = getpass.getuser()
+  except (KeyError, OSError):  # A container whose user has no name.
+    user = str(os.getuid())
+  return {
+    "token": secrets.token_hex(16),
+    "user": user,
+    **_place(),
+    "pid": os.getpid(),
+    "started": _stat(os.getpid())[1],
+    "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)),
+    "interval": interval,
+    "beats": 0,
+  }
+
+
+def parse(text: bytes) -> dict[str, Any]:
+  """Returns a record; an empty one where it is none."""
+  try:
+    record = json.loads(text)
+  except ValueError:
+    return {}
+  return record if isinstance(record, dict) else {}
+
+
+def who(holder: dict[str, Any]) -> str:
+  """Names a holder in a message."""
+  if "token" not in holder:
+    return "an unknown job (its lock.json cannot be read)"
+  user, pid, host, since = (
+    holder.get(name, "?") for name in ("user", "pid", "host", "since")
+  )
+  return f"{user} (pid {pid} on host {host}, since {since})"
+
+
+def lives(holder: dict[str, Any]) -> bool | None:
+  """Whether the process of a holder lives; None: it cannot be asked for."""
+  pid, place = holder.get("pid"), _place()
+  if not all(
+    value and holder.get(key) == value for key, value in place.items()
+  ):
+    return None
+  if type(pid) is not int or pid <= 0:
+    return None
+  state, started = _stat(pid)
+  if state:
+    return state not in ("Z", "X") and started == holder.get("started")
+  try:
+    os.kill(pid, 0)
+  except ProcessLookupError:
+    return False
+  except OSError:
+    pass
+  return None  # It is there, but hidden from us.
+
+
+def _place() -> dict[str, str]:
+  """Where a process id names one process.
+
+  Host names and process ids repeat among containers and after a boot.
+  """
+  boot_id = pid_namespace = ""
+  with contextlib.suppress(OSError):
+    with open("/proc/sys/kernel/random/boot_id") as file:
+      boot_id = file.read().strip()
+    pid_namespace = os.readlink("/proc/self/ns/pid")
+  return {
+    "host": socket.gethostname(),
+    "boot_id": boot_id,
+    "pid_namespace": pid_namespace,
+  }
+
+
+def _stat(pid: int) -> tuple[str, int]:
+  """State, and clock ticks from the boot to the start, of a process.
+
+  What psutil makes of the ticks moves with the wall clock.
+  """
+  try:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+      # Behind the name, which may hold anything.
+      fields = file.read().rpartition(b")")[2].split()
+    return fields[0].decode(), int(fields[19])
+  except (OSError, IndexError):
+    return "", 0
