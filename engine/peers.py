@@ -86,7 +86,9 @@ def lost_peers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
     gone = sorted(
       {int(i) for i in re.findall(r"/task:(\d+)", text)} - {own}
     ) or [i for i in range(len(workers)) if i != own and _silent(workers[i])]
-    if not gone and not isinstance(error, tf.errors.UnavailableError):
+    # A peer that stands still answers nobody, though its port takes calls.
+    of_a_peer = tf.errors.UnavailableError, tf.errors.DeadlineExceededError
+    if not gone and not isinstance(error, of_a_peer):
       raise  # All peers are there: the fault is this worker's own.
     names = ", ".join(f"worker {i} ({workers[i]})" for i in gone)
     reason = re.split(r"\n|\\n", text.strip())[0][:150]

@@ -2,6 +2,7 @@
 
 python -m tests.workers -- HOSTS INDEX DIRECTORY              trains, evaluates
 python -m tests.workers -- HOSTS INDEX DIRECTORY killed 1     dies in step 3
+python -m tests.workers -- HOSTS INDEX DIRECTORY frozen 0     stops in step 3
 python -m tests.workers -- HOSTS INDEX DIRECTORY mistaken 1   finds no data
 """
 
@@ -104,6 +105,13 @@ def die_in_step_3() -> None:
   )
 
 
+def freeze_in_step_3() -> None:
+  """Makes this worker stand still in the middle of a run, for good."""
+  Trainer.train_loop_begin = acting_at(
+    3, lambda: os.kill(os.getpid(), signal.SIGSTOP)
+  )
+
+
 def find_no_data() -> None:
   """Makes this worker find a mistake that the others do not have."""
 
@@ -113,7 +121,11 @@ def find_no_data() -> None:
   SentencePairTask.source = source
 
 
-FATES = {"killed": die_in_step_3, "mistaken": find_no_data}
+FATES = {
+  "killed": die_in_step_3,
+  "frozen": freeze_in_step_3,
+  "mistaken": find_no_data,
+}
 
 
 def write(directory, name, value) -> None:

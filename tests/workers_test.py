@@ -25,6 +25,12 @@ def start(directory, *fate):
     own.mkdir()
     rest = ("--", ",".join(hosts), str(i), str(directory), *fate)
     running.append(Door(own, "tests.workers", *rest))
+  if "frozen" in fate:
+    victim = running[int(fate[1])]
+    ended = running[1 - int(fate[1])].end()
+    victim.process.kill()  # Nothing less ends it.
+    victim.end()
+    return ended, hosts
   return [worker.end() for worker in running], hosts
 
 
@@ -111,6 +117,15 @@ def test_where_one_worker_ends_the_other_does_and_names_it(
     assert f"worker {victim} ({hosts[victim]}) differs" in line
     assert "mistakes: 0 -> 1" in line
   assert not list(tmp_path.glob("*/result.json"))
+
+
+def test_where_the_chief_stands_still_the_other_ends_as_at_a_loss(tmp_path):
+  """Its port takes calls all the while: only the heartbeat is missing."""
+  survivor, hosts = start(tmp_path, "frozen", "0")
+  assert survivor.status == os.EX_TEMPFAIL, survivor.err
+  line = survivor.err.splitlines()[-1]
+  assert "ended or cannot be reached" in line
+  assert "the same command on all workers goes on" in line
 
 
 def test_the_output_of_workers_is_prefixed_and_the_worst_status_counts():
