@@ -385,6 +385,22 @@ def test_cpu_time_of_a_rank_that_compiles_is_seen(tmp_path):
   assert job.run() == 0
 
 
+def test_who_waits_for_a_rank_at_work_is_not_killed(tmp_path):
+  """A long save of the chief, say, while the others are in a collective."""
+  done = "os.path.join(lives, 'saved')"
+  job = Job(
+    tmp_path,
+    "progress.report('checkpoint', step=5)\n"
+    f"while time.process_time() < 3.0: pass\nopen({done}, 'w').close()",
+    "progress.report('step', step=5)\n"
+    f"while not os.path.exists({done}): time.sleep(0.01)",
+    stall_timeout=0.5,
+    max_restarts=1,
+  )
+  assert job.run() == 0
+  assert job.lives == [1, 1]
+
+
 def test_a_signal_to_the_supervisor_is_handed_on_once(tmp_path, capsys):
   """SIGTERM twice: the ranks get it once, and no restart follows."""
   job = Job(
