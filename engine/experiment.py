@@ -20,7 +20,7 @@ from engine.actions import (
   earlier_work,
   steps_to_stop,
 )
-from engine.best import BestCheckpoints, goal_of, stops_early
+from engine.best import goal_of, stops_early
 from engine.boundary import Boundary
 from engine.builder import Builder
 from engine.checkpoints import Checkpoints, restore_newest
@@ -247,7 +247,6 @@ class Experiment:
       trainer=trainer,
       controller=controller,
       manager=manager,
-      best=best,
       log=log,
       ids=ids,
       files=files,
@@ -419,7 +418,6 @@ class _Run:
   trainer: Trainer
   controller: orbit.Controller
   manager: Checkpoints
-  best: BestCheckpoints
   log: Journal
   ids: list[ExampleIdLog]
   files: list[LineFile]

@@ -304,10 +304,11 @@ def test_saves_by_minutes_and_keeps_some_for_good(tmp_path):
   assert steps(hourly) == [10, 11, 12, 13, 14]
 
 
-def best(directory, sign, keep=2):
-  weights = tf.Variable(0.0)
+def best(directory, sign, keep=2, weights=None):
   return BestCheckpoints(
-    tf.train.Checkpoint(weights=weights),
+    tf.train.Checkpoint(
+      weights=tf.Variable(0.0) if weights is None else weights
+    ),
     directory=str(directory),
     metric="score",
     sign=sign,
@@ -330,15 +331,7 @@ def test_the_best_are_kept_and_remembered(tmp_path, sign, kept):
 
 def test_the_best_is_restored_and_a_damaged_one_passed_over(tmp_path):
   weights = tf.Variable(0.0)
-  keeper = BestCheckpoints(
-    tf.train.Checkpoint(weights=weights),
-    directory=str(tmp_path),
-    metric="score",
-    sign=1,
-    max_to_keep=3,
-    commit=commit,
-    ledger=Ledger(),
-  )
+  keeper = best(tmp_path, 1, keep=3, weights=weights)
   for step, score in enumerate([0.5, 0.9, 0.7], 1):
     weights.assign(float(step))
     assert keeper.offer(step, {"score": score})
