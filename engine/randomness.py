@@ -2,18 +2,24 @@
 
 A stateful generator cannot be resumed exactly and draws other numbers on other
 replica counts. Here nothing is drawn from a state. Each place where a model
-asks for random bits (a *site*, numbered in the order of tracing) owns one
-Philox stream (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-SC11), keyed by (seed, step). The stream covers the whole global batch; a
-replica reads the part that belongs to its rows by starting the counter there.
-So the bits of an example do not depend on the number of replicas, and resuming
-at step k needs nothing but k.
+asks for random bits (a *site*, numbered in the order of tracing) has a key of
+its own, derived from (seed, step, site); a counter says which bits. So the bits
+of an example depend neither on the number of replicas nor on how the batch is
+laid out, and resuming at step k needs nothing but k.
+
+The generator is Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random
+numbers: as easy as 1, 2, 3", SC11). It needs only additions, rotations and
+exclusive ors of 32 bits, which all vector units have.
 """
 
 import tensorflow as tf
 
-_PHILOX = 1
-_BYTES_PER_COUNT = 16  # One Philox count yields four 32-bit words.
+from engine.fusion import fused
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+_ROUNDS = 20
+BYTES = 8  # That one count yields.
 
 
 class Stream:
@@ -28,48 +34,140 @@ class Stream:
     """Initializes the stream.
 
     Args:
-      seed: the seed of the run.
+      seed: the seed of the run, below 2**31.
       step: int64 scalar, the global step that is being computed.
       first_row: int64 scalar, the place in the global batch of the first row
         that this replica holds.
     """
     # Steps below 2**32 and seeds below 2**31 never share a key.
-    self._key = tf.cast([seed * 2**32 + tf.cast(step, tf.int64)], tf.uint64)
-    self._first_row = tf.cast(first_row, tf.int64)
+    self._key = seed, tf.cast(step, tf.uint32)
+    self._first_row = tf.cast(first_row, tf.int32)
     self._sites = 0
 
-  def bytes(self, rows: int, size: int) -> tf.Tensor:
-    """Draws `size` random bytes for each of `rows` rows, uint8 [rows, size]."""
-    counts = -(-size // _BYTES_PER_COUNT)
-    place = tf.cast(self._first_row * counts, tf.uint64)
-    counter = tf.stack([place, tf.constant(self._sites, tf.uint64)])
-    self._sites += 1
-    words = tf.raw_ops.StatelessRandomUniformFullIntV2(
-      shape=[rows, counts * _BYTES_PER_COUNT // 4],
-      key=self._key,
-      counter=counter,
-      alg=_PHILOX,
-      dtype=tf.uint32,
-    )
-    drawn = tf.reshape(tf.bitcast(words, tf.uint8), [rows, -1])
-    return drawn[:, :size]
-
-  def dropout(self, x: tf.Tensor, rate: float, *, rows: int) -> tf.Tensor:
-    """Zeroes elements of `x` with probability `rate`, rescales the others.
-
-    One random byte decides about one element, so the rate is rounded to the
-    next 1/256 and the scale is exact for the rounded rate.
+  def bits(self, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """Draws 64 bits for each pair of counters.
 
     Args:
-      x: float tensor whose elements are laid out row by row.
-      rate: share of elements to zero, in [0, 1).
-      rows: number of rows of this replica's batch in `x`.
+      first: int32, of any shape.
+      second: int32, to be broadcast with it.
+
+    Returns:
+      uint64, of the common shape.
     """
-    dropped = round(rate * 256)
-    if not dropped:
-      return x
-    drawn = tf.reshape(
-      self.bytes(rows, x.shape.num_elements() // rows), x.shape
+    self._sites += 1
+    seed, step = self._key
+    return _bits(
+      tf.constant(seed, tf.uint32),
+      step,
+      tf.constant(self._sites, tf.uint32),
+      first,
+      second,
     )
-    keep = tf.cast(drawn >= dropped, x.dtype)
-    return x * (keep * tf.constant(256 / (256 - dropped), x.dtype))
+
+  def row_bits(self, size: int, *, places: tf.Tensor) -> tf.Tensor:
+    """Draws `size` bytes for each row, as `unpack` takes them.
+
+    Args:
+      size: bytes of a row.
+      places: int32 [rows], what names a row in the global batch.
+
+    Returns:
+      uint64 [rows, size / 8, rounded up].
+    """
+    counts = -(-size // BYTES)
+    return self.bits(places[:, None], tf.range(counts)[None, :])
+
+  def dropout(
+    self, x: tf.Tensor, rate: float, *, places: tf.Tensor | None = None
+  ) -> tf.Tensor:
+    """Zeroes elements of `x` with probability `rate`, rescales the others.
+
+    Args:
+      x: float [rows, ...].
+      rate: share of elements to zero, in [0, 1).
+      places: int32 [rows], what names a row in the global batch; the rows of a
+        replica in their order, where it is not given.
+    """
+    if not dropped_bytes(rate):
+      return x
+    rows = x.shape[0]
+    if places is None:
+      places = self._first_row + tf.range(rows)
+    bits = self.row_bits(x.shape.num_elements() // rows, places=places)
+
+    @tf.custom_gradient
+    def dropped(x):
+      return drop(x, bits, rate), lambda upstream: drop(upstream, bits, rate)
+
+    return dropped(x)
+
+
+def dropped_bytes(rate: float) -> int:
+  """Of 256 values of a byte, how many drop an element.
+
+  One random byte decides about one element, so the rate is rounded to the next
+  1/256; the scale is exact for the rounded rate.
+  """
+  return round(rate * 256)
+
+
+def keep_factor(bits: tf.Tensor, rate: float) -> tf.Tensor:
+  """From random bits to the factors of dropout: 0, or 1 / (1 - rate).
+
+  Args:
+    bits: uint64 [rows, counts, ...], `BYTES` bytes an element.
+    rate: share of factors that are 0.
+
+  Returns:
+    float32 [rows, 8 * counts, ...]: byte b of element c is at b * counts + c,
+    so that a loop over the last axes reads and writes in order.
+  """
+  dropped = dropped_bytes(rate)
+  shifts = tf.constant(
+    [8 * b for b in range(BYTES)],
+    tf.uint64,
+    [1, BYTES] + [1] * (bits.shape.rank - 1),
+  )
+  byte = tf.bitwise.right_shift(bits[:, None], shifts)
+  byte = tf.cast(byte, tf.uint32) & 255
+  factor = tf.where(byte >= dropped, 256 / (256 - dropped), 0.0)
+  rows, counts, *rest = bits.shape
+  return tf.reshape(factor, [rows, BYTES * counts, *rest])
+
+
+@fused
+def drop(x: tf.Tensor, bits: tf.Tensor, rate: float) -> tf.Tensor:
+  """Multiplies `x` with the factors that `bits` give; in float32."""
+  rows = x.shape[0]
+  flat = tf.reshape(tf.cast(x, tf.float32), [rows, -1])
+  kept = flat * keep_factor(bits, rate)[:, : flat.shape[1]]
+  return tf.cast(tf.reshape(kept, x.shape), x.dtype)
+
+
+@fused
+def _bits(seed, step, site, first, second):
+  """Threefry of counters, under the key of a site; uint64."""
+  key = _threefry((seed, step), (site, tf.zeros_like(site)))
+  shape = tf.broadcast_static_shape(first.shape, second.shape)
+  counter = (tf.broadcast_to(tf.cast(x, tf.uint32), shape) for x in (first, second))
+  low, high = (tf.cast(x, tf.uint64) for x in _threefry(key, tuple(counter)))
+  # One output: of two, each would compute all rounds.
+  return low | tf.bitwise.left_shift(high, tf.constant(32, tf.uint64))
+
+
+def _threefry(key, counter):
+  """Threefry-2x32 of uint32 pairs."""
+  keys = (*key, key[0] ^ key[1] ^ _PARITY)
+  x, y = counter[0] + keys[0], counter[1] + keys[1]
+  for i in range(_ROUNDS // 4):
+    for distance in _ROTATIONS[i % 2]:
+      x += y
+      y = _rotated(y, distance) ^ x
+    x += keys[(i + 1) % 3]
+    y += keys[(i + 2) % 3] + tf.constant(i + 1, tf.uint32)
+  return x, y
+
+
+def _rotated(x, distance):
+  left = tf.bitwise.left_shift(x, tf.constant(distance, tf.uint32))
+  return left | tf.bitwise.right_shift(x, tf.constant(32 - distance, tf.uint32))

@@ -1,10 +1,15 @@
-"""How pairs of different lengths lie in rows of one static shape.
+"""How pairs of different lengths lie in a batch of one static shape.
 
-Three ways, one format. `pad` gives each pair a row of the full width, `bucket`
-a row as wide as the longest pair of the batch needs, `pack` lets several pairs
-share a row. The model always sees which tokens belong together (`segments`),
-so the three compute the same. Packing without cross-contamination follows
-Krell et al., arXiv 2107.02027.
+Three ways, one format. A batch is a stream of tokens, in which nearly all work
+is done, and rows of one width, which exist for attention alone. `pad` gives each
+pair a row of the full width, `bucket` one as wide as the longest pair of the
+batch needs; both stream all of a row. `pack` streams real tokens only, and lets
+pairs share rows. The model always sees which tokens belong together, so the
+three compute the same. Packing without cross-contamination follows Krell et al.,
+arXiv 2107.02027; that only attention needs to know of rows is ours.
+
+A batch is cut into shares, one for each replica (and each of its parts), that
+know nothing of each other.
 """
 
 import dataclasses
@@ -15,18 +20,70 @@ import numpy as np
 from engine.task import Layout
 from tasks.config import Batching
 
-PAIRS_PER_ROW = 8  # Slots of a packed row; a fuller row takes no more pairs.
-ROW_STEP = 2  # Packed row counts are multiples: few shapes to compile.
 WIDTH_STEP = 16  # Bucket widths are multiples: few shapes, aligned products.
+TOKEN_STEP = 8  # Streams and packed rows are multiples.
+
+# The declared streams: standard deviations above the mean that batches have.
+# The first five cover all but 1 % of a normal distribution with least padding.
+_LEVELS = (-0.9, -0.2, 0.3, 0.9, 1.5, 2.5, 4.0)
+_FEW_LEVELS = (2.5, 4.0)
+_FEW_BATCHES = 40  # In an epoch; for fewer a program costs more than padding.
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-  """Where one pair went: a row, its slot in it, its first token's column."""
+  """Where one pair went.
 
-  row: int
+  Attributes:
+    share: that it belongs to.
+    slot: which pair of the share it is.
+    token: its first one in the stream of the share.
+    row: of the share.
+    column: of its first token in the row.
+  """
+
+  share: int
   slot: int
+  token: int
+  row: int
   column: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Packing:
+  """The declared shapes of `pack`, for the pairs of one split.
+
+  Attributes:
+    width: tokens of a row.
+    levels: (tokens, rows) of a share, from small to large.
+  """
+
+  width: int
+  levels: tuple[tuple[int, int], ...]
+
+
+def declare(
+  lengths: np.ndarray, *, batch_size: int, shares: int
+) -> Packing:
+  """Declares the shapes for batches that are drawn from a split.
+
+  Args:
+    lengths: int [pairs], tokens of each pair of the split.
+    batch_size: pairs in a full batch.
+    shares: into which it is cut.
+  """
+  lengths = lengths if len(lengths) else np.ones(1)
+  longest = int(lengths.max())
+  width = _round_up(longest, TOKEN_STEP)
+  pairs = batch_size // shares
+  mean, deviation = pairs * lengths.mean(), lengths.std() * pairs**0.5
+  few = len(lengths) < _FEW_BATCHES * batch_size
+  # The last one holds any batch. A share has a token of padding (see `take`).
+  tokens = [mean + z * deviation for z in (_FEW_LEVELS if few else _LEVELS)]
+  most = _round_up(pairs * longest + 1, TOKEN_STEP)
+  sizes = sorted({min(most, _round_up(t + 1, TOKEN_STEP)) for t in tokens})
+  levels = [(size, min(pairs, 2 + int(1.12 * size / width))) for size in sizes]
+  return Packing(width, (*levels, (most, pairs + 1)))
 
 
 def arrange(
@@ -36,59 +93,115 @@ def arrange(
   width: int,
   batch_size: int,
   shares: int,
+  packing: Packing | None = None,
 ) -> Layout:
   """Arranges the pairs of one global batch.
 
   Args:
     lengths: tokens of each pair, at most `width`.
     batching: the way.
-    width: tokens of a full row.
+    width: tokens of the longest pair that there can be.
     batch_size: pairs in a full batch.
-    shares: the number of rows is a multiple of this.
+    shares: into which it is cut; must divide `batch_size`.
+    packing: the declared shapes of `pack`.
 
   Returns:
-    A layout of shape (rows, row width, slots in a row); `places` has one
-    `Place` for each pair, in the order of `lengths`.
+    A layout of shape (shares, tokens, rows, row width, pairs), all but the
+    first of one share; `places` has one `Place` for each pair, in the order of
+    `lengths`.
   """
   longest = max(lengths, default=1)
   assert longest <= width, (longest, width)
+  pairs = batch_size // shares
+  assert pairs * shares == batch_size >= len(lengths)
   if batching == "pack":
-    places = first_fit_decreasing(lengths, width)
-    rows = 1 + max((place.row for place in places), default=0)
-    shape = (_round_up(rows, np.lcm(ROW_STEP, shares)), width, PAIRS_PER_ROW)
+    places, tokens, rows = _pack(lengths, packing, pairs=pairs, shares=shares)
+    width = packing.width
   else:
-    places = tuple(Place(row, 0, 0) for row in range(len(lengths)))
     if batching == "bucket":
       width = min(width, _round_up(longest, WIDTH_STEP))
-    shape = (_round_up(batch_size, shares), width, 1)
+    places = tuple(
+      Place(i // pairs, i % pairs, i % pairs * width, i % pairs, 0)
+      for i in range(len(lengths))
+    )
+    tokens, rows = pairs * width, pairs
   return Layout(
-    shape=shape,
+    shape=(shares, tokens, rows, width, pairs),
     units=sum(lengths),
-    capacity=shape[0] * shape[1],
+    capacity=shares * tokens,
     places=places,
   )
 
 
+def _pack(lengths, packing, *, pairs, shares):
+  """Returns places, and the tokens and rows of the smallest shape that fits."""
+  members = balanced(lengths, pairs=pairs, shares=shares)
+  streams = [sum(lengths[i] for i in share) for share in members]
+  rows = [
+    first_fit_decreasing([lengths[i] for i in share], packing.width)
+    for share in members
+  ]
+  need = max(1 + max((row for row, _ in r), default=0) for r in rows)
+  size, declared = next(
+    level
+    for level in packing.levels
+    if max(streams) < level[0]
+    and need <= level[1]
+    # A hole for the padding of the stream (see `take`).
+    and max(streams) < level[1] * packing.width
+  )
+  places = {}
+  for share, (indices, found) in enumerate(zip(members, rows, strict=True)):
+    token = 0
+    for slot, (i, (row, column)) in enumerate(zip(indices, found, strict=True)):
+      places[i] = Place(share, slot, token, row, column)
+      token += lengths[i]
+  return tuple(places[i] for i in range(len(lengths))), size, declared
+
+
+def balanced(
+  lengths: Sequence[int], *, pairs: int, shares: int
+) -> list[list[int]]:
+  """Deals pairs out, the longest first, each to the emptiest share.
+
+  That is Graham's rule of the longest processing time (SIAM J. Appl. Math. 17,
+  1969), with a limit of `pairs` for each share.
+  """
+  members: list[list[int]] = [[] for _ in range(shares)]
+  sums = [0] * shares
+  for i in _longest_first(lengths):
+    open_shares = [s for s in range(shares) if len(members[s]) < pairs]
+    share = min(open_shares, key=lambda s: (sums[s], s))
+    members[share].append(i)
+    sums[share] += lengths[i]
+  return members
+
+
 def first_fit_decreasing(
   lengths: Sequence[int], width: int
-) -> tuple[Place, ...]:
-  """Puts the longest pairs first, each into the first row that has room."""
+) -> list[tuple[int, int]]:
+  """Puts the longest pairs first, each into the first row that has room.
+
+  Returns:
+    Row and column of each pair.
+  """
   filled: list[int] = []
-  counts: list[int] = []
-  places: dict[int, Place] = {}
-  for pair in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+  places = [(0, 0)] * len(lengths)
+  for i in _longest_first(lengths):
     for row, used in enumerate(filled):
-      if used + lengths[pair] <= width and counts[row] < PAIRS_PER_ROW:
+      if used + lengths[i] <= width:
         break
     else:
       row = len(filled)
       filled.append(0)
-      counts.append(0)
-    places[pair] = Place(row, counts[row], filled[row])
-    filled[row] += lengths[pair]
-    counts[row] += 1
-  return tuple(places[pair] for pair in range(len(lengths)))
+    places[i] = row, filled[row]
+    filled[row] += lengths[i]
+  return places
 
 
-def _round_up(value: int, step: int) -> int:
+def _longest_first(lengths: Sequence[int]) -> list[int]:
+  return sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+
+
+def _round_up(value: float, step: int) -> int:
   return int(-(-value // step) * step)

@@ -1,5 +1,6 @@
 """Classification of sentence pairs with a BERT encoder."""
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -25,9 +26,12 @@ from engine.task import (
 from tasks import encoders, packing, weights
 from tasks.config import Batching, SentencePairConfig
 from tasks.datasets import DATASETS
-from tasks.encoder import BertConfig, Encoder
+from tasks.encoder import BertConfig, Encoder, build_part
 from tasks.pairs import Pairs
 from tasks.tokenizer import EncodedPairs, PairTokenizer
+
+
+_LONGEST = 2**12  # Tokens of a pair: names of tokens in a batch are multiples.
 
 
 class PairSource(Source):
@@ -50,6 +54,9 @@ class PairSource(Source):
     )
     self._batching = batching
     self._width = width
+    self._packing = functools.cache(
+      functools.partial(packing.declare, self._lengths)
+    )
 
   def __len__(self) -> int:
     return len(self._encoded)
@@ -76,20 +83,26 @@ class PairSource(Source):
       width=self._width,
       batch_size=batch_size,
       shares=shares,
+      packing=self._packing(batch_size=batch_size, shares=shares),
     )
 
   def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
-    rows, width, slots = shape
-    tokens = tf.TensorSpec([rows, width], tf.int32)
+    shares, tokens, rows, width, pairs = shape
+    stream = tf.TensorSpec([shares, tokens], tf.int32)
+    table = tf.TensorSpec([shares, rows, width], tf.int32)
+    each = [shares, pairs]
     return {
-      "word_ids": tokens,
-      "type_ids": tokens,
-      "positions": tokens,
-      "segments": tokens,
-      "first_tokens": tf.TensorSpec([rows, slots], tf.int32),
-      LABELS: tf.TensorSpec([rows, slots], tf.int32),
-      WEIGHTS: tf.TensorSpec([rows, slots], tf.float32),
-      EXAMPLES: tf.TensorSpec([rows, slots], tf.int64),
+      "word_ids": stream,
+      "type_ids": stream,
+      "positions": stream,
+      "places": stream,
+      "slots": stream,
+      "rows": table,
+      "segments": table,
+      "first_tokens": tf.TensorSpec(each, tf.int32),
+      LABELS: tf.TensorSpec(each, tf.int32),
+      WEIGHTS: tf.TensorSpec(each, tf.float32),
+      EXAMPLES: tf.TensorSpec(each, tf.int64),
     }
 
   def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
@@ -97,25 +110,55 @@ class PairSource(Source):
       name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype)
       for name, spec in self.signature(layout.shape).items()
     }
+    shares, tokens, rows, width, _ = layout.shape
     batch[EXAMPLES] -= 1
-    for i, place in zip(indices, layout.places, strict=True):
+    batch["places"] -= 1
+    batch["rows"] -= 1
+    batch["slots"] -= 1
+    for k, (i, place) in enumerate(zip(indices, layout.places, strict=True)):
       length = self._lengths[i]
       start = self._encoded.starts[i]
-      row = place.row, slice(place.column, place.column + length)
-      slot = place.row, place.slot
-      batch["word_ids"][row] = self._encoded.ids[start : start + length]
-      batch["positions"][row] = np.arange(length)
-      batch["type_ids"][row] = np.arange(length) >= self._encoded.first[i]
+      token = np.arange(place.token, place.token + length)
+      stream = place.share, slice(place.token, place.token + length)
+      row = place.share, place.row, slice(place.column, place.column + length)
+      slot = place.share, place.slot
+      position = np.arange(length)
+      batch["word_ids"][stream] = self._encoded.ids[start : start + length]
+      batch["positions"][stream] = position
+      batch["type_ids"][stream] = position >= self._encoded.first[i]
+      batch["places"][stream] = k * _LONGEST + position
+      batch["slots"][stream] = place.row * width + place.column + position
+      batch["rows"][row] = token
       batch["segments"][row] = place.slot + 1
-      batch["first_tokens"][slot] = place.column
+      batch["first_tokens"][slot] = place.token
       batch[LABELS][slot] = self._labels[i]
       batch[WEIGHTS][slot] = 1.0
       batch[EXAMPLES][slot] = i
+    for share in range(shares):
+      _join_padding(
+        batch["rows"][share].reshape(-1), batch["slots"][share]
+      )
     return batch
 
 
+def _join_padding(rows: np.ndarray, slots: np.ndarray) -> None:
+  """Lets tokens that are padding and places that hold none name each other.
+
+  So that what comes back from attention is 0 for both (see `tasks.fused.take`).
+
+  Args:
+    rows: int32 [rows * width], the token of each place, or -1; is changed.
+    slots: int32 [tokens], the place of each token, or -1; is changed.
+  """
+  holes, padding = np.flatnonzero(rows < 0), np.flatnonzero(slots < 0)
+  assert (len(holes) > 0) == (len(padding) > 0)
+  if len(holes):
+    rows[holes] = np.resize(padding, len(holes))
+    slots[padding] = np.resize(holes, len(padding))
+
+
 class PairClassifier(tf_keras.Model):
-  """An encoder and a head: logits of each pair, [rows, slots, classes]."""
+  """An encoder and a head: logits of each pair, [shares, pairs, classes]."""
 
   def __init__(self, config: BertConfig, *, classes: int, dropout: float):
     super().__init__(name="pair_classifier")
@@ -123,13 +166,25 @@ class PairClassifier(tf_keras.Model):
     self.head = tf_keras.layers.Dense(classes, name="head")
     self._dropout = dropout
 
+  def build(self, input_shape):
+    """Creates all variables; no input shape is needed."""
+    with tf.name_scope(self.name):
+      build_part(self.encoder, input_shape)
+      build_part(self.head, [None, self.encoder.config.hidden_size])
+    self.built = True
+
   def call(
     self, features: Mapping[str, tf.Tensor], random: Stream | None = None
   ) -> tf.Tensor:
     """Computes float32 logits; `random` gives the dropout in training."""
     _, pooled = self.encoder(features, random=random)
     if random is not None:
-      pooled = random.dropout(pooled, self._dropout, rows=pooled.shape[0])
+      names = tf.gather(
+        features["places"], features["first_tokens"], batch_dims=1
+      )
+      flat = tf.reshape(pooled, [-1, pooled.shape[-1]])
+      flat = random.dropout(flat, self._dropout, places=tf.reshape(names, [-1]))
+      pooled = tf.reshape(flat, pooled.shape)
     return tf.cast(self.head(pooled), tf.float32)
 
 
@@ -167,10 +222,7 @@ class SentencePairTask(Task):
     model = PairClassifier(
       self._bert, classes=len(self.classes), dropout=self._config.dropout
     )
-    empty = self.pair_source(Pairs([], [], [], []))
-    layout = empty.layout(np.array([], np.int64), batch_size=1, shares=1)
-    batch = empty.batch(np.array([], np.int64), layout)
-    model(batch)
+    model.build(None)
     return model
 
   def initialize(self, model: tf_keras.Model, seed: int) -> None:

@@ -133,7 +133,7 @@ class LineTask(Task):
   def forward(self, model, features, random):
     x = features["x"]
     if random is not None:
-      x = random.dropout(x, self._dropout, rows=x.shape[0])
+      x = random.dropout(x, self._dropout)
     return model({"x": x})
 
   def source(self, split):

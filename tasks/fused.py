@@ -1,0 +1,238 @@
+"""The element-wise parts of a BERT block, forward and backward.
+
+Each is one or two passes over its arrays; products lie between them. Gradients
+are written out: what is cheap is computed again instead of being kept. All
+arithmetic is float32, whatever the type of the arrays.
+"""
+
+import tensorflow as tf
+
+from engine.fusion import fused
+from engine.randomness import keep_factor
+
+_SQRT_HALF = 0.7071067811865476
+_DENSITY = 0.3989422804014327  # 1 / sqrt(2 pi)
+_FAR = -1e9  # What a score of another pair becomes.
+
+
+def add_norm(
+  x: tf.Tensor,
+  bias: tf.Tensor | None,
+  residual: tf.Tensor | None,
+  gamma: tf.Tensor,
+  beta: tf.Tensor,
+  bits: tf.Tensor | None,
+  *,
+  rate: float,
+  epsilon: float,
+  dtype: tf.DType,
+) -> tf.Tensor:
+  """Computes norm(dropout(x + bias) + residual).
+
+  Args:
+    x: [tokens, hidden], a product.
+    bias: float32 [hidden], or None.
+    residual: [tokens, hidden], or None.
+    gamma: float32 [hidden], scale of the layer norm (arXiv 1607.06450).
+    beta: float32 [hidden], its shift.
+    bits: of dropout (`Stream.row_bits`), or None.
+    rate: of dropout.
+    epsilon: added to the variance.
+    dtype: of the result.
+  """
+  given = [value for value in (x, bias, residual) if value is not None]
+
+  @tf.custom_gradient
+  def normed(gamma, beta, *given):
+    parts = iter(given)
+    x = next(parts)
+    shift = next(parts) if bias is not None else None
+    rest = next(parts) if residual is not None else None
+    out, unit, scale = _add_norm(
+      x, shift, rest, gamma, beta, bits, rate, epsilon, dtype
+    )
+
+    def gradient(upstream):
+      d_total, d_x, d_gamma = _add_norm_gradient(
+        upstream, unit, scale, gamma, bits, rate
+      )
+      grads = [tf.cast(d_x, x.dtype)]
+      if bias is not None:
+        grads.append(column_sums(d_x))
+      if residual is not None:
+        grads.append(tf.cast(d_total, residual.dtype))
+      return column_sums(d_gamma), column_sums(upstream), *grads
+
+    return out, gradient
+
+  return normed(gamma, beta, *given)
+
+
+@fused
+def _add_norm(x, bias, residual, gamma, beta, bits, rate, epsilon, dtype):
+  total = tf.cast(x, tf.float32)
+  if bias is not None:
+    total += bias
+  total = _dropped(total, bits, rate)
+  if residual is not None:
+    total += tf.cast(residual, tf.float32)
+  centred = total - tf.reduce_mean(total, -1, keepdims=True)
+  variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
+  scale = tf.math.rsqrt(variance + epsilon)
+  unit = centred * scale
+  return tf.cast(unit * gamma + beta, dtype), tf.cast(unit, dtype), scale
+
+
+@fused
+def _add_norm_gradient(upstream, unit, scale, gamma, bits, rate):
+  dtype = upstream.dtype
+  upstream, unit = tf.cast(upstream, tf.float32), tf.cast(unit, tf.float32)
+  inner = upstream * gamma
+  mean = tf.reduce_mean(inner, -1, keepdims=True)
+  along = tf.reduce_mean(inner * unit, -1, keepdims=True)
+  d_total = scale * (inner - mean - unit * along)
+  d_x = _dropped(d_total, bits, rate)
+  return tuple(tf.cast(x, dtype) for x in (d_total, d_x, upstream * unit))
+
+
+def bias_gelu(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+  """Computes the exact (erf) GELU of x + bias (arXiv 1606.08415)."""
+
+  @tf.custom_gradient
+  def activated(x, bias):
+    def gradient(upstream):
+      d_x = _bias_gelu_gradient(upstream, x, bias)
+      return d_x, column_sums(d_x)
+
+    return _bias_gelu(x, bias), gradient
+
+  return activated(x, bias)
+
+
+@fused
+def _bias_gelu(x, bias):
+  total = tf.cast(x, tf.float32) + bias
+  half = 0.5 + 0.5 * tf.math.erf(total * _SQRT_HALF)
+  return tf.cast(total * half, x.dtype)
+
+
+@fused
+def _bias_gelu_gradient(upstream, x, bias):
+  total = tf.cast(x, tf.float32) + bias
+  half = 0.5 + 0.5 * tf.math.erf(total * _SQRT_HALF)
+  slope = half + total * tf.exp(-0.5 * tf.square(total)) * _DENSITY
+  return tf.cast(tf.cast(upstream, tf.float32) * slope, x.dtype)
+
+
+def split_heads(
+  x: tf.Tensor, bias: tf.Tensor, *, rows: int, heads: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """From products to queries, keys and values.
+
+  Args:
+    x: [rows * width, 3 * hidden], the product of all three.
+    bias: float32 [3 * hidden].
+    rows: that `x` holds.
+    heads: of the attention.
+
+  Returns:
+    Three arrays [rows, heads, width, hidden / heads].
+  """
+
+  @tf.custom_gradient
+  def split(x, bias):
+    def gradient(*upstream):
+      parts = [tf.transpose(part, [0, 2, 1, 3]) for part in upstream]
+      d_x = tf.reshape(tf.stack(parts, 2), x.shape)
+      return d_x, column_sums(d_x)
+
+    return _split_heads(x, bias, rows, heads), gradient
+
+  return split(x, bias)
+
+
+@fused
+def _split_heads(x, bias, rows, heads):
+  size = x.shape[-1] // 3 // heads
+  total = tf.cast(tf.cast(x, tf.float32) + bias, x.dtype)
+  total = tf.reshape(total, [rows, -1, 3, heads, size])
+  return tuple(tf.unstack(tf.transpose(total, [2, 0, 3, 1, 4])))
+
+
+def shares(
+  scores: tf.Tensor, segments: tf.Tensor, bits: tf.Tensor | None, *, rate: float
+) -> tf.Tensor:
+  """Softmax over the keys of the same pair, then dropout.
+
+  Args:
+    scores: [rows, heads, width, width], keys before queries: sums over keys
+      then run over rows of memory, which a vector unit does at once.
+    segments: int32 [rows, width], which pair a token belongs to.
+    bits: uint64 [rows, heads / 8 rounded up, width, width], or None.
+    rate: of dropout.
+  """
+
+  @tf.custom_gradient
+  def shared(scores):
+    whole = _softmax(scores, segments)
+    # On its own: with the softmax in one cluster it would compute that twice.
+    kept = whole if bits is None else _drop_shares(whole, bits, rate)
+    return kept, lambda upstream: _shares_gradient(upstream, whole, bits, rate)
+
+  return shared(scores)
+
+
+@fused
+def _softmax(scores, segments):
+  together = segments[:, None, :, None] == segments[:, None, None, :]
+  masked = tf.where(together, tf.cast(scores, tf.float32), _FAR)
+  powers = tf.exp(masked - tf.reduce_max(masked, -2, keepdims=True))
+  total = tf.reduce_sum(powers, -2, keepdims=True)
+  return tf.cast(powers / total, scores.dtype)
+
+
+@fused
+def _drop_shares(whole, bits, rate):
+  return tf.cast(_dropped(tf.cast(whole, tf.float32), bits, rate), whole.dtype)
+
+
+@fused
+def _shares_gradient(upstream, whole, bits, rate):
+  dtype = whole.dtype
+  whole = tf.cast(whole, tf.float32)
+  upstream = _dropped(tf.cast(upstream, tf.float32), bits, rate)
+  along = tf.reduce_sum(upstream * whole, -2, keepdims=True)
+  return tf.cast(whole * (upstream - along), dtype)
+
+
+def _dropped(x, bits, rate):
+  """Dropout of [rows, n, ...] by bits [rows, n / 8 rounded up, ...]."""
+  return x if bits is None else x * keep_factor(bits, rate)[:, : x.shape[1]]
+
+
+def column_sums(x: tf.Tensor) -> tf.Tensor:
+  """Sums [n, size] over n: float32 [size]; a product is the fastest way."""
+  if x.dtype == tf.float16:  # Whose range may be too short for a sum.
+    x = tf.cast(x, tf.float32)
+  sums = tf.matmul(tf.ones([1, x.shape[0]], x.dtype), x)
+  return tf.cast(sums[0], tf.float32)
+
+
+def take(x: tf.Tensor, indices: tf.Tensor, back: tf.Tensor) -> tf.Tensor:
+  """Takes rows of `x`; the gradient takes them back.
+
+  Both directions read rows where a scatter would add them. That is right where
+  each row of the result that `back` does not name has a gradient of 0, and
+  `back` names such a row for each row of `x` that is not taken.
+
+  Args:
+    x: [n, ...].
+    indices: int32 [m], the rows that are taken.
+    back: int32 [n], where each row of `x` went.
+  """
+
+  @tf.custom_gradient
+  def taken(x):
+    return tf.gather(x, indices), lambda upstream: tf.gather(upstream, back)
+
+  return taken(x)
