@@ -16,8 +16,8 @@ from engine.programs import plain
 def fused(function: Callable) -> Callable:
   """Compiles a function of tensors into one cluster for each signature.
 
-  Inside a step that XLA compiles as a whole it becomes a part of that. Arguments
-  that are no tensors are constants of the compilation.
+  Inside a step that XLA compiles as a whole it becomes a part of that.
+  Arguments that are no tensors are constants of the compilation.
 
   An output that is computed from another output is computed twice: clusters
   that share much are better split.

@@ -22,27 +22,38 @@ _ROUNDS = 20
 BYTES = 8  # That one count yields.
 
 
+def step_key(seed: int, step: tf.Tensor) -> tf.Tensor:
+  """Key of what is random in a step: uint32 [2].
+
+  Args:
+    seed: of the run, below 2**31.
+    step: int64 scalar, below 2**32: then no two steps share a key.
+  """
+  return tf.stack([tf.constant(seed, tf.uint32), tf.cast(step, tf.uint32)])
+
+
 class Stream:
-  """The random bits of one replica in one step.
+  """The random bits under one key, for one replica.
 
   Create it inside the traced step: sites are numbered as the model asks.
   """
 
-  def __init__(
-    self, *, seed: int, step: tf.Tensor, first_row: tf.Tensor | int = 0
-  ):
+  def __init__(self, key: tf.Tensor, *, first_row: tf.Tensor | int = 0):
     """Initializes the stream.
 
     Args:
-      seed: the seed of the run, below 2**31.
-      step: int64 scalar, the global step that is being computed.
+      key: uint32 [2].
       first_row: int64 scalar, the place in the global batch of the first row
         that this replica holds.
     """
-    # Steps below 2**32 and seeds below 2**31 never share a key.
-    self._key = seed, tf.cast(step, tf.uint32)
+    self._key = key
     self._first_row = tf.cast(first_row, tf.int32)
     self._sites = 0
+
+  def child_key(self) -> tf.Tensor:
+    """Returns a new key, for the sites of a part of the model: uint32 [2]."""
+    self._sites += 1
+    return _child_key(self._key, tf.constant(self._sites, tf.uint32))
 
   def bits(self, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Draws 64 bits for each pair of counters.
@@ -55,45 +66,39 @@ class Stream:
       uint64, of the common shape.
     """
     self._sites += 1
-    seed, step = self._key
-    return _bits(
-      tf.constant(seed, tf.uint32),
-      step,
-      tf.constant(self._sites, tf.uint32),
-      first,
-      second,
-    )
+    site = tf.constant(self._sites, tf.uint32)
+    return _bits(self._key, site, first, second)
 
-  def row_bits(self, size: int, *, places: tf.Tensor) -> tf.Tensor:
+  def row_bits(self, size: int, *, names: tf.Tensor) -> tf.Tensor:
     """Draws `size` bytes for each row, as `unpack` takes them.
 
     Args:
       size: bytes of a row.
-      places: int32 [rows], what names a row in the global batch.
+      names: int32 [rows], what names a row in the global batch.
 
     Returns:
       uint64 [rows, size / 8, rounded up].
     """
     counts = -(-size // BYTES)
-    return self.bits(places[:, None], tf.range(counts)[None, :])
+    return self.bits(names[:, None], tf.range(counts)[None, :])
 
   def dropout(
-    self, x: tf.Tensor, rate: float, *, places: tf.Tensor | None = None
+    self, x: tf.Tensor, rate: float, *, names: tf.Tensor | None = None
   ) -> tf.Tensor:
     """Zeroes elements of `x` with probability `rate`, rescales the others.
 
     Args:
       x: float [rows, ...].
       rate: share of elements to zero, in [0, 1).
-      places: int32 [rows], what names a row in the global batch; the rows of a
+      names: int32 [rows], what names a row in the global batch; the rows of a
         replica in their order, where it is not given.
     """
     if not dropped_bytes(rate):
       return x
     rows = x.shape[0]
-    if places is None:
-      places = self._first_row + tf.range(rows)
-    bits = self.row_bits(x.shape.num_elements() // rows, places=places)
+    if names is None:
+      names = self._first_row + tf.range(rows)
+    bits = self.row_bits(x.shape.num_elements() // rows, names=names)
 
     @tf.custom_gradient
     def dropped(x):
@@ -145,14 +150,25 @@ def drop(x: tf.Tensor, bits: tf.Tensor, rate: float) -> tf.Tensor:
 
 
 @fused
-def _bits(seed, step, site, first, second):
+def _bits(key, site, first, second):
   """Threefry of counters, under the key of a site; uint64."""
-  key = _threefry((seed, step), (site, tf.zeros_like(site)))
+  key = _site_key(key, site)
   shape = tf.broadcast_static_shape(first.shape, second.shape)
-  counter = (tf.broadcast_to(tf.cast(x, tf.uint32), shape) for x in (first, second))
+  counter = (
+    tf.broadcast_to(tf.cast(x, tf.uint32), shape) for x in (first, second)
+  )
   low, high = (tf.cast(x, tf.uint64) for x in _threefry(key, tuple(counter)))
   # One output: of two, each would compute all rounds.
   return low | tf.bitwise.left_shift(high, tf.constant(32, tf.uint64))
+
+
+@fused
+def _child_key(key, site):
+  return tf.stack(_site_key(key, site))
+
+
+def _site_key(key, site):
+  return _threefry(tf.unstack(key), (site, tf.zeros_like(site)))
 
 
 def _threefry(key, counter):

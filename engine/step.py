@@ -7,7 +7,7 @@ from engine.guard import Guard
 from engine.optimization import clip_by_global_norm, squares_of
 from engine.precision import LossScale
 from engine.programs import plain
-from engine.randomness import Stream
+from engine.randomness import Stream, step_key
 from engine.task import EXAMPLES, LABELS, WEIGHTS, Task, columns
 
 
@@ -117,9 +117,8 @@ class ReplicaStep:
       first_row: int64 scalar, the place of the first in the global batch.
     """
     features, labels, weights, _ = columns(batch, (LABELS, WEIGHTS, EXAMPLES))
-    random = Stream(
-      seed=self._seed, step=self.optimizer.iterations, first_row=first_row
-    )
+    key = step_key(self._seed, self.optimizer.iterations)
+    random = Stream(key, first_row=first_row)
     with tf.GradientTape() as tape:
       outputs = self._task.forward(self.model, features, random)
       losses = self._task.loss(labels, outputs)

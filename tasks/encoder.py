@@ -2,24 +2,24 @@
 
 Model Garden's encoder knows one sequence a row and draws dropout from a hidden
 generator. This one takes a stream of tokens in which sequences follow each
-other, so nearly all of its work is on real tokens; rows of a common width exist
-for attention alone, and several sequences share one. Random bits come from the
-engine's stream. Its weights come from Model Garden checkpoints, and a test holds
-its outputs to those of Model Garden's encoder.
+other, so nearly all of its work is on real tokens; rows of a common width
+exist for attention alone, and several sequences share one. Random bits come
+from the engine's stream. Its weights come from Model Garden checkpoints, and a
+test holds its outputs to those of Model Garden's encoder.
 """
 
 import dataclasses
 import functools
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras
 
 from engine.errors import UserError
-from engine.randomness import BYTES, Stream, dropped_bytes
-from tasks.fused import add_norm, bias_gelu, shares, split_heads, take
+from engine.randomness import Stream
+from tasks.block import BlockWeights, Tokens, run_block
+from tasks.fused import add_norm
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,25 +70,8 @@ def build_part(part: tf_keras.layers.Layer, input_shape: list) -> None:
   part.built = True
 
 
-class Tokens(NamedTuple):
-  """Where the tokens of a batch are.
-
-  Attributes:
-    rows: int32 [rows, width], the token that each place of a row holds; one
-      that is padding, where it holds none.
-    slots: int32 [tokens], the place (in all rows, flattened) of each token.
-    segments: int32 [rows, width], which sequence holds a place; 0: none.
-    places: int32 [tokens], what names a token in the global batch.
-  """
-
-  rows: tf.Tensor
-  slots: tf.Tensor
-  segments: tf.Tensor
-  places: tf.Tensor
-
-
 class Linear(tf_keras.layers.Layer):
-  """A product. Its bias is added by whatever reads it next."""
+  """Holds kernel and bias of a product."""
 
   def __init__(self, units: int, **kwargs):
     super().__init__(**kwargs)
@@ -101,17 +84,9 @@ class Linear(tf_keras.layers.Layer):
       "bias", [self.units], initializer="zeros", experimental_autocast=False
     )
 
-  def call(self, x: tf.Tensor) -> tf.Tensor:
-    """Multiplies [n, size] with the kernel."""
-    return tf.matmul(x, self.kernel)
-
 
 class LayerNorm(tf_keras.layers.Layer):
-  """Layer normalisation (Ba et al., arXiv 1607.06450), always in float32."""
-
-  def __init__(self, epsilon: float, **kwargs):
-    super().__init__(autocast=False, **kwargs)
-    self._epsilon = epsilon
+  """Holds scale and shift of a layer norm (Ba et al., arXiv 1607.06450)."""
 
   def build(self, input_shape):
     """Creates scale and shift."""
@@ -122,43 +97,20 @@ class LayerNorm(tf_keras.layers.Layer):
       for name, value in (("gamma", "ones"), ("beta", "zeros"))
     )
 
-  def call(
-    self,
-    x: tf.Tensor,
-    *,
-    bias: tf.Tensor | None = None,
-    residual: tf.Tensor | None = None,
-    bits: tf.Tensor | None = None,
-    rate: float = 0.0,
-  ) -> tf.Tensor:
-    """Normalises dropout(x + bias) + residual: [n, size]."""
-    return add_norm(
-      x,
-      bias,
-      residual,
-      tf.convert_to_tensor(self.gamma),
-      tf.convert_to_tensor(self.beta),
-      bits,
-      rate=rate,
-      epsilon=self._epsilon,
-      dtype=tf.as_dtype(self.compute_dtype),
-    )
-
 
 class Block(tf_keras.layers.Layer):
-  """Self-attention and feed-forward, each with residual and norm behind."""
+  """Holds the weights of a block; `tasks.block` computes it."""
 
-  def __init__(self, config: BertConfig, dropout: float, **kwargs):
+  def __init__(self, config: BertConfig, **kwargs):
     super().__init__(**kwargs)
-    hidden, self._dropout = config.hidden_size, dropout
-    self._heads = config.num_attention_heads
+    hidden = config.hidden_size
     self.query, self.key, self.value, self.attention_output, self.output_ = (
       Linear(hidden, name=name)
       for name in ("query", "key", "value", "attention_output", "output")
     )
     self.intermediate = Linear(config.intermediate_size, name="intermediate")
     self.attention_norm, self.output_norm = (
-      LayerNorm(config.layer_norm_eps, name=name)
+      LayerNorm(name=name)
       for name in ("attention_layer_norm", "output_layer_norm")
     )
 
@@ -172,69 +124,21 @@ class Block(tf_keras.layers.Layer):
     build_part(self.output_, inner)
     build_part(self.output_norm, input_shape)
 
-  def call(
-    self, x: tf.Tensor, tokens: Tokens, random: Stream | None = None
-  ) -> tf.Tensor:
-    """Computes one block.
-
-    Args:
-      x: [tokens, hidden].
-      tokens: where they are.
-      random: bits for dropout, or None.
-    """
-    x = self._finish(
-      self.attention_output,
-      self.attention_norm,
-      self._attend(x, tokens, random),
-      x,
-      tokens,
-      random,
+  def tensors(self) -> BlockWeights:
+    """Reads the weights; call it where the encoder casts variables."""
+    read = tf.convert_to_tensor
+    linear = lambda part: (read(part.kernel), read(part.bias))
+    norm = lambda part: (read(part.gamma), read(part.beta))
+    return BlockWeights(
+      query=linear(self.query),
+      key=linear(self.key),
+      value=linear(self.value),
+      attention_output=linear(self.attention_output),
+      attention_norm=norm(self.attention_norm),
+      intermediate=linear(self.intermediate),
+      output=linear(self.output_),
+      output_norm=norm(self.output_norm),
     )
-    inner = self.intermediate(x)
-    inner = bias_gelu(inner, tf.convert_to_tensor(self.intermediate.bias))
-    return self._finish(
-      self.output_, self.output_norm, inner, x, tokens, random
-    )
-
-  def _finish(self, product, norm, x, residual, tokens, random):
-    """Computes norm(dropout(product(x)) + residual)."""
-    bits = None
-    if random is not None and dropped_bytes(self._dropout):
-      bits = random.row_bits(residual.shape[-1], places=tokens.places)
-    return norm(
-      product(x),
-      bias=tf.convert_to_tensor(product.bias),
-      residual=residual,
-      bits=bits,
-      rate=self._dropout,
-    )
-
-  def _attend(self, x, tokens, random):
-    parts = self.query, self.key, self.value
-    # Attention divides its scores by the root of the size of a head.
-    scale = (x.shape[-1] // self._heads) ** -0.5
-    scales = scale, 1.0, 1.0
-    kernel = tf.concat(
-      [p.kernel * tf.cast(s, x.dtype) for p, s in zip(parts, scales)], 1
-    )
-    bias = tf.concat([p.bias * s for p, s in zip(parts, scales)], 0)
-    rows, width = tokens.rows.shape
-    places = tf.reshape(tokens.rows, [-1])
-    product = take(tf.matmul(x, kernel), places, tokens.slots)
-    query, key, value = split_heads(
-      product, bias, rows=rows, heads=self._heads
-    )
-    scores = tf.matmul(key, query, transpose_b=True)
-    bits = None
-    if random is not None and dropped_bytes(self._dropout):
-      names = tf.reshape(tf.gather(tokens.places, places), [rows, 1, width])
-      counts = -(-self._heads // BYTES)
-      bits = tf.stack(
-        [random.bits(names[:, 0, :, None], names) for _ in range(counts)], 1
-      )
-    kept = shares(scores, tokens.segments, bits, rate=self._dropout)
-    mixed = tf.transpose(tf.matmul(kept, value, transpose_a=True), [0, 2, 1, 3])
-    return take(tf.reshape(mixed, [rows * width, -1]), tokens.slots, places)
 
 
 class Encoder(tf_keras.layers.Layer):
@@ -251,12 +155,9 @@ class Encoder(tf_keras.layers.Layer):
     super().__init__(**kwargs)
     self.config = config
     self._dropout = dropout
-    self.embedding_norm = LayerNorm(
-      config.layer_norm_eps, name="embedding_layer_norm"
-    )
+    self.embedding_norm = LayerNorm(name="embedding_layer_norm")
     self.blocks = [
-      Block(config, dropout, name=f"layer_{i}")
-      for i in range(config.num_hidden_layers)
+      Block(config, name=f"layer_{i}") for i in range(config.num_hidden_layers)
     ]
     self.pooler = tf_keras.layers.Dense(
       config.hidden_size, activation="tanh", name="pooler"
@@ -280,23 +181,28 @@ class Encoder(tf_keras.layers.Layer):
     hidden = [None, self.config.hidden_size]
     for part in (self.embedding_norm, *self.blocks, self.pooler):
       build_part(part, hidden)
+    self.built = True
 
   def call(
-    self, features: Mapping[str, tf.Tensor], random: Stream | None = None
-  ) -> tuple[tf.Tensor, tf.Tensor]:
+    self,
+    features: Mapping[str, tf.Tensor],
+    random: Stream | None = None,
+    pooled_only: bool = False,
+  ) -> tuple[tf.Tensor | None, tf.Tensor]:
     """Encodes sequences.
 
     Args:
       features: int32 `word_ids`, `type_ids`, `positions` (in their sequence),
-        `places` and `slots`, each [shares, tokens]; `rows` and `segments`,
-        each [shares, rows, width] (see `Tokens`; all of them name tokens and
-        places of their own share); and `first_tokens` [shares, sequences],
-        the token that is each sequence's [CLS].
+        `names` and `slots`, each [shares, tokens]; `rows` and `segments`,
+        each [shares, rows, width]; and `firsts`, [shares, sequences]. See
+        `Tokens`; all of them name tokens and places of their own share.
       random: bits for dropout, or None.
+      pooled_only: leave out what only the sequence output needs: most of the
+        last block.
 
     Returns:
-      The sequence output [shares, tokens, hidden], and the pooled output
-      [shares, sequences, hidden].
+      The sequence output [shares, tokens, hidden] or None, and the pooled
+      output [shares, sequences, hidden].
     """
     num_shares, count = features["word_ids"].shape
     _, rows, width = features["rows"].shape
@@ -305,23 +211,42 @@ class Encoder(tf_keras.layers.Layer):
       rows=flat("rows", count),
       slots=flat("slots", rows * width),
       segments=flat("segments"),
-      places=flat("places"),
+      names=flat("names"),
+      firsts=flat("firsts", count),
     )
-    x = (
+    x = add_norm(
       tf.gather(self.word, flat("word_ids"))
       + tf.gather(self.position, flat("positions"))
-      + tf.gather(self.type, flat("type_ids"))
+      + tf.gather(self.type, flat("type_ids")),
+      None,
+      None,
+      tf.convert_to_tensor(self.embedding_norm.gamma),
+      tf.convert_to_tensor(self.embedding_norm.beta),
+      None,
+      rate=0.0,
+      epsilon=self.config.layer_norm_eps,
+      dtype=tf.as_dtype(self.compute_dtype),
     )
-    x = self.embedding_norm(x)
-    if random is not None and dropped_bytes(self._dropout):
-      x = random.dropout(x, self._dropout, places=tokens.places)
-    for block in self.blocks:
-      x = block(x, tokens, random=random)
-    first = self.pooler(tf.gather(x, flat("first_tokens", count)))
-    return (
-      tf.reshape(x, [num_shares, count, -1]),
-      tf.reshape(first, [num_shares, -1, first.shape[-1]]),
+    if random is not None:
+      x = random.dropout(x, self._dropout, names=tokens.names)
+    for i, block in enumerate(self.blocks):
+      x = run_block(
+        x,
+        block.tensors(),
+        tokens,
+        random and random.child_key(),
+        heads=self.config.num_attention_heads,
+        rate=self._dropout,
+        epsilon=self.config.layer_norm_eps,
+        firsts_only=pooled_only and i == len(self.blocks) - 1,
+      )
+    first = x if pooled_only else tf.gather(x, tokens.firsts)
+    pooled = tf.reshape(
+      self.pooler(first), [num_shares, -1, self.config.hidden_size]
     )
+    if pooled_only:
+      return None, pooled
+    return tf.reshape(x, [num_shares, count, -1]), pooled
 
 
 def _flat(features, name, size=0):

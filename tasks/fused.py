@@ -125,56 +125,63 @@ def _bias_gelu_gradient(upstream, x, bias):
 
 
 def split_heads(
-  x: tf.Tensor, bias: tf.Tensor, *, rows: int, heads: int
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-  """From products to queries, keys and values.
+  x: tf.Tensor, bias: tf.Tensor, *, parts: int, rows: int, heads: int
+) -> tuple[tf.Tensor, ...]:
+  """Adds biases to products, and splits them: queries, keys and values.
 
   Args:
-    x: [rows * width, 3 * hidden], the product of all three.
-    bias: float32 [3 * hidden].
+    x: [rows * width, parts * hidden].
+    bias: float32 [parts * hidden].
+    parts: products that lie side by side.
     rows: that `x` holds.
     heads: of the attention.
 
   Returns:
-    Three arrays [rows, heads, width, hidden / heads].
+    An array [rows, heads, width, hidden / heads] for each part.
   """
 
   @tf.custom_gradient
   def split(x, bias):
     def gradient(*upstream):
-      parts = [tf.transpose(part, [0, 2, 1, 3]) for part in upstream]
-      d_x = tf.reshape(tf.stack(parts, 2), x.shape)
+      d_parts = [tf.transpose(part, [0, 2, 1, 3]) for part in upstream]
+      d_x = tf.reshape(tf.stack(d_parts, 2), x.shape)
       return d_x, column_sums(d_x)
 
-    return _split_heads(x, bias, rows, heads), gradient
+    return _split_heads(x, bias, parts, rows, heads), gradient
 
   return split(x, bias)
 
 
 @fused
-def _split_heads(x, bias, rows, heads):
-  size = x.shape[-1] // 3 // heads
+def _split_heads(x, bias, parts, rows, heads):
   total = tf.cast(tf.cast(x, tf.float32) + bias, x.dtype)
-  total = tf.reshape(total, [rows, -1, 3, heads, size])
+  size = x.shape[-1] // parts // heads
+  total = tf.reshape(total, [rows, -1, parts, heads, size])
   return tuple(tf.unstack(tf.transpose(total, [2, 0, 3, 1, 4])))
 
 
 def shares(
-  scores: tf.Tensor, segments: tf.Tensor, bits: tf.Tensor | None, *, rate: float
+  scores: tf.Tensor,
+  key_segments: tf.Tensor,
+  query_segments: tf.Tensor,
+  bits: tf.Tensor | None,
+  *,
+  rate: float,
 ) -> tf.Tensor:
-  """Softmax over the keys of the same pair, then dropout.
+  """Softmax over the keys of a query's sequence, then dropout.
 
   Args:
-    scores: [rows, heads, width, width], keys before queries: sums over keys
-      then run over rows of memory, which a vector unit does at once.
-    segments: int32 [rows, width], which pair a token belongs to.
-    bits: uint64 [rows, heads / 8 rounded up, width, width], or None.
+    scores: [rows, heads, keys, queries]. Keys come first, so that a sum over
+      them adds rows of memory, which a vector unit does at once.
+    key_segments: int32 [rows, keys], the sequence that each belongs to.
+    query_segments: int32 [rows, queries].
+    bits: uint64 [rows, heads / 8 rounded up, keys, queries], or None.
     rate: of dropout.
   """
 
   @tf.custom_gradient
   def shared(scores):
-    whole = _softmax(scores, segments)
+    whole = _softmax(scores, key_segments, query_segments)
     # On its own: with the softmax in one cluster it would compute that twice.
     kept = whole if bits is None else _drop_shares(whole, bits, rate)
     return kept, lambda upstream: _shares_gradient(upstream, whole, bits, rate)
@@ -183,8 +190,8 @@ def shares(
 
 
 @fused
-def _softmax(scores, segments):
-  together = segments[:, None, :, None] == segments[:, None, None, :]
+def _softmax(scores, key_segments, query_segments):
+  together = key_segments[:, None, :, None] == query_segments[:, None, None, :]
   masked = tf.where(together, tf.cast(scores, tf.float32), _FAR)
   powers = tf.exp(masked - tf.reduce_max(masked, -2, keepdims=True))
   total = tf.reduce_sum(powers, -2, keepdims=True)

@@ -1,18 +1,19 @@
 """How pairs of different lengths lie in a batch of one static shape.
 
 Three ways, one format. A batch is a stream of tokens, in which nearly all work
-is done, and rows of one width, which exist for attention alone. `pad` gives each
-pair a row of the full width, `bucket` one as wide as the longest pair of the
-batch needs; both stream all of a row. `pack` streams real tokens only, and lets
-pairs share rows. The model always sees which tokens belong together, so the
-three compute the same. Packing without cross-contamination follows Krell et al.,
-arXiv 2107.02027; that only attention needs to know of rows is ours.
+is done, and rows of one width, which exist for attention alone. `pad` gives
+each pair a row of the full width, `bucket` one as wide as the longest pair of
+the batch needs; both stream all of a row. `pack` streams real tokens only, and
+lets pairs share rows. The model always sees which tokens belong together, so
+the three compute the same. Packing without cross-contamination follows Krell
+et al., arXiv 2107.02027; that only attention needs to know of rows is ours.
 
 A batch is cut into shares, one for each replica (and each of its parts), that
 know nothing of each other.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,9 +63,7 @@ class Packing:
   levels: tuple[tuple[int, int], ...]
 
 
-def declare(
-  lengths: np.ndarray, *, batch_size: int, shares: int
-) -> Packing:
+def declare(lengths: np.ndarray, *, batch_size: int, shares: int) -> Packing:
   """Declares the shapes for batches that are drawn from a split.
 
   Args:
@@ -72,18 +71,44 @@ def declare(
     batch_size: pairs in a full batch.
     shares: into which it is cut.
   """
-  lengths = lengths if len(lengths) else np.ones(1)
-  longest = int(lengths.max())
-  width = _round_up(longest, TOKEN_STEP)
-  pairs = batch_size // shares
+  lengths = lengths if len(lengths) else np.ones(1, int)
+  longest, pairs = int(lengths.max()), batch_size // shares
   mean, deviation = pairs * lengths.mean(), lengths.std() * pairs**0.5
   few = len(lengths) < _FEW_BATCHES * batch_size
-  # The last one holds any batch. A share has a token of padding (see `take`).
+  # A share has a token of padding more (see `take`). The last holds any batch.
   tokens = [mean + z * deviation for z in (_FEW_LEVELS if few else _LEVELS)]
   most = _round_up(pairs * longest + 1, TOKEN_STEP)
   sizes = sorted({min(most, _round_up(t + 1, TOKEN_STEP)) for t in tokens})
-  levels = [(size, min(pairs, 2 + int(1.12 * size / width))) for size in sizes]
+  width, share_of_rows = _best_width(lengths, pairs=pairs)
+  levels = [
+    (size, min(pairs, math.ceil(size / width * share_of_rows)) + 1)
+    for size in sizes
+  ]
   return Packing(width, (*levels, (most, pairs + 1)))
+
+
+def _best_width(lengths: np.ndarray, *, pairs: int) -> tuple[int, float]:
+  """Returns the width of least attention, rows * width ** 2, on samples.
+
+  Also returns what rows hold, at most, over the tokens in them.
+  """
+  longest = int(lengths.max())
+  draws = (np.random.Philox(key=[0, i]).random_raw(pairs) for i in range(32))
+  samples = [lengths[draw % len(lengths)].tolist() for draw in draws]
+
+  def most(width):
+    return max(
+      (1 + max(row for row, _ in first_fit_decreasing(sample, width)))
+      * width
+      / sum(sample)
+      for sample in samples
+    )
+
+  first = _round_up(longest, TOKEN_STEP)
+  widths = range(first, first + first // 2 + 1, TOKEN_STEP)
+  return min(
+    ((width, most(width)) for width in widths), key=lambda x: x[0] * x[1]
+  )
 
 
 def arrange(
@@ -188,11 +213,9 @@ def first_fit_decreasing(
   filled: list[int] = []
   places = [(0, 0)] * len(lengths)
   for i in _longest_first(lengths):
-    for row, used in enumerate(filled):
-      if used + lengths[i] <= width:
-        break
-    else:
-      row = len(filled)
+    room = (r for r, used in enumerate(filled) if used + lengths[i] <= width)
+    row = next(room, len(filled))
+    if row == len(filled):
       filled.append(0)
     places[i] = row, filled[row]
     filled[row] += lengths[i]

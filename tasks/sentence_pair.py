@@ -30,7 +30,6 @@ from tasks.encoder import BertConfig, Encoder, build_part
 from tasks.pairs import Pairs
 from tasks.tokenizer import EncodedPairs, PairTokenizer
 
-
 _LONGEST = 2**12  # Tokens of a pair: names of tokens in a batch are multiples.
 
 
@@ -95,11 +94,11 @@ class PairSource(Source):
       "word_ids": stream,
       "type_ids": stream,
       "positions": stream,
-      "places": stream,
+      "names": stream,
       "slots": stream,
       "rows": table,
       "segments": table,
-      "first_tokens": tf.TensorSpec(each, tf.int32),
+      "firsts": tf.TensorSpec(each, tf.int32),
       LABELS: tf.TensorSpec(each, tf.int32),
       WEIGHTS: tf.TensorSpec(each, tf.float32),
       EXAMPLES: tf.TensorSpec(each, tf.int64),
@@ -112,7 +111,7 @@ class PairSource(Source):
     }
     shares, tokens, rows, width, _ = layout.shape
     batch[EXAMPLES] -= 1
-    batch["places"] -= 1
+    batch["names"] -= 1
     batch["rows"] -= 1
     batch["slots"] -= 1
     for k, (i, place) in enumerate(zip(indices, layout.places, strict=True)):
@@ -126,18 +125,16 @@ class PairSource(Source):
       batch["word_ids"][stream] = self._encoded.ids[start : start + length]
       batch["positions"][stream] = position
       batch["type_ids"][stream] = position >= self._encoded.first[i]
-      batch["places"][stream] = k * _LONGEST + position
+      batch["names"][stream] = k * _LONGEST + position
       batch["slots"][stream] = place.row * width + place.column + position
       batch["rows"][row] = token
       batch["segments"][row] = place.slot + 1
-      batch["first_tokens"][slot] = place.token
+      batch["firsts"][slot] = place.token
       batch[LABELS][slot] = self._labels[i]
       batch[WEIGHTS][slot] = 1.0
       batch[EXAMPLES][slot] = i
     for share in range(shares):
-      _join_padding(
-        batch["rows"][share].reshape(-1), batch["slots"][share]
-      )
+      _join_padding(batch["rows"][share].reshape(-1), batch["slots"][share])
     return batch
 
 
@@ -177,13 +174,11 @@ class PairClassifier(tf_keras.Model):
     self, features: Mapping[str, tf.Tensor], random: Stream | None = None
   ) -> tf.Tensor:
     """Computes float32 logits; `random` gives the dropout in training."""
-    _, pooled = self.encoder(features, random=random)
+    _, pooled = self.encoder(features, random=random, pooled_only=True)
     if random is not None:
-      names = tf.gather(
-        features["places"], features["first_tokens"], batch_dims=1
-      )
+      names = tf.gather(features["names"], features["firsts"], batch_dims=1)
       flat = tf.reshape(pooled, [-1, pooled.shape[-1]])
-      flat = random.dropout(flat, self._dropout, places=tf.reshape(names, [-1]))
+      flat = random.dropout(flat, self._dropout, names=tf.reshape(names, [-1]))
       pooled = tf.reshape(flat, pooled.shape)
     return tf.cast(self.head(pooled), tf.float32)
 
