@@ -129,7 +129,11 @@ def require(name: str) -> str:
 
 
 def run_door(
-  main: Callable[..., None], summary: str, *, takes_rest: bool = False
+  main: Callable[..., None],
+  summary: str,
+  *,
+  takes_rest: bool = False,
+  files: Sequence[str] = (),
 ) -> None:
   """Runs a door: a user's mistake becomes one line and exit status 2.
 
@@ -137,6 +141,7 @@ def run_door(
     main: the door; called once the flags are parsed.
     summary: its one sentence, for --help.
     takes_rest: whether `main` takes a list, what stands behind `--`.
+    files: names of the files that `main` takes, given without a flag.
   """
 
   def parse(argv):
@@ -144,7 +149,9 @@ def run_door(
       rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:
       fail(str(error))
-    if rest and not (takes_rest and "--" in argv):
+    if files and len(rest) != len(files):
+      fail(f"{len(rest)} file(s) given, but it takes {' '.join(files)}.")
+    if rest and not files and not (takes_rest and "--" in argv):
       fail(f"{rest[0]!r} is no flag: flags are written --name=value.")
     return [argv[0], *rest]
 
@@ -154,7 +161,7 @@ def run_door(
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-      main(*([argv[1:]] if takes_rest else []))
+      main(*([argv[1:]] if takes_rest else argv[1:] if files else []))
     except UserError as error:
       fail(str(error))
     except (PeerLost, Preempted, SaveFailed) as error:
@@ -186,20 +193,24 @@ def fail(message: str, status: int = 2) -> typing.NoReturn:
   os._exit(status)
 
 
-def help_screen(summary: str) -> str:
-  """Returns the flags of this door, a line each, with their defaults."""
-  values = flags.FLAGS
-  own = [
+def door_flags() -> list[flags.Flag]:
+  """Returns the flags of this door, without those of libraries."""
+  return [
     flag
-    for module, found in values.flags_by_module_dict().items()
+    for module, found in flags.FLAGS.flags_by_module_dict().items()
     if module == sys.argv[0]
     or module.startswith("launch.")
     or module == __name__
     for flag in found
-    if flag.name not in _RARE
   ]
+
+
+def help_screen(summary: str) -> str:
+  """Returns the flags of this door, a line each, with their defaults."""
   lines = [summary, ""]
-  for flag in own:
+  for flag in door_flags():
+    if flag.name in _RARE:
+      continue
     text = re.split(r";\s\s", flag.help)[0]
     if flag.default not in (None, "", []):
       text += f" [{flag.default}]"
