@@ -1,8 +1,8 @@
 """Draws a record: python -m benchmarks.picture RESULT.json.
 
-Horizontal bars of medians with their intervals, one panel for each encoder (a
-row's `panel`), all on one scale only where the panels are of one kind: each has
-its own, since encoders differ by magnitudes.
+Horizontal bars of medians with their intervals. Each encoder (a row's `panel`)
+has a panel with a scale of its own. Dark bars are the best one, and those whose
+interval touches its.
 """
 
 import os
@@ -11,6 +11,8 @@ from typing import Any
 from benchmarks.record import read_record
 from engine.errors import UserError
 from launch.flags import run_door
+
+DARK, LIGHT = "#1f6f8b", "#9fc3d1"
 
 
 def main(path: str) -> None:
@@ -52,7 +54,8 @@ def draw(path: str) -> str:
   axes[-1, 0].set_xlabel(f"{unit}: median, 95 % interval")
   hardware = record["hardware"]
   devices = ", ".join(hardware.get("gpus") or []) or (
-    f"{hardware['cores']} cores of {hardware['cpu']}"
+    f"{hardware['cores']} cores of {hardware['cpu']} "
+    f"({', '.join(hardware.get('vector_units') or ['scalar'])})"
   )
   figure.suptitle(
     record.get("title", record["benchmark"]), fontsize=13, fontweight="bold"
@@ -71,23 +74,24 @@ def draw(path: str) -> str:
 def _panel(axis: Any, rows: list[dict[str, Any]]) -> None:
   """Draws the bars of one panel, the first on top."""
   best = max if rows[0]["better"] == "higher" else min
-  top = best(row["summary"]["median"] for row in rows)
+  top = best((row["summary"] for row in rows), key=lambda x: x["median"])
   reach = max(row["summary"]["interval"][1] for row in rows)
   for place, row in enumerate(rows):
     found = row["summary"]
     median, (low, high) = found["median"], found["interval"]
+    touches = low <= top["interval"][1] and top["interval"][0] <= high
     axis.barh(
       place,
       median,
       height=0.68,
-      color="#1f6f8b" if median == top else "#9fc3d1",
+      color=DARK if touches else LIGHT,
       xerr=[[max(0.0, median - low)], [max(0.0, high - median)]],
       error_kw={"ecolor": "0.2", "capsize": 3, "elinewidth": 1.2},
     )
     axis.text(
       max(high, median) + 0.015 * reach,
       place,
-      f"{median:.3g}" if median < 100 else f"{median:,.0f}",
+      f"{median:#.3g}" if median < 100 else f"{median:,.0f}",
       va="center",
       fontsize=9,
     )
@@ -95,7 +99,7 @@ def _panel(axis: Any, rows: list[dict[str, Any]]) -> None:
     range(len(rows)), [row.get("label", row["name"]) for row in rows]
   )
   axis.tick_params(axis="y", length=0, labelsize=9)
-  axis.invert_yaxis()
+  axis.set_ylim(len(rows) - 0.4, -0.6)
   axis.set_xlim(0, reach * 1.14)
   axis.spines[["top", "right", "left"]].set_visible(False)
   axis.grid(axis="x", color="0.9")

@@ -46,7 +46,7 @@ def main() -> None:
     if unknown:
       raise UserError(f"`{name}` has {sorted(unknown)}, but takes {known}.")
   strategies = [cells.Strategy.parse(text) for text in values.strategy]
-  config = config_from_flags()
+  config = config_from_flags(SETTINGS)
   cells.check_accelerators(strategies)
   # Imported behind the checks: TensorFlow takes seconds.
   from tasks import encoders

@@ -99,8 +99,13 @@ def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
   flags.DEFINE_string("params_override", "", "More settings: a.b=1,c.d=x.")
 
 
-def config_from_flags() -> ExperimentConfig:
+def config_from_flags(
+  names: Sequence[str] = tuple(SETTINGS),
+) -> ExperimentConfig:
   """Builds the config that the command line asks for.
+
+  Args:
+    names: the flags to read; those that are not defined say nothing.
 
   Raises:
     UserError: where it asks for what there is not.
@@ -109,8 +114,8 @@ def config_from_flags() -> ExperimentConfig:
   layers = [configs.read_file(path) for path in values.config_file]
   layers.append(configs.parse_overrides(values.params_override))
   layers += [
-    configs.nest(setting, values[flag].value)
-    for flag, setting in SETTINGS.items()
+    configs.nest(SETTINGS[flag], values[flag].value)
+    for flag in names
     if flag in values and values[flag].value is not None
   ]
   return configs.build_config(layers)
