@@ -6,18 +6,17 @@ wrapped with a clock. `MODEL_DIR/stages.json` holds their seconds, and the line
 of stderr that marks the end of the first step.
 """
 
-import time
+from engine.ledger import process_seconds
 
-_BEGUN = time.time()  # Before any other import: the interpreter is up.
+_BEGUN = process_seconds()  # Before any slow import: the interpreter is up.
 
 import functools  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
+import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
-
-import psutil  # noqa: E402
 
 from launch import train  # noqa: E402
 from launch.flags import require, run_door  # noqa: E402
@@ -36,8 +35,8 @@ def main() -> None:
 
   assert experiment
   seconds = {
-    "interpreter": _BEGUN - psutil.Process().create_time(),
-    "imports": time.time() - _BEGUN,
+    "interpreter": _BEGUN,
+    "imports": process_seconds() - _BEGUN,
   }
   path = os.path.join(require("model_dir"), "stages.json")
 
