@@ -129,7 +129,7 @@ def measure_all(
 def rows_of(cell: Cell, runs: list[Measured], name: str) -> list[dict]:
   """Returns the rows of one cell: its rate, and its memory.
 
-  The others rates are those of the first, times what a step holds.
+  Steps and tokens are counted in the same windows as the examples.
   """
   steps, examples, tokens = (
     [[window[i] for window in run.windows] for run in runs] for i in range(3)

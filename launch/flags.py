@@ -179,7 +179,7 @@ def run_door(
       sys.stderr.close()
 
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
-    print(help_screen(summary))
+    print(help_screen(f"{' '.join(files)}: {summary}" if files else summary))
     return
   app.run(guarded, flags_parser=parse)
 
@@ -217,8 +217,11 @@ def help_screen(summary: str) -> str:
     if flag.name in _RARE:
       continue
     text = re.split(r";\s\s", flag.help)[0]
-    if flag.default not in (None, "", []):
-      text += f" [{flag.default}]"
+    default = flag.default
+    if isinstance(default, list):
+      default = ",".join(default)
+    if default not in (None, ""):
+      text += f" [{default}]"
     lines.append(f"  --{flag.name:<20} {text}")
   lines.append(
     "  --helpfull             All flags: rarer ones, and libraries'."
