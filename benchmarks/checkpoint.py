@@ -6,16 +6,15 @@ writes to them, what that step takes longer than a step without a save.
 """
 
 import functools
-import json
 import os
-import sys
+import statistics
 import tempfile
 import time
 from typing import Any
 
 from absl import flags
 
-from benchmarks.record import commit, summary
+from benchmarks.record import row, write_record
 from launch.flags import config_from_flags, define_settings, run_door
 
 flags.DEFINE_integer("repeats", 7, "Saves of each kind.", lower_bound=3)
@@ -35,31 +34,30 @@ def main() -> None:
 
   with tempfile.TemporaryDirectory() as directory:
     found = measure(config_from_flags(), directory, values.repeats)
-  record = {
-    "command": " ".join(["python -m benchmarks.checkpoint", *sys.argv[1:]]),
-    "date": time.strftime("%Y-%m-%d"),
-    "commit": commit(),
-    **environment(),
-    **found,
-  }
-  os.makedirs(values.output_dir, exist_ok=True)
-  path = os.path.join(
-    values.output_dir, time.strftime("checkpoint_%Y%m%d_%H%M%S.json")
+  path = write_record(
+    "checkpoint",
+    [
+      row(f"{kind}: {name}", "s", found[kind][name], better="lower")
+      for kind in KINDS
+      for name in ("call", "stall", "whole")
+    ],
+    environment=environment(),
+    output_dir=values.output_dir,
+    bytes=found["bytes"],
+    step_seconds=found["step_seconds"],
+    longer_step_seconds={kind: found[kind]["longer_step"] for kind in KINDS},
   )
-  with open(path, "w") as file:
-    json.dump(record, file, indent=2)
   print(f"{found['bytes'] / 1e6:.0f} MB, a step {found['step_seconds']:.3f} s")
   print("seconds       call   step behind   stall   until whole   MB/s")
   for kind in KINDS:
-    row = {k: v["median"] for k, v in found[kind].items()}
+    middle = {k: statistics.median(v) for k, v in found[kind].items()}
     print(
-      f"{kind:12} {row['call']:6.3f} {row['longer_step']:12.3f} "
-      f"{row['stall']:8.3f} {row['whole']:12.3f} "
-      f"{found['bytes'] / 1e6 / row['whole']:7.0f}"
+      f"{kind:12} {middle['call']:6.3f} {middle['longer_step']:12.3f} "
+      f"{middle['stall']:8.3f} {middle['whole']:12.3f} "
+      f"{found['bytes'] / 1e6 / middle['whole']:7.0f}"
     )
-  ratio = found["asynchronous"]["stall"]["median"]
-  ratio /= found["synchronous"]["stall"]["median"]
-  print(f"stall, asynchronous / synchronous: {ratio:.1%}")
+  whole, beside = (statistics.median(found[kind]["stall"]) for kind in KINDS)
+  print(f"stall, asynchronous / synchronous: {beside / whole:.1%}")
   print(path)
 
 
@@ -122,17 +120,14 @@ def measure(config: Any, directory: str, repeats: int) -> dict[str, Any]:
       steps += plain
       longer = behind - float(np.median(plain))
       # A synchronous save is whole when its call returns.
-      row = (call, longer, call + longer, whole if KINDS[kind] else call)
-      for name, value in zip(found[kind], row, strict=True):
+      took = (call, longer, call + longer, whole if KINDS[kind] else call)
+      for name, value in zip(found[kind], took, strict=True):
         found[kind][name].append(value)
   newest = manifest.verify(managers["synchronous"].settle())
   return {
     "bytes": sum(facts["size"] for facts in newest.files.values()),
     "step_seconds": float(np.median(steps)),
-    **{
-      kind: {name: summary(values) for name, values in rows.items()}
-      for kind, rows in found.items()
-    },
+    **found,
   }
 
 

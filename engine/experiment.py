@@ -351,6 +351,7 @@ class Experiment:
       "checkpoints": result.stalls(run.manager),
       **describe(self._strategy),
       "precision": self._config.train.precision,
+      "peak_memory_bytes": result.peak_memory_bytes(),
       **result.environment(),
       "command": self._command,
     }

@@ -15,6 +15,23 @@ from engine.checkpoints import Checkpoints
 from engine.trainer import Work
 from engine.versions import versions
 
+# Environment variables that set threads, kernels or devices.
+_SPEED_VARIABLES = (
+  "CUDA_VISIBLE_DEVICES",
+  "DNNL_",
+  "KMP_",
+  "LD_PRELOAD",
+  "MALLOC_",
+  "OMP_",
+  "ONEDNN_",
+  "TF_ENABLE_ONEDNN_OPTS",
+  "TF_GPU_",
+  "TF_NUM_",
+  "TF_ONEDNN_",
+  "TF_XLA_FLAGS",
+  "XLA_FLAGS",
+)
+
 
 def rates(work: Work, accelerators: int) -> dict[str, Any]:
   """Rates of the timed steps, over all accelerators and for each.
@@ -63,17 +80,49 @@ def weights_sha256(model: tf_keras.Model) -> str:
 
 
 def environment() -> dict[str, Any]:
-  """Versions and hardware of this process."""
+  """Versions, hardware and threads of this process."""
   gpus = [
     tf.config.experimental.get_device_details(device).get("device_name", "GPU")
     for device in tf.config.list_physical_devices("GPU")
   ]
-  hardware = {"cpu": _cpu_name(), "cores": os.cpu_count(), "gpus": gpus}
-  return {"versions": versions(), "hardware": hardware}
+  name, units = _cpu()
+  hardware = {
+    "cpu": name,
+    "vector_units": units,
+    "cores": os.cpu_count(),
+    "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    "gpus": gpus,
+    "tpus": len(tf.config.list_logical_devices("TPU")),
+  }
+  threading = tf.config.threading
+  threads = {
+    "intra_op": threading.get_intra_op_parallelism_threads(),
+    "inter_op": threading.get_inter_op_parallelism_threads(),
+    "cores_allowed": len(os.sched_getaffinity(0)),
+    "environment": {
+      name: value
+      for name, value in sorted(os.environ.items())
+      if name.startswith(_SPEED_VARIABLES)
+    },
+  }
+  return {"versions": versions(), "hardware": hardware, "threads": threads}
 
 
-def _cpu_name() -> str:
-  """The CPU's name and the widest vector unit that matters for products."""
+def peak_memory_bytes() -> int:
+  """Most memory that this process has held; 0 where the system hides it.
+
+  Linux books it as VmHWM. That of `getrusage` begins with the parent's.
+  """
+  try:
+    with open("/proc/self/status") as file:
+      (peak,) = (x.split()[1] for x in file if x.startswith("VmHWM:"))
+  except (OSError, ValueError):
+    return 0
+  return 1024 * int(peak)
+
+
+def _cpu() -> tuple[str, list[str]]:
+  """The CPU's name, and its vector units that matter for products."""
   try:
     with open("/proc/cpuinfo") as file:
       facts = dict(
@@ -82,12 +131,11 @@ def _cpu_name() -> str:
         if ":" in line
       )
   except OSError:
-    return platform.processor()
-  flags = facts.get("flags", "").split()
-  units = [
-    x for x in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if x in flags
-  ]
-  return f"{facts.get('model name', platform.processor())} ({units[:1]})"
+    return platform.processor(), []
+  has = facts.get("flags", "").split()
+  units = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+  name = facts.get("model name", platform.processor())
+  return name, [unit for unit in units if unit in has]
 
 
 def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:

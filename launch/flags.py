@@ -99,8 +99,13 @@ def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
   flags.DEFINE_string("params_override", "", "More settings: a.b=1,c.d=x.")
 
 
-def config_from_flags() -> ExperimentConfig:
+def config_from_flags(
+  names: Sequence[str] = tuple(SETTINGS),
+) -> ExperimentConfig:
   """Builds the config that the command line asks for.
+
+  Args:
+    names: the flags to read; those that are not defined say nothing.
 
   Raises:
     UserError: where it asks for what there is not.
@@ -109,8 +114,8 @@ def config_from_flags() -> ExperimentConfig:
   layers = [configs.read_file(path) for path in values.config_file]
   layers.append(configs.parse_overrides(values.params_override))
   layers += [
-    configs.nest(setting, values[flag].value)
-    for flag, setting in SETTINGS.items()
+    configs.nest(SETTINGS[flag], values[flag].value)
+    for flag in names
     if flag in values and values[flag].value is not None
   ]
   return configs.build_config(layers)
@@ -129,7 +134,11 @@ def require(name: str) -> str:
 
 
 def run_door(
-  main: Callable[..., None], summary: str, *, takes_rest: bool = False
+  main: Callable[..., None],
+  summary: str,
+  *,
+  takes_rest: bool = False,
+  files: Sequence[str] = (),
 ) -> None:
   """Runs a door: a user's mistake becomes one line and exit status 2.
 
@@ -137,6 +146,7 @@ def run_door(
     main: the door; called once the flags are parsed.
     summary: its one sentence, for --help.
     takes_rest: whether `main` takes a list, what stands behind `--`.
+    files: names of the files that `main` takes, given without a flag.
   """
 
   def parse(argv):
@@ -144,7 +154,9 @@ def run_door(
       rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:
       fail(str(error))
-    if rest and not (takes_rest and "--" in argv):
+    if files and len(rest) != len(files):
+      fail(f"{len(rest)} file(s) given, but it takes {' '.join(files)}.")
+    if rest and not files and not (takes_rest and "--" in argv):
       fail(f"{rest[0]!r} is no flag: flags are written --name=value.")
     return [argv[0], *rest]
 
@@ -154,7 +166,7 @@ def run_door(
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-      main(*([argv[1:]] if takes_rest else []))
+      main(*([argv[1:]] if takes_rest else argv[1:] if files else []))
     except UserError as error:
       fail(str(error))
     except (PeerLost, Preempted, SaveFailed) as error:
@@ -167,7 +179,7 @@ def run_door(
       sys.stderr.close()
 
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
-    print(help_screen(summary))
+    print(help_screen(f"{' '.join(files)}: {summary}" if files else summary))
     return
   app.run(guarded, flags_parser=parse)
 
@@ -186,23 +198,30 @@ def fail(message: str, status: int = 2) -> typing.NoReturn:
   os._exit(status)
 
 
-def help_screen(summary: str) -> str:
-  """Returns the flags of this door, a line each, with their defaults."""
-  values = flags.FLAGS
-  own = [
+def door_flags() -> list[flags.Flag]:
+  """Returns the flags of this door, without those of libraries."""
+  return [
     flag
-    for module, found in values.flags_by_module_dict().items()
+    for module, found in flags.FLAGS.flags_by_module_dict().items()
     if module == sys.argv[0]
     or module.startswith("launch.")
     or module == __name__
     for flag in found
-    if flag.name not in _RARE
   ]
+
+
+def help_screen(summary: str) -> str:
+  """Returns the flags of this door, a line each, with their defaults."""
   lines = [summary, ""]
-  for flag in own:
+  for flag in door_flags():
+    if flag.name in _RARE:
+      continue
     text = re.split(r";\s\s", flag.help)[0]
-    if flag.default not in (None, "", []):
-      text += f" [{flag.default}]"
+    default = flag.default
+    if isinstance(default, list):
+      default = ",".join(default)
+    if default not in (None, ""):
+      text += f" [{default}]"
     lines.append(f"  --{flag.name:<20} {text}")
   lines.append(
     "  --helpfull             All flags: rarer ones, and libraries'."

@@ -4,9 +4,7 @@ import json
 import os
 import shlex
 import sys
-import time
 
-import psutil
 from absl import flags
 
 from engine.cluster import find_cluster
@@ -58,7 +56,7 @@ def main() -> None:
   import tensorflow as tf
 
   from engine.experiment import Experiment
-  from engine.ledger import Ledger
+  from engine.ledger import Ledger, process_seconds
   from engine.result import summary_lines
   from engine.run_directory import RunDirectory
   from engine.strategies import create_strategy, is_chief
@@ -74,13 +72,12 @@ def main() -> None:
     notices.listen()  # Again: TensorFlow's cluster takes SIGTERM for itself.
   if is_chief(strategy) and not config.runtime.quiet:
     print(f"strategy {choice}", flush=True)
-  elapsed = time.time() - psutil.Process().create_time()
   experiment = Experiment(
     config=config,
     task=SentencePairTask(config.task),
     model_dir=model_dir,
     command=shlex.join(["python", "-m", "launch.train", *sys.argv[1:]]),
-    ledger=Ledger(elapsed=elapsed, listener=progress.report),
+    ledger=Ledger(elapsed=process_seconds(), listener=progress.report),
     strategy=strategy,
     notices=notices,
     progress=progress,

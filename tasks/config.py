@@ -26,7 +26,10 @@ class SentencePairConfig:
   data_dir: str = setting(
     "", "Directory of the data, for TFDS or pairs.tsv.", free=True
   )
-  encoder: str = setting("demo", "Encoder: demo, tiny, or a BERT directory.")
+  encoder: str = setting(
+    "demo",
+    "Encoder: demo, a BERT directory, or random: tiny, base, large.",
+  )
   max_seq_length: int = setting(128, "Tokens of a row; longer pairs are cut.")
   batching: Batching = setting(
     "pack", "Pairs in rows; only dropout's draws differ.", free=True

@@ -1,4 +1,4 @@
-"""Where an encoder comes from: `--encoder=demo | tiny | DIRECTORY`."""
+"""Where an encoder comes from: `--encoder=demo | tiny | ... | DIRECTORY`."""
 
 import collections
 import dataclasses
@@ -20,6 +20,38 @@ _DEMO_SHA256 = (
   "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 )
 
+# Encoders with random weights, for tests and benchmarks: their sizes; without
+# a vocab_size the table of words is as long as the vocabulary. Base and large
+# have the shapes of BERT (Devlin et al., arXiv 1810.04805).
+RANDOM = {
+  "tiny": {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 128,
+    "type_vocab_size": 2,
+  },
+  "base": {
+    "vocab_size": 30522,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+  },
+  "large": {
+    "vocab_size": 30522,
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+  },
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderFiles:
@@ -27,11 +59,13 @@ class EncoderFiles:
 
   Attributes:
     directory: holds `bert_config.json` and `vocab.txt`.
-    checkpoint: prefix of the weights; None: the encoder starts at random.
+    checkpoint: prefix of the weights, if there are any.
+    random: whether the encoder is meant to start at random.
   """
 
   directory: str
   checkpoint: str | None
+  random: bool = False
 
   @property
   def config(self) -> BertConfig:
@@ -52,8 +86,8 @@ def find(encoder: str) -> EncoderFiles:
   """
   if encoder == "demo":
     return _imported(_demo_directory(), sha256=_DEMO_SHA256)
-  if encoder == "tiny":
-    return _tiny()
+  if encoder in RANDOM:
+    return _random(encoder)
   has = lambda name: os.path.exists(os.path.join(encoder, name))
   if has("bert_config.json"):
     checkpoint = os.path.join(encoder, "bert_model.ckpt")
@@ -63,8 +97,9 @@ def find(encoder: str) -> EncoderFiles:
   if has("config.json"):
     return _imported(encoder)
   raise UserError(
-    f"`encoder` is {encoder!r}, but must be demo, tiny, or a directory with "
-    "bert_config.json (Model Garden) or config.json (Hugging Face)."
+    f"`encoder` is {encoder!r}, but must be demo, {', '.join(RANDOM)} (random "
+    "weights, for tests and benchmarks), or a directory with bert_config.json "
+    "(Model Garden) or config.json (Hugging Face)."
   )
 
 
@@ -125,8 +160,8 @@ def _cached(name: str, make: Callable[[str], None]) -> str:
   return target
 
 
-def _tiny() -> EncoderFiles:
-  """A random 2-layer encoder; its vocabulary is that of the demo's corpus."""
+def _random(name: str) -> EncoderFiles:
+  """An encoder without weights; its vocabulary is that of the demo's corpus."""
   corpus = os.path.join(os.path.dirname(__file__), "data", "pairs.tsv")
   with open(corpus) as file:
     words = collections.Counter(re.findall(r"[a-z]+", file.read().lower()))
@@ -134,15 +169,7 @@ def _tiny() -> EncoderFiles:
   pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters]
   pieces += [f"##{letter}" for letter in letters if letter.isalnum()]
   pieces += [w for w, n in sorted(words.items()) if n > 2 and len(w) > 1]
-  sizes = {
-    "vocab_size": len(pieces),
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 128,
-    "type_vocab_size": 2,
-  }
+  sizes = {"vocab_size": len(pieces), **RANDOM[name]}
 
   def make(part):
     with open(os.path.join(part, "vocab.txt"), "w") as file:
@@ -151,4 +178,5 @@ def _tiny() -> EncoderFiles:
       json.dump(sizes, file)
 
   digest = hashlib.sha256(repr((pieces, sizes)).encode()).hexdigest()
-  return EncoderFiles(_cached(f"tiny-{digest[:16]}", make), None)
+  directory = _cached(f"{name}-{digest[:16]}", make)
+  return EncoderFiles(directory, None, random=True)

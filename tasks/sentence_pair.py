@@ -234,7 +234,7 @@ class SentencePairTask(Task):
       variable.assign(value)
     if self._files.checkpoint:
       weights.restore_encoder(model.encoder, self._files.checkpoint)
-    elif self._config.encoder != "tiny":
+    elif not self._files.random:
       raise UserError(
         f"{self._files.directory} has no bert_model.ckpt.index: name an "
         "encoder with weights by --encoder."

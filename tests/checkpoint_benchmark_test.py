@@ -17,9 +17,10 @@ def test_the_benchmark_of_saves_leaves_a_record(tmp_path):
   assert ended.status == 0, ended.err
   (path,) = (tmp_path / "results").iterdir()
   record = json.loads(path.read_text())
+  rows = {row["name"]: row for row in record["rows"]}
   for kind in ("synchronous", "asynchronous"):
-    assert record[kind]["stall"]["windows"] == 3
-    assert record[kind]["call"]["median"] > 0
+    assert rows[f"{kind}: stall"]["summary"]["windows"] == 3
+    assert rows[f"{kind}: call"]["summary"]["median"] > 0
   assert record["bytes"] > 100_000
   for key in ("command", "date", "commit", "hardware", "versions"):
     assert record[key]

@@ -277,7 +277,10 @@ BAD_FLAGS = {
   "an unknown strategy": (["--strategy=best"], "auto|one_device|mirrored"),
   "no model_dir": (["--model_dir="], "add --model_dir"),
   "a word that is no flag": (["demo"], "is no flag"),
-  "an unknown encoder": (["--encoder=nowhere"], "must be demo, tiny, or a"),
+  "an unknown encoder": (
+    ["--encoder=nowhere"],
+    "must be demo, tiny, base, large",
+  ),
   "mirrored on one device": (["--strategy=mirrored"], "there is one device"),
   "a batch that replicas cannot share": (
     ["--num_virtual_devices=4", "--global_batch_size=30"],

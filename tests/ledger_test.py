@@ -1,8 +1,13 @@
 """Every second is in exactly one bucket."""
 
+import subprocess
+import sys
+import time
+
 import pytest
 
 from engine.ledger import Ledger
+from tests.testing import ROOT
 
 
 class Clock:
@@ -53,3 +58,13 @@ def test_an_exception_closes_its_bucket():
     raise KeyError
   clock.now += 2
   assert ledger.totals()["start_up"] == 2
+
+
+def test_a_process_knows_how_long_it_runs():
+  code = "from engine import ledger; print(ledger.process_seconds())"
+  begun = time.monotonic()
+  run = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=True
+  )
+  # A clock tick is a hundredth of a second.
+  assert 0 < float(run.stdout) < time.monotonic() - begun + 0.02

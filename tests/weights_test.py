@@ -194,6 +194,17 @@ def test_first_weights_follow_the_seed():
       assert 0.005 < float(tf.math.reduce_std(variable)) < 0.03, variable.name
 
 
+def test_random_encoders_have_berts_sizes():
+  base, large = (encoders.find(name).config for name in ("base", "large"))
+  assert (base.num_hidden_layers, base.hidden_size) == (12, 768)
+  assert (large.num_hidden_layers, large.hidden_size) == (24, 1024)
+  for config in (base, large):
+    assert config.vocab_size == 30522
+    assert config.hidden_size == 64 * config.num_attention_heads
+    assert config.intermediate_size == 4 * config.hidden_size
+    assert config.max_position_embeddings == 512
+
+
 def test_layer_depth_counts_from_the_top():
   task = tiny_task()
   depth = {

@@ -1,0 +1,190 @@
+"""Whether the input keeps up with training: python -m benchmarks.input --help.
+
+Two parts: pairs/s of tokenising a split with a fresh tokenizer, which a run
+does once; and examples/s of laying out, building and handing over batches
+(`PairSource.layout`, `PairSource.batch`, `Inputs.fetch`), which it does in each
+step, in the groups in which the trainer asks for them. Both are held against
+the examples/s that training consumes.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from benchmarks import cells
+from benchmarks.record import read_record, row, write_record
+from engine.errors import UserError
+from launch.flags import config_from_flags, define_settings, run_door
+
+BATCHINGS = ["pad", "bucket", "pack"]
+SETTINGS = ("task", "data_dir", "encoder", "precision", "global_batch_size")
+define_settings((*SETTINGS, "steps_per_loop"))
+flags.DEFINE_list("batching", BATCHINGS, "Ways to measure.")
+flags.DEFINE_float(
+  "train_examples_per_second", None, "What training consumes.", lower_bound=1e-9
+)
+flags.DEFINE_string(
+  "throughput", None, "Or: a record whose fastest row of the encoder says so."
+)
+flags.DEFINE_integer("train_steps", 24, "Or: steps that measure it.")
+flags.DEFINE_integer("repeats", 5, "Passes over the split.", lower_bound=3)
+flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
+
+
+def main() -> None:
+  """Measures, writes one JSON file, prints a table."""
+  values = flags.FLAGS
+  unknown = set(values["batching"].value) - set(BATCHINGS)
+  if unknown or not values.batching:
+    raise UserError(
+      f"`batching` is {values.batching}, but takes some of {BATCHINGS}."
+    )
+  config = config_from_flags((*SETTINGS, "steps_per_loop"))
+  consumed, source = consumption(config)
+  # Imported behind the checks: TensorFlow takes seconds.
+  from engine.result import environment
+
+  where = f"{config.task.encoder} on {config.task.name}"
+  rows = [
+    row(f"{where}: {part}", unit, rates, better="higher")
+    for part, unit, rates in measure(config, values.batching, values.repeats)
+  ]
+  path = write_record(
+    "input",
+    rows,
+    environment=environment(),
+    output_dir=values.output_dir,
+    train_examples_per_second=consumed,
+    train_examples_per_second_from=source,
+  )
+  print(f"training consumes {consumed:.1f} examples/s ({source})")
+  for each in rows:
+    rate = each["summary"]
+    low, high = rate["interval"]
+    print(
+      f"{each['name']:40} {rate['median']:9.0f} {each['unit']:10} "
+      f"[{low:.0f}, {high:.0f}]  {rate['median'] / consumed:.0f} times what "
+      "training consumes"
+    )
+  print(path)
+
+
+def consumption(config: Any) -> tuple[float, str]:
+  """Returns the examples/s that training consumes, and where that is from.
+
+  Raises:
+    UserError: where the given record does not say it.
+  """
+  values = flags.FLAGS
+  if values.train_examples_per_second:
+    return values.train_examples_per_second, "--train_examples_per_second"
+  if values.throughput:
+    rates = {
+      each["name"]: each["summary"]["median"]
+      for each in read_record(values.throughput)["rows"]
+      if each["unit"] == "examples/s"
+      and each.get("panel") == config.task.encoder
+    }
+    if not rates:
+      raise UserError(
+        f"`throughput` {values.throughput} has no row of the encoder "
+        f"{config.task.encoder!r}: measure it, or leave the flag out."
+      )
+    name = max(rates, key=rates.get)
+    return rates[name], f"{values.throughput}, {name}"
+  cell = cells.Cell(
+    config.task.encoder,
+    cells.Strategy.parse("one_device"),
+    config.train.precision,
+    "pack",
+  )
+  settings = cells.given_settings(("task", "data_dir", "global_batch_size"))
+  try:
+    run = cells.measure(cell, settings, train_steps=values.train_steps)
+  except cells.CellFailed as error:
+    raise UserError(f"The run that measures training failed: {error}.") from (
+      error
+    )
+  if not run.windows:
+    raise UserError(
+      f"`train_steps` is {values.train_steps}, too few to time: give 24."
+    )
+  return max(rate for _, rate, _ in run.windows), f"fastest of {cell.label}"
+
+
+def measure(
+  config: Any, batchings: list[str], repeats: int
+) -> list[tuple[str, str, list[float]]]:
+  """Returns (part, unit, rate of each repeat)."""
+  import dataclasses
+
+  from engine.inputs import Inputs
+  from engine.order import Order
+  from engine.strategies import create_strategy
+  from tasks import encoders
+  from tasks.datasets import DATASETS
+  from tasks.sentence_pair import SentencePairTask
+  from tasks.tokenizer import PairTokenizer
+
+  strategy, _ = create_strategy(config.runtime)
+  pairs = DATASETS[config.task.name].read("train", config.task.data_dir)
+  vocabulary = encoders.find(config.task.encoder).vocabulary
+  size, loop = config.train.global_batch_size, config.runtime.steps_per_loop
+
+  def tokenise(repeat):
+    tokenizer = PairTokenizer(vocabulary)
+    return lambda: tokenizer.encode(
+      pairs.texts_a, pairs.texts_b, config.task.max_seq_length
+    )
+
+  def epoch_of(batching):
+    task = SentencePairTask(dataclasses.replace(config.task, batching=batching))
+    source = task.pair_source(pairs)
+
+    def epoch(repeat):
+      inputs = Inputs(
+        source=source,
+        order=Order(
+          num_examples=len(pairs),
+          batch_size=size,
+          num_positions=len(pairs),
+          seed=config.train.seed + repeat,
+        ),
+        strategy=strategy,
+        batch_size=size,
+      )
+      return lambda: fetch_all(inputs, loop)
+
+    return epoch
+
+  parts: list[tuple[str, str, Callable]] = [("tokenise", "pairs/s", tokenise)]
+  parts += [(f"batches, {x}", "examples/s", epoch_of(x)) for x in batchings]
+  rates: list[list[float]] = [[] for _ in parts]
+  for repeat in range(repeats):  # In turn: a machine's speed drifts.
+    for (_, _, prepare), found in zip(parts, rates, strict=True):
+      work = prepare(repeat)
+      begun = time.perf_counter()
+      work()
+      found.append(len(pairs) / (time.perf_counter() - begun))
+  return [
+    (name, unit, found)
+    for (name, unit, _), found in zip(parts, rates, strict=True)
+  ]
+
+
+def fetch_all(inputs: Any, loop: int) -> None:
+  """Fetches all batches, as `Trainer` does: runs of steps of one shape."""
+  step, end = 0, inputs.order.num_batches
+  while step < end:
+    shape, steps = inputs.layout(step).shape, 1
+    limit = min(loop, end - step)
+    while steps < limit and inputs.layout(step + steps).shape == shape:
+      steps += 1
+    inputs.fetch(step, steps, capacity=loop)
+    step += steps
+
+
+if __name__ == "__main__":
+  run_door(main, "Measures the input pipeline on this machine.")

@@ -1,0 +1,169 @@
+"""From process start to the first step: python -m benchmarks.startup --help.
+
+Each repeat is a fresh process of `launch.train`, with warm caches: one that is
+not counted goes first. Its ledger says when the first step has finished,
+`benchmarks.stages` where start-up went, and `-X importtime` which library the
+imports belong to (Python's own measure, within a stage or not; it costs about
+a hundredth).
+"""
+
+import collections
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from absl import flags
+
+from benchmarks import cells
+from benchmarks.record import row, write_record
+from engine.errors import UserError
+from launch.flags import config_from_flags, define_settings, run_door
+
+SETTINGS = ("task", "data_dir", "encoder", "batching", "precision", "xla")
+define_settings(SETTINGS)
+flags.DEFINE_integer("repeats", 5, "Processes.", lower_bound=1)
+flags.DEFINE_bool("warm", True, "One process first that is not counted.")
+flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
+
+TRAIN_STEPS = 6  # Enough for a second step of a shape, whose time is a step's.
+LIBRARIES = 8  # Shown; the record has all.
+OWN = ("engine", "tasks", "launch", "benchmarks")
+
+
+def main() -> None:
+  """Measures, writes one JSON file, prints where the seconds go."""
+  values = flags.FLAGS
+  config = config_from_flags(SETTINGS)
+  settings = cells.given_settings(SETTINGS)
+  if values.warm:
+    measure(settings)
+  runs = [measure(settings) for _ in range(values.repeats)]
+  where = f"{config.task.encoder} on {config.task.name}"
+  rows = []
+  for kind in ("stages", "libraries"):
+    names = dict.fromkeys(name for run in runs for name in run[kind])
+    samples = {
+      # Each process is one sample of one window.
+      name: [[max(1e-6, run[kind].get(name, 0.0))] for run in runs]
+      for name in names
+    }
+    prefix = "import " if kind == "libraries" else ""
+    rows += [
+      row(f"{where}: {prefix}{name}", "s", each, better="lower", part=name)
+      for name, each in samples.items()
+    ]
+  path = write_record(
+    "startup",
+    rows,
+    environment=runs[0]["result"],
+    output_dir=values.output_dir,
+  )
+  print("\n".join(table(rows)))
+  print(path)
+
+
+def measure(settings: list[str]) -> dict[str, Any]:
+  """Runs one process; returns seconds by stage and by library.
+
+  Raises:
+    UserError: where `launch.train` refuses, or fails.
+  """
+  with tempfile.TemporaryDirectory() as model_dir:
+    command = [sys.executable, "-X", "importtime", "-m", "benchmarks.stages"]
+    command += ["--mode=train", "--quiet", *settings, "--steps_per_loop=1"]
+    command += [f"--train_steps={TRAIN_STEPS}", f"--model_dir={model_dir}"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+      last = (run.stderr.strip().splitlines() or ["no word"])[-1]
+      raise UserError(f"launch.train ended with {run.returncode}: {last}")
+    with open(os.path.join(model_dir, "stages.json")) as file:
+      noted = json.load(file)
+    with open(os.path.join(model_dir, "metrics.jsonl")) as file:
+      points = [json.loads(line) for line in file]
+    with open(os.path.join(model_dir, "result.json")) as file:
+      result = json.load(file)
+  return {
+    "stages": stages_of(noted["seconds"], points),
+    "libraries": libraries_of(run.stderr.partition(noted["mark"])[0]),
+    "result": result,
+  }
+
+
+def stages_of(
+  noted: dict[str, float], points: list[dict[str, Any]]
+) -> dict[str, float]:
+  """Splits the time until the first step has finished; the parts add up.
+
+  The call that compiles runs the first step too: that step is taken to be as
+  long as the later ones of known shapes, and the rest of the call is compile.
+
+  Args:
+    noted: seconds of stages, from `benchmarks.stages`.
+    points: log points of a run with one step in a loop.
+  """
+  ledger, work = points[0]["ledger"], points[-1]["work"]
+  step = work["seconds"] / work["steps"] if work["steps"] else 0.0
+  step = min(step, ledger["compile"])
+  seconds = {
+    **noted,
+    "compile": ledger["compile"] - step,
+    "first step": step,
+  }
+  total = sum(ledger.values())
+  return {
+    **seconds,
+    "other": total - sum(seconds.values()),
+    "total": total,
+  }
+
+
+def libraries_of(text: str) -> dict[str, float]:
+  """Seconds of imports by library, from what `-X importtime` wrote.
+
+  Each module's own time counts for the package at the top of its name; the
+  most expensive comes first.
+  """
+  seconds: dict[str, float] = collections.defaultdict(float)
+  for line in text.splitlines():
+    found = re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)", line)
+    if found:
+      top = found[2].split(".")[0]
+      if top in sys.stdlib_module_names or top in ("site", "sitecustomize"):
+        top = "python"
+      elif top in OWN:
+        top = "apsis"
+      seconds[top] += int(found[1]) / 1e6
+  return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+  """A line for each stage, and for the libraries that cost most."""
+  imports = [each for each in rows if ": import " in each["name"]]
+  lines = ["seconds until the first step has finished [95 % interval]"]
+  for each in rows:
+    if each in imports:
+      continue
+    found = each["summary"]
+    low, high = found["interval"]
+    lines.append(
+      f"  {each['part']:14}{found['median']:7.2f}  [{low:.2f}, {high:.2f}]"
+    )
+  imports.sort(key=lambda each: -each["summary"]["median"])
+  whole = sum(each["summary"]["median"] for each in imports)
+  lines.append(f"seconds of imports by library, all stages: {whole:.2f}")
+  for each in imports[:LIBRARIES]:
+    lines.append(f"  {each['part']:14}{each['summary']['median']:7.2f}")
+  rest = statistics.fsum(
+    each["summary"]["median"] for each in imports[LIBRARIES:]
+  )
+  lines.append(f"  {'others':14}{rest:7.2f}")
+  return lines
+
+
+if __name__ == "__main__":
+  run_door(main, "Measures the start-up of launch.train on this machine.")
