@@ -28,7 +28,6 @@ class Batches:
     shapes: (declared shape, in how many steps), the largest first; each is
       compiled once.
     padding: share of the capacity that holds nothing real.
-    examples_per_row: mean over the run, of rows that the replicas share.
   """
 
   examples: int
@@ -38,7 +37,6 @@ class Batches:
   last_batch: int
   shapes: tuple[tuple[tuple[int, ...], int], ...]
   padding: float
-  examples_per_row: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,15 +84,13 @@ def epoch_ends(train: TrainConfig, num_examples: int) -> list[int]:
 def plan_batches(inputs: Inputs, *, batch_size: int, replicas: int) -> Batches:
   """Plans the batches of one split."""
   shapes = collections.Counter()
-  examples = units = capacity = rows = 0
+  units = capacity = 0
   for step in range(inputs.order.num_batches):
     layout = inputs.layout(step)
     last = len(inputs.order.indices(step))
     shapes[layout.shape] += 1
-    examples += last
     units += layout.units
     capacity += layout.capacity
-    rows += layout.shape[0]
   return Batches(
     examples=len(inputs.source),
     steps=inputs.order.num_batches,
@@ -105,7 +101,6 @@ def plan_batches(inputs: Inputs, *, batch_size: int, replicas: int) -> Batches:
       sorted(shapes.items(), key=lambda item: (-math.prod(item[0]), item[0]))
     ),
     padding=1 - units / capacity,
-    examples_per_row=examples / rows,
   )
 
 

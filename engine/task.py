@@ -25,8 +25,8 @@ class Layout:
   """How some examples lie in one batch of a declared static shape.
 
   Attributes:
-    shape: identifies the declared shape; `shape[0]` is the number of rows,
-      which the replicas share. Equal shapes run one program.
+    shape: identifies the declared shape; `shape[0]` is the length of all
+      arrays, which the replicas share. Equal shapes run one program.
     units: real units of work (tokens; or examples) that the batch holds.
     capacity: units that the shape could hold; the rest is padding.
     places: the source's own notes on where each example went.
@@ -62,7 +62,7 @@ class Source(abc.ABC):
     Args:
       indices: int64 [n], the examples, n <= batch_size; fewer in a last batch.
       batch_size: examples in a full global batch.
-      shares: the number of rows must be a multiple of this.
+      shares: the length of all arrays must be a multiple of this.
     """
 
   @abc.abstractmethod
@@ -70,8 +70,16 @@ class Source(abc.ABC):
     """Name -> global spec of each array of a batch of this shape."""
 
   @abc.abstractmethod
+  def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    """Returns the shape of batches that are `factor` times as large."""
+
+  def examples(self, shape: tuple[int, ...]) -> int:
+    """Returns how many examples a batch of this shape can hold."""
+    return self.signature(shape)[WEIGHTS].shape.num_elements()
+
+  @abc.abstractmethod
   def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
-    """Builds the arrays of one global batch, each with `layout.shape[0]` rows.
+    """Builds the arrays of one global batch, each `layout.shape[0]` long.
 
     Beside the features it holds `labels`, float32 `weights` (0 where there is
     no example) and int64 `examples` (the index in the split, or -1), all three
@@ -117,6 +125,9 @@ class ArraySource(Source):
       for name, array in self._arrays.items()
     }
     return {**spec, EXAMPLES: tf.TensorSpec(shape, tf.int64)}
+
+  def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    return (round(shape[0] * factor),)
 
   def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
     missing = layout.shape[0] - len(indices)

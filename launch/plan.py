@@ -26,7 +26,7 @@ flags.DEFINE_enum(
   "largest_batch",
   "estimate",
   LARGEST,
-  "Rows that fit a chip: from a line, by compiling (slow), or not.",
+  "Examples that fit a chip: from a line, by compiling (slow), or not.",
 )
 flags.DEFINE_string("chip_config", "", "megacore: a v4 chip as one device.")
 flags.DEFINE_string(
@@ -88,11 +88,14 @@ def main() -> None:
   print("\n".join(plan_report.plan_lines(plan, config, where)), flush=True)
   if topology:
     lowerings = {
-      "train": (plan.train, _lowering(trainer, strategy)),
-      "eval": (plan.evaluation, _lowering(evaluator, strategy)),
+      name: (batches, loop.inputs.source, _lowering(loop, strategy))
+      for name, batches, loop in (
+        ("train", plan.train, trainer),
+        ("eval", plan.evaluation, evaluator),
+      )
     }
     # Seconds: what is refused here should not wait for the compiler.
-    for batches, lowering in lowerings.values():
+    for batches, _, lowering in lowerings.values():
       lowering(batches.shapes[0][0])
     record["tpu"] = {
       "topology": dataclasses.asdict(topology),
@@ -101,17 +104,18 @@ def main() -> None:
         name: compile_step(
           compiler,
           batches,
+          source,
           lowering,
           replicas=replicas,
           # Evaluation holds less than training does.
           largest=values.largest_batch if name == "train" else "off",
           name=name,
         )
-        for name, (batches, lowering) in lowerings.items()
+        for name, (batches, source, lowering) in lowerings.items()
       },
     }
     print()
-    print("\n".join(plan_report.tpu_lines(record["tpu"], plan, topology)))
+    print("\n".join(plan_report.tpu_lines(record["tpu"], topology)))
   if values.output:
     with open(values.output, "w") as file:
       json.dump(record, file, indent=2)
@@ -151,6 +155,7 @@ def _lowering(loop: Any, strategy: Any) -> Callable:
 def compile_step(
   compiler: Compiler,
   batches: Any,
+  source: Any,
   lowering: Callable,
   *,
   replicas: int,
@@ -162,41 +167,45 @@ def compile_step(
   Args:
     compiler: of the topology.
     batches: `engine.plan.Batches` of the step.
+    source: `engine.task.Source` of the examples.
     lowering: declared shape -> `engine.lowering.Lowered`.
-    replicas: over which the rows of a shape are spread.
+    replicas: over which a shape is spread.
     largest: one of `LARGEST`.
     name: of the step, for the user who waits.
 
   Returns:
-    What the compiler said, the `shape`, the `rows` of one device, the ops of
-    `dynamic` sizes, and the `largest` number of rows.
+    What the compiler said, the `shape`, the `examples` of one device, the ops
+    of `dynamic` sizes, and the `largest` number of examples.
 
   Raises:
     UserError: where the step holds what XLA does not take.
   """
   shape, steps = batches.shapes[0]
+  examples = source.examples(shape) // replicas
 
   @functools.cache
-  def compile_rows(rows: int) -> dict[str, Any]:
-    said(f"compiling the {name} step, {rows} rows a device: ", end="")
-    lowered = lowering((rows * replicas, *shape[1:]))
+  def compile_examples(count: int) -> dict[str, Any]:
+    said(f"compiling the {name} step, {count} examples a device: ", end="")
+    lowered = lowering(source.scaled(shape, count / examples))
     result = compiler.compile(lowered.hlo, replicas=replicas)
     seconds = result.get("compile_seconds")
     said(f"{seconds:.0f} s" if result["ok"] else f"no ({result['kind']})")
     return result
 
-  rows = shape[0] // replicas
-  result = compile_rows(rows)
+  result = compile_examples(examples)
   granted = compiler.facts["granted_bytes"]
   found = None
   if largest != "off" and granted and result.get("kind") in (None, "memory"):
     found = find_largest(
-      compile_rows, rows=rows, granted=granted, search=largest == "search"
+      compile_examples,
+      examples=examples,
+      granted=granted,
+      search=largest == "search",
     )
   return {
     "shape": shape,
     "occurs_in_steps": steps,
-    "rows": rows,
+    "examples": examples,
     "dynamic": lowering(shape).dynamic,
     "largest": found and dataclasses.asdict(found),
     **result,

@@ -38,14 +38,11 @@ def plan_lines(plan: Any, config: ExperimentConfig, where: str) -> list[str]:
   ]
 
 
-def tpu_lines(
-  record: Mapping[str, Any], plan: Any, topology: Topology
-) -> list[str]:
+def tpu_lines(record: Mapping[str, Any], topology: Topology) -> list[str]:
   """Returns the lines of what was compiled.
 
   Args:
     record: facts of the topology, and `steps`: name -> what was compiled.
-    plan: of the run.
     topology: that it was compiled for.
   """
   steps = record["steps"]
@@ -56,7 +53,7 @@ def tpu_lines(
   return [
     f"{topology.name}: compiled, not run ({versions})",
     *_aligned(_table(steps, granted, topology)),
-    *(line for name, s in steps.items() for line in _remarks(name, s, plan)),
+    *(line for name, s in steps.items() for line in _remarks(name, s)),
     *rows(
       (
         "device",
@@ -87,7 +84,7 @@ def _table(
   of_all = {
     "compiles": _verdict,
     "shape": lambda s: _times(s["shape"]),
-    "rows of a device": lambda s: str(s["rows"]),
+    "examples of a device": lambda s: str(s["examples"]),
     "memory (of grant)": lambda s: _memory(s, granted),
   }
   of_compiled = {
@@ -185,7 +182,7 @@ def _roofline(step: Mapping[str, Any], topology: Topology) -> str:
   return f"{max(compute, memory):.3g} ms, {bound}-bound"
 
 
-def _remarks(name: str, step: Mapping[str, Any], plan: Any) -> list[str]:
+def _remarks(name: str, step: Mapping[str, Any]) -> list[str]:
   """What does not fit the table."""
   remarks = []
   if not step["ok"] and "message" in step:
@@ -195,24 +192,23 @@ def _remarks(name: str, step: Mapping[str, Any], plan: Any) -> list[str]:
     remarks.append((f"{name}, slow", f"size known on the device alone: {op}"))
   largest = step["largest"]
   if largest:
-    remarks.append(("largest batch", _largest(largest, plan)))
+    remarks.append(("largest batch", _largest(largest)))
   return rows(*remarks)
 
 
-def _largest(largest: Mapping[str, Any], plan: Any) -> str:
-  """Says how many rows fit, and how that is known."""
-  count, tried = largest["rows"], largest["tried"]
+def _largest(largest: Mapping[str, Any]) -> str:
+  """Says how many examples fit, and how that is known."""
+  count, tried = largest["examples"], largest["tried"]
   if count is None:
-    return "not one row fits a device"
-  examples = int(count * plan.train.examples_per_row)
+    return "not one example fits a device"
   compiled = [str(n) for n, how in tried.items() if how == "compiled"]
   refused = [f"{n} ({how})" for n, how in tried.items() if how != "compiled"]
   how = "compiled"
   if largest["how"] == "line":
-    how = f"estimated: a line through {' and '.join(compiled)} rows"
+    how = f"estimated: a line through {' and '.join(compiled)} examples"
   if refused:
     how += f"; refused: {', '.join(refused)}"
-  return f"{count} rows a device, some {examples} examples ({how})"
+  return f"{count} examples a device ({how})"
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:

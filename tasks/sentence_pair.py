@@ -104,6 +104,11 @@ class PairSource(Source):
       EXAMPLES: tf.TensorSpec(each, tf.int64),
     }
 
+  def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    shares, tokens, rows, width, pairs = shape
+    tokens, rows, pairs = (round(x * factor) for x in (tokens, rows, pairs))
+    return shares, tokens, rows, width, pairs
+
   def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
     batch = {
       name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype)

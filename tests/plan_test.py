@@ -50,20 +50,19 @@ def test_batches_are_those_that_would_be_built(batching, replicas):
   plan, train, evaluation = planned(task, config, replicas)
   for said, inputs in ((plan.train, train), (plan.evaluation, evaluation)):
     shapes = collections.Counter()
-    real = tokens = examples = rows = 0
+    real = tokens = examples = 0
     for step in range(inputs.order.num_batches):
       layout = inputs.layout(step)
       batch = inputs.source.batch(inputs.order.indices(step), layout)
       shapes[layout.shape] += 1
       last = int(np.sum(batch["weights"]))
       examples += last
-      rows += len(batch["segments"])
       real += np.count_nonzero(batch["segments"])
-      tokens += batch["segments"].size
+      tokens += batch["word_ids"].size
     assert (said.steps, said.last_batch) == (sum(shapes.values()), last)
     assert dict(said.shapes) == shapes
     assert said.padding == pytest.approx(1 - real / tokens)
-    assert said.examples_per_row == pytest.approx(examples / rows)
+    assert examples == said.steps * said.batch_size - said.batch_size + last
     assert all(shape[0] % replicas == 0 for shape in shapes)
   assert plan.train.replica_batch_size == 20 // replicas
   assert plan.evaluation.examples == len(evaluation.source)

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import sys
-import types
 
 import pytest
 import tensorflow as tf
@@ -65,7 +64,7 @@ def chip(limit, knee=1.0):
   """
   trials = []
 
-  def compile_rows(rows):
+  def compile_examples(rows):
     trials.append(rows)
     if 300 + 10 * rows > limit and 300 + 10 * rows / knee > limit:
       return {"ok": False, "kind": "memory"}
@@ -77,39 +76,41 @@ def chip(limit, knee=1.0):
       "code_bytes": 50,
     }
 
-  return compile_rows, trials
+  return compile_examples, trials
 
 
 def test_the_largest_batch_is_read_off_two_compilations():
-  compile_rows, trials = chip(limit=10300)
-  found = find_largest(compile_rows, rows=8, granted=10300, search=False)
-  assert (found.rows, found.how) == (1000, "line")
+  compile_examples, trials = chip(limit=10300)
+  found = find_largest(
+    compile_examples, examples=8, granted=10300, search=False
+  )
+  assert (found.examples, found.how) == (1000, "line")
   assert trials == [8, 32]
 
 
 @pytest.mark.parametrize("knee", [1.0, 1.3])
 def test_a_search_comes_from_above_and_finds_what_fits(knee):
-  compile_rows, trials = chip(limit=10300, knee=knee)
-  found = find_largest(compile_rows, rows=8, granted=10300, search=True)
+  compile_examples, trials = chip(limit=10300, knee=knee)
+  found = find_largest(compile_examples, examples=8, granted=10300, search=True)
   assert found.how == "compiled"
-  assert found.tried[found.rows] == "compiled"
-  assert 0.85 * 1000 * knee < found.rows <= 1000 * knee
-  above = [rows for rows in found.tried if rows > found.rows]
-  assert above and all(found.tried[rows] == "memory" for rows in above)
+  assert found.tried[found.examples] == "compiled"
+  assert 0.85 * 1000 * knee < found.examples <= 1000 * knee
+  above = [n for n in found.tried if n > found.examples]
+  assert above and all(found.tried[n] == "memory" for n in above)
   assert trials[2:] == sorted(trials[2:], reverse=True)
 
 
 def test_a_batch_that_does_not_fit_is_halved():
-  compile_rows, _ = chip(limit=400)
-  found = find_largest(compile_rows, rows=64, granted=400, search=False)
-  assert found.rows == 10
+  compile_examples, _ = chip(limit=400)
+  found = find_largest(compile_examples, examples=64, granted=400, search=False)
+  assert found.examples == 10
   assert found.tried[64] == found.tried[16] == "memory"
 
 
 def test_where_not_one_row_fits_it_says_so():
-  compile_rows, _ = chip(limit=100)
-  found = find_largest(compile_rows, rows=4, granted=100, search=False)
-  assert found.rows is None
+  compile_examples, _ = chip(limit=100)
+  found = find_largest(compile_examples, examples=4, granted=100, search=False)
+  assert found.examples is None
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def report_of(**train):
     "ok": True,
     "compile_seconds": 12.0,
     "shape": (16, 64, 8),
-    "rows": 4,
+    "examples": 4,
     "dynamic": (),
     "largest": None,
     "held_bytes": 2**30,
@@ -147,21 +148,22 @@ def report_of(**train):
     "versions": {"libtpu": "0"},
     "steps": {"train": compiled | train, "eval": compiled},
   }
-  plan = types.SimpleNamespace(
-    train=types.SimpleNamespace(examples_per_row=2.5)
-  )
-  lines = plan_report.tpu_lines(record, plan, Topology("v5e:2x2"))
+  lines = plan_report.tpu_lines(record, Topology("v5e:2x2"))
   return {line.split("  ")[1]: line for line in lines[1:]}, lines
 
 
 def test_the_report_shows_memory_and_roofline_as_compiled_not_run():
   named, lines = report_of(
-    largest={"rows": 100, "how": "line", "tried": {4: "compiled", 16: "memory"}}
+    largest={
+      "examples": 100,
+      "how": "line",
+      "tried": {4: "compiled", 16: "memory"},
+    }
   )
   assert "compiled, not run" in lines[0]
   assert "2 GiB (12.5%)" in named["memory (of grant)"]
   assert "2 ms, memory-bound" in named["roofline"]
-  assert "100 rows a device, some 250 examples" in named["largest batch"]
+  assert "100 examples a device" in named["largest batch"]
   assert "estimated" in named["largest batch"]
   assert "refused: 16 (memory)" in named["largest batch"]
 
@@ -268,7 +270,7 @@ def test_the_door_compiles_the_steps_of_four_replicas(tmp_path):
   train, evaluation = (record["tpu"]["steps"][x] for x in ("train", "eval"))
   for step in (train, evaluation):
     assert step["ok"]
-    assert 4 * step["rows"] == step["shape"][0]
+    assert 4 * step["examples"] == 32
   assert train["held_bytes"] > evaluation["held_bytes"]
   assert train["flops"] > 2 * evaluation["flops"]
   assert "v5e:2x2: compiled, not run" in ended.out
