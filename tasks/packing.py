@@ -25,10 +25,13 @@ WIDTH_STEP = 16  # Bucket widths are multiples: few shapes, aligned products.
 TOKEN_STEP = 8  # Streams and packed rows are multiples.
 
 # The declared streams: standard deviations above the mean that batches have.
-# The first five cover all but 1 % of a normal distribution with least padding.
-_LEVELS = (-0.9, -0.2, 0.3, 0.9, 1.5, 2.5, 4.0)
-_FEW_LEVELS = (2.5, 4.0)
-_FEW_BATCHES = 40  # In an epoch; for fewer a program costs more than padding.
+# Of six levels, the last at 3, these leave the least padding under a normal
+# distribution; a program costs seconds, so few batches have one. What is rarer
+# than one batch in 700 has a level of its own.
+_LEVELS = (-0.96, -0.26, 0.41, 0.99, 1.7, 3.0)
+_RARE_LEVEL = 4.5
+_FEW_BATCHES = 40  # In an epoch.
+_SAMPLES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,39 +79,42 @@ def declare(lengths: np.ndarray, *, batch_size: int, shares: int) -> Packing:
   mean, deviation = pairs * lengths.mean(), lengths.std() * pairs**0.5
   few = len(lengths) < _FEW_BATCHES * batch_size
   # A share has a token of padding more (see `take`). The last holds any batch.
-  tokens = [mean + z * deviation for z in (_FEW_LEVELS if few else _LEVELS)]
+  chosen = (*(_LEVELS[-1:] if few else _LEVELS), _RARE_LEVEL)
+  tokens = [mean + z * deviation for z in chosen]
   most = _round_up(pairs * longest + 1, TOKEN_STEP)
   sizes = sorted({min(most, _round_up(t + 1, TOKEN_STEP)) for t in tokens})
-  width, share_of_rows = _best_width(lengths, pairs=pairs)
+  width, usual, worst = _best_width(lengths, pairs=pairs)
+  # What does not fit its level goes to the next: so the last has more rows.
   levels = [
-    (size, min(pairs, math.ceil(size / width * share_of_rows)) + 1)
-    for size in sizes
+    (size, min(pairs, math.ceil(size / width * usual)) + 1)
+    for size in sizes[:-1]
   ]
-  return Packing(width, (*levels, (most, pairs + 1)))
+  last = sizes[-1], min(pairs, math.ceil(sizes[-1] / width * worst) + 1) + 1
+  return Packing(width, (*levels, last, (most, pairs + 1)))
 
 
-def _best_width(lengths: np.ndarray, *, pairs: int) -> tuple[int, float]:
-  """Returns the width of least attention, rows * width ** 2, on samples.
+def _best_width(lengths: np.ndarray, *, pairs: int) -> tuple[int, float, float]:
+  """Finds the width at which attention, rows * width ** 2, is least.
 
-  Also returns what rows hold, at most, over the tokens in them.
+  Returns:
+    The width, and what the rows of samples can hold over what they do: for
+    most samples, and at worst.
   """
-  longest = int(lengths.max())
-  draws = (np.random.Philox(key=[0, i]).random_raw(pairs) for i in range(32))
+  draws = (
+    np.random.Philox(key=[0, i]).random_raw(pairs) for i in range(_SAMPLES)
+  )
   samples = [lengths[draw % len(lengths)].tolist() for draw in draws]
 
-  def most(width):
-    return max(
-      (1 + max(row for row, _ in first_fit_decreasing(sample, width)))
-      * width
-      / sum(sample)
-      for sample in samples
-    )
+  def ratios(width):
+    places = (first_fit_decreasing(sample, width) for sample in samples)
+    rows = [1 + max(row for row, _ in found) for found in places]
+    return [r * width / sum(s) for r, s in zip(rows, samples, strict=True)]
 
-  first = _round_up(longest, TOKEN_STEP)
+  first = _round_up(lengths.max(), TOKEN_STEP)
   widths = range(first, first + first // 2 + 1, TOKEN_STEP)
-  return min(
-    ((width, most(width)) for width in widths), key=lambda x: x[0] * x[1]
-  )
+  spread = {w: np.quantile(ratios(w), (0.97, 1.0)).tolist() for w in widths}
+  width = min(widths, key=lambda w: w * spread[w][0])
+  return width, *spread[width]
 
 
 def arrange(
