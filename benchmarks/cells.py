@@ -176,16 +176,18 @@ def measure(
 
 
 def windows_of(
-  points: Sequence[dict[str, float]],
+  points: Sequence[dict[str, float]], warm_up: int = WARM_UP
 ) -> list[tuple[float, float, float]]:
   """Rates between log points behind the warm-up.
 
   Args:
     points: at each log point what the timed steps worked on so far. Steps that
       compile are not timed; a window of such steps alone has no rate.
+    warm_up: windows to leave out.
   """
   windows = []
-  for before, after in itertools.pairwise(points[WARM_UP - 1 :]):
+  nothing = dict.fromkeys(points[0], 0)
+  for before, after in itertools.pairwise([nothing, *points][warm_up:]):
     seconds = after["seconds"] - before["seconds"]
     if after["steps"] > before["steps"]:
       windows.append(

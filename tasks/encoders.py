@@ -114,6 +114,21 @@ def _demo_directory() -> str:
   return os.path.join(spec.submodule_search_locations[0], "model")
 
 
+def hugging_face_directory(encoder: str) -> str:
+  """Returns the directory that Hugging Face's library reads an encoder from.
+
+  Raises:
+    UserError: where there is none.
+  """
+  source = _demo_directory() if encoder == "demo" else encoder
+  if not os.path.exists(os.path.join(source, "config.json")):
+    raise UserError(
+      f"`encoder` is {encoder!r}, which Hugging Face's library cannot read: "
+      "use demo or a directory with config.json."
+    )
+  return source
+
+
 def cache_directory() -> str:
   """Where imported encoders are kept."""
   home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

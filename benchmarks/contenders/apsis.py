@@ -1,0 +1,43 @@
+"""Apsis, through the door that users take; a setting is a precision."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+from benchmarks.cells import windows_of
+from benchmarks.contenders import plan as plans
+from benchmarks.contenders.plan import Plan, answer
+
+SETTINGS = ("float32", "bfloat16")
+
+
+def run(plan: Plan) -> tuple[list[float], float | None]:
+  """Trains; returns seconds of windows, and the accuracy.
+
+  Steps that compile a shape are not in the windows.
+  """
+  with tempfile.TemporaryDirectory() as directory:
+    command = [sys.executable, "-m", "launch.train", "--quiet"]
+    command += [f"--mode={'train_and_eval' if plan.evaluate else 'train'}"]
+    command += [f"--task={plan.task}", f"--encoder={plan.encoder}"]
+    command += [f"--data_dir={plan.data_dir}", f"--precision={plan.setting}"]
+    command += [f"--train_steps={plan.steps}", f"--seed={plan.seed}"]
+    command += [f"--steps_per_loop={plan.steps_per_window}"]
+    command += [f"--global_batch_size={plans.BATCH_SIZE}"]
+    command += [f"--learning_rate={plans.LEARNING_RATE}"]
+    command += [f"--dropout={plans.DROPOUT}", f"--model_dir={directory}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with open(os.path.join(directory, "result.json")) as file:
+      result = json.load(file)
+    with open(os.path.join(directory, "metrics.jsonl")) as file:
+      lines = [json.loads(line) for line in file]
+  points = [line["work"] for line in lines if "work" in line]
+  rates = windows_of(points, warm_up=0)
+  windows = [plan.steps_per_window / steps for steps, _, _ in rates]
+  return windows, result["eval"]["accuracy"] if plan.evaluate else None
+
+
+if __name__ == "__main__":
+  answer(run)
