@@ -2,10 +2,10 @@
 
 Two kinds of device loops take turns in one process. `logged` is what a run does
 from one log point to the next: Orbit's controller, ledger, boundary, rates,
-journal and TensorBoard. `bare` fetches batches, calls the same program, and does
-nothing else. Their difference is the cost, but a small one among steps that
-vary; so the seconds of the host that the ledger books neither as steps nor as
-waiting for input are a row of their own.
+journal and TensorBoard. `bare` fetches batches, calls the same program, and
+does nothing else. Their difference is the cost, but a small one among steps
+that vary; so the seconds of the host that the ledger books neither as steps nor
+as waiting for input are a row of their own.
 """
 
 import dataclasses

@@ -188,18 +188,19 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
       f"{train['padding']:.1%} padding  ({result['replicas']} replica(s))"
     )
   if train.get("mfu"):
-    verb = {"measured": "measured here", "published": "as published"}
+    origin = {"measured": "measured here", "published": "as published"}
     lines.append(
       f"  utilisation  {train['mfu']:.1%} of "
-      f"{_si(train['peak_flops_per_second'])}FLOP/s, {result['precision']}, "
-      f"{verb[train['peak_source']]}"
+      f"{_si(train['peak_flops_per_second'])}FLOP/s in {result['precision']}, "
+      f"{origin[train['peak_source']]}"
     )
   if "goodput" in result:
-    wall = sum(result["ledger"].values()) + result["down_seconds"]
+    down, restarts = result["down_seconds"], result["restarts"]
+    wall = sum(result["ledger"].values()) + down
+    told = f"  ({restarts} restart(s), {down:.1f} s down)" if restarts else ""
     lines.append(
       f"  goodput      {result['goodput']:.1%} of {wall:.1f} s went into steps "
-      f"that count  ({result['restarts']} restart(s), "
-      f"{result['down_seconds']:.1f} s down)"
+      f"that count{told}"
     )
   spent = "  ".join(
     f"{bucket} {seconds:.1f}"

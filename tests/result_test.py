@@ -56,9 +56,36 @@ def test_a_run_finds_its_peak_and_says_it(tmp_path, monkeypatch):
   assert 0 < train["mfu"] < 1
   said = "\n".join(summary_lines(result, str(tmp_path)))
   assert f"utilisation  {train['mfu']:.1%} of " in said
-  assert "float32, measured here" in said
+  assert "FLOP/s in float32, measured here" in said
   assert f"goodput      {result['goodput']:.1%} of " in said
   assert max(len(x) for x in said.splitlines() if str(tmp_path) not in x) <= 100
+
+
+def test_a_run_that_was_started_again_says_what_that_cost():
+  result = {
+    "global_step": 10,
+    "eval": None,
+    "replicas": 8,
+    "precision": "bfloat16",
+    "train": rates(work_of(8e12), 8, Peak(8 * 312e12, "published")),
+    "ledger": {"start_up": 10.0, "step": 4.5, "lost_to_restart": 0.5},
+    "down_seconds": 5.0,
+    "goodput": 4.5 / 20,
+    "restarts": 2,
+    "checkpoints": {"stall_seconds_mean": 0.25},
+    "command": "python -m launch.train",
+  }
+  assert summary_lines(result, "run") == [
+    "finished at step 10",
+    "  throughput   80.0 examples/s  2250 real tokens/s  10.0% padding  "
+    "(8 replica(s))",
+    "  utilisation  0.1% of 2.5 PFLOP/s in bfloat16, as published",
+    "  goodput      22.5% of 20.0 s went into steps that count  "
+    "(2 restart(s), 5.0 s down)",
+    "  seconds      start_up 10.0  step 4.5  lost_to_restart 0.5",
+    "  checkpoint   run/checkpoints/ckpt-10  (stall of a save: 0.25 s)",
+    "  resume with  python -m launch.train",
+  ]
 
 
 def test_a_short_run_measures_nothing(tmp_path, monkeypatch):
