@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine.errors import StopRequested
+from engine.peers import gather
 from engine.preemption import Notices, Pace
 from engine.progress import Progress
 from engine.strategies import workers_of
@@ -67,15 +68,10 @@ class Boundary:
   def _of_all(self, reason: str) -> str:
     """Exchanges reasons and paces with the other workers."""
     words = reason.encode()[:_SIZE].ljust(_SIZE, b"\0")
-    own = np.array([[self._pace.seconds, *words]], np.float64)
-    rows = self._strategy.gather(
-      self._strategy.experimental_distribute_values_from_function(
-        lambda _: tf.constant(own)
-      ),
-      axis=0,
-    ).numpy()
+    own = np.array([self._pace.seconds, *words], np.float64)
+    rows = gather(self._strategy, own)
     self._pace.seconds = float(rows[:, 0].max())
-    for i, row in enumerate(rows[:: len(rows) // len(self._workers), 1:]):
+    for i, row in enumerate(rows[:, 1:]):
       words = bytes(row.astype(np.uint8)).rstrip(b"\0")
       if words and not reason:
         told = words.decode(errors="replace")

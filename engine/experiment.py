@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import time
 import typing
 from collections.abc import Collection
 from typing import Any
@@ -17,7 +18,6 @@ from engine.actions import (
   ExampleIdLog,
   StartLog,
   TrainLog,
-  earlier_work,
   steps_to_stop,
 )
 from engine.best import goal_of, stops_early
@@ -34,9 +34,10 @@ from engine.journal import (
   Terminal,
   reason_of,
 )
-from engine.ledger import Ledger
+from engine.ledger import Ledger, goodput
 from engine.lock import Lock
 from engine.managers import build_managers
+from engine.peaks import find_peak
 from engine.peers import agree, lost_peers_named, together
 from engine.plan import epoch_ends
 from engine.preemption import Notices
@@ -209,10 +210,13 @@ class Experiment:
     )
     self._agree_on(evaluations=sum(x["kind"] == "eval" for x in log.lines))
     starts = StartLog(
-      self._directory.file("restarts.jsonl"), log, writes=self.is_chief
+      self._directory.file("restarts.jsonl"),
+      log,
+      began=time.time() - sum(self._ledger.totals().values()),
+      writes=self.is_chief,
     )
     self._ledger.add(starts.earlier_seconds)
-    trainer.work = earlier_work(log)
+    trainer.work = starts.earlier_work
     if self.is_chief:
       best.rewind(now)
     if restored:
@@ -251,7 +255,7 @@ class Experiment:
       ids=ids,
       files=files,
       ends=ends,
-      restarts=starts.number,
+      starts=starts,
     )
 
   def _run_to_the_end(
@@ -309,6 +313,7 @@ class Experiment:
     saved = run.manager.settle()
     with contextlib.suppress(*DISK_ERRORS):
       run.log.close()
+    run.starts.stopped(step, run.trainer, self._ledger)
     self._progress.report(step=step, stopped=reason)
     self._part()
     stop_file = self._directory.file("stop")
@@ -337,21 +342,28 @@ class Experiment:
       for x in log.lines
       if (x["kind"], x["step"]) == ("eval", step)
     ]
+    memory = result.peak_memory_bytes()  # Finding the peak takes some too.
+    precision, work = self._config.train.precision, trainer.work
+    peak = find_peak(self._strategy, precision, work.flops or 0.0)
+    booked = self._ledger.totals()
+    down = run.starts.down_seconds(booked, time.time())
     return {
       "global_step": step,
       "seed": self._config.train.seed,
       "eval": evaluations[-1] if evaluations else None,
-      "train": result.rates(trainer.work, self._strategy.num_replicas_in_sync),
-      "ledger": self._ledger.totals(),
+      "train": result.rates(work, self._strategy.num_replicas_in_sync, peak),
+      "ledger": booked,
+      "down_seconds": down,
+      "goodput": goodput(booked, down),
       "traces": trainer.programs.traces,
       "weights_sha256": result.weights_sha256(run.model),
       "stopped_early": stopped_early,
       "skipped_batches": int(trainer.guard.skipped.numpy()),
-      "restarts": run.restarts,
+      "restarts": run.starts.number,
       "checkpoints": result.stalls(run.manager),
       **describe(self._strategy),
-      "precision": self._config.train.precision,
-      "peak_memory_bytes": result.peak_memory_bytes(),
+      "precision": precision,
+      "peak_memory_bytes": memory,
       **result.environment(),
       "command": self._command,
     }
@@ -423,7 +435,7 @@ class _Run:
   ids: list[ExampleIdLog]
   files: list[LineFile]
   ends: list[int]
-  restarts: int
+  starts: StartLog
 
 
 def _is_of(prefix: str | None, step: int) -> bool:

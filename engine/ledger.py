@@ -81,6 +81,20 @@ class Ledger:
     return dict(self._seconds)
 
 
+def goodput(seconds: Mapping[str, float], down: float) -> float:
+  """Share of a run's wall time that went into steps that count.
+
+  All starts of a run are in it, as in the "ML productivity goodput" of Google
+  (cloud.google.com/blog, 2024): steps that were lost and made again count once.
+
+  Args:
+    seconds: of each bucket, over all processes of the run.
+    down: seconds that no process has booked.
+  """
+  wall = sum(seconds.values()) + down
+  return seconds["step"] / wall if wall else 0.0
+
+
 def process_seconds() -> float:
   """Seconds since this process started, to a hundredth.
 

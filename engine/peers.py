@@ -12,6 +12,25 @@ from engine.errors import PeerLost, UserError
 from engine.strategies import workers_of
 
 
+def gather(strategy: tf.distribute.Strategy, own: np.ndarray) -> np.ndarray:
+  """Returns what each worker holds, [workers, ...]; all wait for the last.
+
+  Args:
+    strategy: of the workers.
+    own: array [...], of one shape and type on all of them.
+  """
+  workers = workers_of(strategy)
+  if len(workers) < 2:
+    return own[None]
+  rows = strategy.gather(
+    strategy.experimental_distribute_values_from_function(
+      lambda _: tf.constant(own[None])
+    ),
+    axis=0,
+  ).numpy()
+  return rows[:: len(rows) // len(workers)]  # A row for each replica came.
+
+
 def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:
   """Compares numbers on all workers.
 
@@ -19,17 +38,8 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:
     UserError: on all workers alike, with the name of what differs.
   """
   workers = workers_of(strategy)
-  if len(workers) < 2:
-    return
-  own = np.array([list(facts.values())], np.int64)
-
-  def each(_):
-    return tf.constant(own)
-
-  values = strategy.gather(
-    strategy.experimental_distribute_values_from_function(each), axis=0
-  ).numpy()
-  for i, row in enumerate(values[:: len(values) // len(workers)]):
+  values = gather(strategy, np.array(list(facts.values()), np.int64))
+  for i, row in enumerate(values):
     different = [
       f"{name}: {values[0][k]} -> {row[k]}"
       for k, name in enumerate(facts)

@@ -12,6 +12,7 @@ import tf_keras
 
 from engine import journal
 from engine.checkpoints import Checkpoints
+from engine.peaks import LEAST_FLOPS, Peak
 from engine.trainer import Work
 from engine.versions import versions
 
@@ -33,13 +34,16 @@ _SPEED_VARIABLES = (
 )
 
 
-def rates(work: Work, accelerators: int) -> dict[str, Any]:
+def rates(
+  work: Work, accelerators: int, peak: Peak | None = None
+) -> dict[str, Any]:
   """Rates of the timed steps, over all accelerators and for each.
 
   Args:
     work: what the timed steps worked on; their time is that of the step
       bucket alone.
     accelerators: devices that shared the work.
+    peak: of all of them, where it is known.
   """
   if not work.steps:
     return {"timed_steps": 0}
@@ -47,7 +51,12 @@ def rates(work: Work, accelerators: int) -> dict[str, Any]:
     "examples_per_second": work.examples / work.seconds,
     "steps_per_second": work.steps / work.seconds,
     "real_tokens_per_second": work.units / work.seconds,
+    "padded_tokens_per_second": work.capacity / work.seconds,
   }
+  if work.flops:
+    total["model_flops_per_second"] = work.flops / work.seconds
+  if work.flops and peak:
+    total["peak_flops_per_second"] = peak.flops_per_second
   each = {
     f"{name}_per_accelerator": value / accelerators
     for name, value in total.items()
@@ -57,7 +66,27 @@ def rates(work: Work, accelerators: int) -> dict[str, Any]:
     **each,
     "timed_steps": work.steps,
     "padding": 1 - work.units / work.capacity,
+    **_utilisation(work, peak),
   }
+
+
+def _utilisation(work: Work, peak: Peak | None) -> dict[str, Any]:
+  """Model FLOPs utilisation, or why it is not known."""
+  if work.flops and peak:
+    return {
+      "mfu": work.flops / work.seconds / peak.flops_per_second,
+      "peak_source": peak.source,
+    }
+  if work.flops is None:
+    reason = "some steps were made by a version that counted no operations"
+  elif not work.flops:
+    reason = "the task counts no operations"
+  else:
+    reason = (
+      f"the timed steps did {work.flops:.1e} operations, and the peak is "
+      f"found from {LEAST_FLOPS:.0e} on"
+    )
+  return {"mfu": None, "mfu_unknown": reason}
 
 
 def stalls(manager: Checkpoints) -> dict[str, Any]:
@@ -158,6 +187,21 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
       f"{train['real_tokens_per_second']:.0f} real tokens/s  "
       f"{train['padding']:.1%} padding  ({result['replicas']} replica(s))"
     )
+  if train.get("mfu"):
+    origin = {"measured": "measured here", "published": "as published"}
+    lines.append(
+      f"  utilisation  {train['mfu']:.1%} of "
+      f"{_si(train['peak_flops_per_second'])}FLOP/s in {result['precision']}, "
+      f"{origin[train['peak_source']]}"
+    )
+  if "goodput" in result:
+    down, restarts = result["down_seconds"], result["restarts"]
+    wall = sum(result["ledger"].values()) + down
+    told = f"  ({restarts} restart(s), {down:.1f} s down)" if restarts else ""
+    lines.append(
+      f"  goodput      {result['goodput']:.1%} of {wall:.1f} s went into steps "
+      f"that count{told}"
+    )
   spent = "  ".join(
     f"{bucket} {seconds:.1f}"
     for bucket, seconds in result["ledger"].items()
@@ -174,3 +218,10 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
     f"{saves['stall_seconds_mean']:.2f} s)",
     f"  resume with  {result['command']}",
   ]
+
+
+def _si(number: float) -> str:
+  """Returns `1.23 T` for 1.23e12: three digits and a prefix."""
+  exponent = min(15, max(0, int(np.log10(max(number, 1.0))) // 3 * 3))
+  prefix = {0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}[exponent]
+  return f"{number / 10**exponent:.3g} {prefix}"

@@ -30,12 +30,15 @@ class Layout:
     units: real units of work (tokens; or examples) that the batch holds.
     capacity: units that the shape could hold; the rest is padding.
     places: the source's own notes on where each example went.
+    flops: floating-point operations of a training step on the real units,
+      forward and backward; 0 where the task does not count them.
   """
 
   shape: tuple[int, ...]
   units: int
   capacity: int
   places: Hashable = None
+  flops: float = 0.0
 
 
 class Source(abc.ABC):

@@ -13,6 +13,7 @@ from engine.inputs import Inputs
 from engine.ledger import Ledger
 from engine.programs import Programs, Shape, plain
 from engine.step import ReplicaStep
+from engine.task import Layout
 
 
 class Trainer(orbit.StandardTrainer):
@@ -115,8 +116,7 @@ class Trainer(orbit.StandardTrainer):
       self._boundary.measured(steps, seconds)
       self.work.seconds += seconds
       for s in range(step, step + counted):
-        layout, examples = inputs.layout(s), len(inputs.order.indices(s))
-        self.work.add(examples, layout.units, layout.capacity)
+        self.work.add(len(inputs.order.indices(s)), inputs.layout(s))
     return counted
 
   def _stop_at(self, step: int, scale: float | None) -> None:
@@ -211,17 +211,29 @@ class Window(tf.Module):
 
 @dataclasses.dataclass
 class Work:
-  """What the steps that count in a rate have worked on, and for how long."""
+  """What the steps that count in a rate have worked on, and for how long.
+
+  Attributes:
+    steps: that were timed.
+    examples: in their batches.
+    units: real units of work in them.
+    capacity: units that their shapes could hold.
+    flops: operations on the real units; None where some were not counted.
+    seconds: that the steps took.
+  """
 
   steps: int = 0
   examples: int = 0
   units: int = 0
   capacity: int = 0
+  flops: float | None = 0.0
   seconds: float = 0.0
 
-  def add(self, examples: int, units: int, capacity: int) -> None:
+  def add(self, examples: int, layout: Layout) -> None:
     """Adds one step."""
     self.steps += 1
     self.examples += examples
-    self.units += units
-    self.capacity += capacity
+    self.units += layout.units
+    self.capacity += layout.capacity
+    if self.flops is not None:
+      self.flops += layout.flops

@@ -1,5 +1,6 @@
 """Classification of sentence pairs with a BERT encoder."""
 
+import dataclasses
 import functools
 import os
 import re
@@ -27,6 +28,7 @@ from tasks import encoders, packing, weights
 from tasks.config import Batching, SentencePairConfig
 from tasks.datasets import DATASETS
 from tasks.encoder import BertConfig, Encoder, build_part
+from tasks.flops import training_flops
 from tasks.pairs import Pairs
 from tasks.tokenizer import EncodedPairs, PairTokenizer
 
@@ -43,10 +45,21 @@ class PairSource(Source):
     *,
     batching: Batching,
     width: int,
+    flops: np.ndarray,
   ):
+    """Initializes the source.
+
+    Args:
+      encoded: the pairs as tokens.
+      pairs: labels and ids.
+      batching: how they lie in a batch.
+      width: tokens of the longest pair that there can be.
+      flops: float64 [pairs], operations of a training step on each.
+    """
     self._encoded = encoded
     self._pairs = pairs
     self._lengths = encoded.lengths
+    self._flops = flops
     self._labels = np.array(
       pairs.labels if pairs.labels is not None else np.zeros(len(pairs)),
       np.int32,
@@ -76,7 +89,7 @@ class PairSource(Source):
   def layout(
     self, indices: np.ndarray, *, batch_size: int, shares: int
   ) -> Layout:
-    return packing.arrange(
+    layout = packing.arrange(
       self._lengths[indices].tolist(),
       batching=self._batching,
       width=self._width,
@@ -84,6 +97,8 @@ class PairSource(Source):
       shares=shares,
       packing=self._packing(batch_size=batch_size, shares=shares),
     )
+    flops = float(self._flops[indices].sum())
+    return dataclasses.replace(layout, flops=flops)
 
   def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
     shares, tokens, rows, width, pairs = shape
@@ -271,6 +286,9 @@ class SentencePairTask(Task):
       pairs,
       batching=self._config.batching,
       width=self._config.max_seq_length,
+      flops=training_flops(
+        self._bert, lengths=encoded.lengths, classes=len(self.classes)
+      ),
     )
 
   def forward(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from engine.ledger import Ledger
+from engine.ledger import BUCKETS, Ledger, goodput
 from tests.testing import ROOT
 
 
@@ -48,6 +48,14 @@ def test_earlier_seconds_are_added():
   ledger.add({"step": 100.0, "lost_to_restart": 3.0})
   assert ledger.totals()["step"] == 110
   assert sum(ledger.totals().values()) == 113
+
+
+def test_goodput_is_the_share_of_steps_that_count():
+  seconds = dict.fromkeys(BUCKETS, 0.0)
+  assert goodput(seconds, 0.0) == 0.0
+  seconds |= {"step": 60.0, "start_up": 20.0, "lost_to_restart": 10.0}
+  assert goodput(seconds, 0.0) == pytest.approx(60 / 90)
+  assert goodput(seconds, 30.0) == pytest.approx(0.5)
 
 
 def test_an_exception_closes_its_bucket():

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 import types
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 import tensorflow as tf
 
 from engine import manifest
+from engine.actions import StartLog
 from engine.boundary import Boundary
 from engine.config import CheckpointConfig
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
 from engine.evaluator import Evaluator
 from engine.experiment import Experiment
-from engine.trainer import Trainer
+from engine.ledger import goodput
+from engine.task import Layout
+from engine.trainer import Trainer, Work
 from tests.testing import LineTask, acting_at, strategy_of, tiny_config
 from tests.trainer_test import lines
 
@@ -356,20 +360,91 @@ def test_a_full_or_read_only_disk_is_refused_at_the_start(small_disk):
     run(small_disk / "run")
 
 
+def started(path, lines, dropped=(), step=5):
+  """A start of a run that is restored at `step`, a minute after its first."""
+  log = types.SimpleNamespace(lines=lines, dropped=dropped, step=step)
+  return StartLog(str(path), log, began=1060.0, writes=True)
+
+
+def line(seconds, lost=0.0):
+  return {"ledger": {"step": seconds, "lost_to_restart": lost}}
+
+
 def test_what_a_start_has_lost_is_not_forgotten_by_the_next(tmp_path):
-  from engine.actions import StartLog
-
-  def journal(lines, dropped=()):
-    return types.SimpleNamespace(lines=lines, dropped=dropped, step=5)
-
-  def line(seconds, lost=0.0):
-    return {"ledger": {"step": seconds, "lost_to_restart": lost}}
-
-  path = str(tmp_path / "restarts.jsonl")
-  first = StartLog(path, journal([]), writes=True)
+  path = tmp_path / "restarts.jsonl"
+  first = started(path, [])
   assert (first.number, first.earlier_seconds["lost_to_restart"]) == (0, 0.0)
-  second = StartLog(path, journal([line(3.0)], [line(5.0)]), writes=True)
+  second = started(path, [line(3.0)], [line(5.0)])
   assert (second.number, second.earlier_seconds["lost_to_restart"]) == (1, 2.0)
   # Killed before its first log point.
-  third = StartLog(path, journal([line(3.0)]), writes=True)
+  third = started(path, [line(3.0)])
   assert (third.number, third.earlier_seconds["lost_to_restart"]) == (2, 2.0)
+
+
+def stop_of(step, seconds, lost=0.0):
+  return {"step": step, "work": {"steps": step}, **line(seconds, lost)}
+
+
+def test_what_lies_between_the_last_log_point_and_a_stop_counts(tmp_path):
+  path = tmp_path / "restarts.jsonl"
+  start = {"step": 0, "lost_to_restart": 0.0, "time": 1000.0}
+  stop = stop_of(7, 4.0)
+  path.write_text(f"{json.dumps(start)}\n{json.dumps(stop)}\n")
+  again = started(path, [line(3.0)], step=7)
+  assert again.earlier_seconds == {"step": 4.0, "lost_to_restart": 0.0}
+  assert (again.number, again.earlier_work.steps) == (1, 7)
+  # Newer log points come before what an older stop has noted.
+  third = started(path, [line(3.0), line(6.0)], step=9)
+  assert third.earlier_seconds["step"] == 6.0
+  assert third.number == 2
+
+
+def test_a_stop_behind_the_restored_step_is_lost_and_only_once(tmp_path):
+  path = tmp_path / "restarts.jsonl"
+  start = {"step": 0, "lost_to_restart": 0.0, "time": 1000.0}
+  path.write_text(f"{json.dumps(start)}\n{json.dumps(stop_of(7, 4.0))}\n")
+  for _ in range(2):
+    again = started(path, [line(3.0)], step=5)
+    assert again.earlier_seconds == {"step": 3.0, "lost_to_restart": 1.0}
+
+
+def test_seconds_that_no_process_booked_are_down(tmp_path):
+  path = tmp_path / "restarts.jsonl"
+  path.write_text(
+    json.dumps({"step": 0, "lost_to_restart": 0.0, "time": 1000.0}) + "\n"
+  )
+  start = started(path, [])
+  booked = {"step": 30.0, "start_up": 10.0}
+  assert start.down_seconds(booked, now=1100.0) == 60.0
+  assert goodput(booked, 60.0) == 0.3
+  assert start.down_seconds(booked, now=900.0) == 0.0  # A clock was set back.
+
+
+def test_work_that_was_logged_without_operations_is_read(tmp_path):
+  path = tmp_path / "restarts.jsonl"
+  work = {"steps": 4, "examples": 32, "units": 9, "capacity": 9, "seconds": 2.0}
+  start = started(path, [{**line(3.0), "work": work}])
+  assert start.earlier_work == Work(**work, flops=None)
+  start.earlier_work.add(8, Layout(shape=(8,), units=8, capacity=8, flops=5.0))
+  assert start.earlier_work.flops is None
+  assert start.earlier_work.examples == 40
+
+
+def test_work_and_goodput_are_those_of_the_whole_run(tmp_path):
+  begun = time.time()
+  stops = []
+  for looks in (2, 2):  # In the middle of a device loop's log window too.
+    with pytest.raises(Preempted):
+      run(tmp_path, notices=NoticeAt(looks))
+    stops.append(lines(tmp_path, None, "restarts.jsonl")[-1])
+  result = run(tmp_path)
+  wall = time.time() - begun
+  # The first step of each process compiles and is not timed.
+  assert result["train"]["timed_steps"] == 12 - 3
+  assert stops[0]["work"]["steps"] < stops[1]["work"]["steps"] < 12 - 3
+  booked = result["ledger"]
+  for bucket in ("step", "compile", "start_up", "checkpoint"):
+    assert booked[bucket] > stops[1]["ledger"][bucket] > 0
+  total = sum(booked.values()) + result["down_seconds"]
+  assert sum(booked.values()) <= total <= wall + 0.01
+  assert result["goodput"] == pytest.approx(booked["step"] / total)

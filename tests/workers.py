@@ -21,6 +21,7 @@ from engine.errors import UserError
 from engine.evaluator import build_evaluator
 from engine.experiment import Experiment
 from engine.ledger import Ledger
+from engine.peaks import LEAST_FLOPS, find_peak
 from engine.peers import agree
 from engine.rendezvous import meet
 from engine.strategies import create_strategy, is_chief
@@ -91,6 +92,8 @@ def main(hosts: str, index: str, directory: str, *fate: str) -> None:
       agree(strategy, {"same": 1, "own": cluster.index})
     except ValueError as error:
       write(directory, f"disagreement_{cluster.index}.json", str(error))
+    peak = find_peak(strategy, "float32", LEAST_FLOPS)
+    write(directory, f"peak_{cluster.index}.json", vars(peak))
     found = evaluations(strategy)
     if is_chief(strategy):
       write(directory, "evaluations.json", found)

@@ -87,6 +87,14 @@ def test_what_workers_read_must_be_equal(two_workers):
   assert "(own: 0 -> 1)" in text
 
 
+def test_workers_find_one_peak_together(two_workers):
+  one, other = (
+    json.loads((two_workers[0] / f"peak_{i}.json").read_text()) for i in (0, 1)
+  )
+  assert one == other
+  assert one["source"] == "measured" and one["flops_per_second"] > 1e9
+
+
 def test_only_the_chief_writes(two_workers):
   directory = two_workers[0] / "pairs"
   assert len(list(directory.glob("tensorboard/train/*"))) == 1

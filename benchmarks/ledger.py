@@ -1,0 +1,148 @@
+"""What the ledger and the logs cost: python -m benchmarks.ledger --help.
+
+Two kinds of device loops take turns in one process. `logged` is what a run does
+from one log point to the next: Orbit's controller, ledger, boundary, rates,
+journal and TensorBoard. `bare` fetches batches, calls the same program, and
+does nothing else. Their difference is the cost, but a small one among steps
+that vary; so the seconds of the host that the ledger books neither as steps nor
+as waiting for input are a row of their own.
+"""
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from typing import Any
+
+from absl import flags
+
+from benchmarks.record import row, write_record
+from launch.flags import config_from_flags, define_settings, run_door
+
+flags.DEFINE_integer("repeats", 15, "Device loops of a kind.", lower_bound=3)
+flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
+define_settings(
+  ("task", "encoder", "precision", "global_batch_size", "steps_per_loop")
+)
+
+
+def main() -> None:
+  """Measures, writes one JSON file, prints the cost."""
+  values = flags.FLAGS
+  # One shape, so that loops can be compared.
+  values.params_override = "task.batching=pad," + values.params_override
+  config = config_from_flags()
+  # Imported behind the checks: TensorFlow takes seconds.
+  from engine.result import environment
+
+  with tempfile.TemporaryDirectory() as directory:
+    found = measure(config, directory, values.repeats)
+  pairs = list(zip(found["logged"], found["bare"], strict=True))
+  ratios = [logged / bare for logged, bare in pairs]
+  shares = [
+    host / bare for host, (_, bare) in zip(found["host"], pairs, strict=True)
+  ]
+  encoder = config.task.encoder
+  rows = [
+    *(
+      row(f"{encoder}: {kind} step", "s", found[kind], better="lower")
+      for kind in ("logged", "bare", "host")
+    ),
+    row(f"{encoder}: logged / bare", "ratio", ratios, better="lower"),
+    row(f"{encoder}: host / bare", "ratio", shares, better="lower"),
+  ]
+  path = write_record(
+    "ledger", rows, environment=environment(), output_dir=values.output_dir
+  )
+  for each in rows:
+    low, high = each["summary"]["interval"]
+    print(
+      f"{each['name']:20} {each['summary']['median']:9.6f} {each['unit']:5} "
+      f"[{low:.6f}, {high:.6f}]"
+    )
+  print(
+    f"cost of ledger and logs: {statistics.median(shares):.2%} of a step as "
+    f"booked, {statistics.median(ratios) - 1:+.2%} as the difference"
+  )
+  print(path)
+
+
+def measure(
+  config: Any, directory: str, repeats: int
+) -> dict[str, list[float]]:
+  """Measures loops of both kinds in turns.
+
+  Args:
+    config: of the run.
+    directory: where the logs go.
+    repeats: loops of a kind.
+
+  Returns:
+    Seconds a step: `logged` and `bare`; and `host`, what of a logged step is
+    neither step nor input.
+  """
+  import orbit
+  import tensorflow as tf
+
+  from engine.actions import TrainLog
+  from engine.builder import Builder
+  from engine.experiment import Experiment
+  from engine.journal import Journal, Terminal
+  from engine.ledger import Ledger
+  from engine.strategies import create_strategy
+  from tasks.sentence_pair import SentencePairTask
+
+  assert Experiment  # Its import silences Orbit, as in a run.
+  steps = config.runtime.steps_per_loop
+  train_steps = 2 * steps * (repeats + 1)
+  config = dataclasses.replace(
+    config, train=dataclasses.replace(config.train, train_steps=train_steps)
+  )
+  strategy, _ = create_strategy(config.runtime)
+  task, ledger = SentencePairTask(config.task), Ledger()
+  builder = Builder(config=config, task=task, strategy=strategy, ledger=ledger)
+  model, trainer, _ = builder.parts(task.source("train"), task.source("dev"))
+  task.initialize(model, config.train.seed)
+  terminal = Terminal(train_steps=train_steps, quiet=True)
+  log = Journal(directory, step=0, terminal=terminal)
+  controller = orbit.Controller(
+    global_step=trainer.global_step,
+    trainer=trainer,
+    strategy=strategy,
+    steps_per_loop=steps,
+    train_actions=[TrainLog(log=log, trainer=trainer, ledger=ledger)],
+  )
+  shape = trainer.inputs.layout(0).shape
+
+  def logged() -> None:
+    controller.train(int(trainer.global_step.numpy()) + steps)
+
+  def bare() -> None:
+    first = int(trainer.global_step.numpy())
+    batches = trainer.inputs.fetch(first, steps, capacity=steps)
+    start = tf.constant(first, tf.int64)
+    trainer.programs(shape, (batches, start), tf.constant(steps))
+    trainer.window.loss.numpy()  # Accelerators work asynchronously: wait.
+
+  def seconds(loop) -> float:
+    begun = time.perf_counter()
+    loop()
+    return (time.perf_counter() - begun) / steps
+
+  found: dict[str, list[float]] = {"logged": [], "bare": [], "host": []}
+  ledger.started()
+  for turn in range(repeats + 1):
+    before = ledger.totals()["other"]
+    took = seconds(logged)
+    other = ledger.totals()["other"] - before
+    plain = seconds(bare)
+    if turn:  # The first loops compile.
+      found["logged"].append(took)
+      found["host"].append(other / steps)
+      found["bare"].append(plain)
+  log.close()
+  return found
+
+
+if __name__ == "__main__":
+  run_door(main, "Measures what ledger and logs cost on this machine.")
