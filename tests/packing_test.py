@@ -1,5 +1,7 @@
 """Every pair gets its place, and no two share a token."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -13,14 +15,21 @@ def lengths_of(seed, count=32, longest=103):
 
 
 def arranged(lengths, *, split=None, batching="pack", batch_size=32, shares=1):
-  split = np.array(lengths if split is None else split)
+  split = tuple(lengths if split is None else split)
   return packing.arrange(
     lengths,
     batching=batching,
     width=128,
     batch_size=batch_size,
     shares=shares,
-    packing=packing.declare(split, batch_size=batch_size, shares=shares),
+    packing=declared(split, batch_size, shares),
+  )
+
+
+@functools.cache
+def declared(split, batch_size, shares):
+  return packing.declare(
+    np.array(split, int), batch_size=batch_size, shares=shares
   )
 
 

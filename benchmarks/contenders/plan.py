@@ -107,7 +107,11 @@ def answer(run: Callable[[Plan], tuple[Sequence[float], float | None]]) -> None:
   with open(sys.argv[1]) as file:
     plan = Plan(**json.load(file))
   windows, accuracy = run(plan)
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  # A contender may train in a process of its own.
+  peak = max(
+    resource.getrusage(who).ru_maxrss * 1024
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+  )
   with open(sys.argv[2], "w") as file:
     json.dump(
       {
