@@ -28,7 +28,7 @@ from benchmarks.cells import (
   windows_of,
 )
 from benchmarks.record import row, write_record
-from benchmarks.spread import Way, spread
+from benchmarks.spread import Way, efficiency, spread
 from benchmarks.two_hosts import missing
 from engine.errors import UserError
 from launch.flags import config_from_flags, define_settings, run_door
@@ -141,15 +141,6 @@ def main() -> None:
   print("\n".join(paper_table(paper)))
   print(draw(rows, path))
   print(path)
-
-
-def efficiency(
-  seconds: Mapping[tuple[Way, int], float], way: Way, size: int
-) -> float:
-  """Examples/s of all replicas, over those of one with all of the machine."""
-  one = max(key[1] for key in seconds if key[0].kind == "one")
-  rate = one / seconds[Way("one", 1), one]
-  return size / seconds[way, size] / rate
 
 
 def steps_of(way: Way, size: int) -> list[float]:

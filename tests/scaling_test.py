@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from benchmarks import scaling, two_hosts
-from benchmarks.spread import Way
+from benchmarks import two_hosts
+from benchmarks.spread import Way, efficiency
 from engine.errors import UserError
 from tests.doors import enter
 
@@ -46,8 +46,8 @@ def test_replicas_are_measured_and_held_against_the_model(tmp_path):
 def test_efficiency_is_that_of_all_replicas_over_one():
   one, two = Way("one", 1), Way("workers", 2)
   seconds = {(one, 16): 1.0, (one, 8): 0.6, (two, 16): 1.25, (two, 32): 2.0}
-  assert scaling.efficiency(seconds, two, 16) == pytest.approx(0.8)
-  assert scaling.efficiency(seconds, two, 32) == pytest.approx(1.0)
+  assert efficiency(seconds, two, 16) == pytest.approx(0.8)
+  assert efficiency(seconds, two, 32) == pytest.approx(1.0)
 
 
 def test_a_missing_tool_is_named(monkeypatch):
