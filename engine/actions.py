@@ -101,8 +101,9 @@ class StartLog:
     self.number = len(starts)
     self.earlier_seconds = {**seconds, "lost_to_restart": lost}
     # A version that counted no operations may have written the line.
+    uncounted = {"flops": None, "executed_flops": None}
     self.earlier_work = (
-      Work(**{"flops": None, **last["work"]}) if "work" in last else Work()
+      Work(**{**uncounted, **last["work"]}) if "work" in last else Work()
     )
     # Such a version noted no time either: then the run begins here.
     self._began = starts[0].get("time", began) if starts else began

@@ -71,10 +71,18 @@ def rates(
 
 
 def _utilisation(work: Work, peak: Peak | None) -> dict[str, Any]:
-  """Model FLOPs utilisation, or why it is not known."""
+  """Utilisation on real units, or why it is not known.
+
+  `mfu` counts the operations of the model, whatever spares some of them, so it
+  compares programs; `hfu` those that were executed, so it tells how busy the
+  hardware was (Chowdhery et al., arXiv 2204.02311, appendix B).
+  """
   if work.flops and peak:
+    possible = work.seconds * peak.flops_per_second
+    executed = work.executed_flops
     return {
-      "mfu": work.flops / work.seconds / peak.flops_per_second,
+      "mfu": work.flops / possible,
+      "hfu": executed / possible if executed is not None else None,
       "peak_source": peak.source,
     }
   if work.flops is None:

@@ -32,6 +32,7 @@ class Layout:
     places: the source's own notes on where each example went.
     flops: floating-point operations of a training step on the real units,
       forward and backward; 0 where the task does not count them.
+    executed_flops: of these, what the task's model really executes.
   """
 
   shape: tuple[int, ...]
@@ -39,6 +40,7 @@ class Layout:
   capacity: int
   places: Hashable = None
   flops: float = 0.0
+  executed_flops: float = 0.0
 
 
 class Source(abc.ABC):

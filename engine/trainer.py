@@ -219,6 +219,7 @@ class Work:
     units: real units of work in them.
     capacity: units that their shapes could hold.
     flops: operations on the real units; None where some were not counted.
+    executed_flops: of these, what was executed; likewise.
     seconds: that the steps took.
   """
 
@@ -227,6 +228,7 @@ class Work:
   units: int = 0
   capacity: int = 0
   flops: float | None = 0.0
+  executed_flops: float | None = 0.0
   seconds: float = 0.0
 
   def add(self, examples: int, layout: Layout) -> None:
@@ -237,3 +239,5 @@ class Work:
     self.capacity += layout.capacity
     if self.flops is not None:
       self.flops += layout.flops
+    if self.executed_flops is not None:
+      self.executed_flops += layout.executed_flops

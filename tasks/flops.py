@@ -5,29 +5,39 @@ They are counted as for model FLOPs utilisation (Chowdhery et al., PaLM, arXiv
 real tokens only, attention over a pair's own length; and the backward pass
 costs twice the forward pass, since each product has two gradients.
 
-What the classes of a pair do not depend on is no work that the model needs: of
-the last block that is all but keys and values, for all tokens but the first
-(see `Encoder.call`). PaLM's rule of thumb, 6 operations for each parameter and
-token, would count it; so a utilisation by this count is the lower one.
+The model's count is that of the whole encoder on each token, as papers count.
+The executed one lacks what the classes of a pair do not depend on: of the last
+block all but keys and values, for all tokens but the first (see `Encoder.call`).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from tasks.encoder import BertConfig
 
 
+class Flops(NamedTuple):
+  """Operations on each pair, float64 [pairs].
+
+  Attributes:
+    model: of the whole encoder and the head.
+    executed: of these, what is not left out.
+  """
+
+  model: np.ndarray
+  executed: np.ndarray
+
+
 def training_flops(
   config: BertConfig, *, lengths: np.ndarray, classes: int
-) -> np.ndarray:
+) -> Flops:
   """Operations of a training step, forward and backward, on each pair.
 
   Args:
     config: sizes of the encoder.
     lengths: int [pairs], real tokens of each.
     classes: of the head.
-
-  Returns:
-    float64 [pairs].
   """
   lengths = np.asarray(lengths, np.float64)
   hidden, inner = config.hidden_size, config.intermediate_size
@@ -37,6 +47,6 @@ def training_flops(
   attention = 2 * hidden * lengths  # Scores and the mixing of values.
   block = lengths * (4 * projection + feed_forward + attention)
   last = 2 * lengths * projection + 2 * projection + feed_forward + attention
-  pooler_and_head = projection + hidden * classes
-  blocks = (config.num_hidden_layers - 1) * block
-  return 3 * 2 * (blocks + last + pooler_and_head)
+  rest = projection + hidden * classes  # Pooler and head.
+  rest += (config.num_hidden_layers - 1) * block
+  return Flops(3 * 2 * (rest + block), 3 * 2 * (rest + last))

@@ -28,7 +28,7 @@ from tasks import encoders, packing, weights
 from tasks.config import Batching, SentencePairConfig
 from tasks.datasets import DATASETS
 from tasks.encoder import BertConfig, Encoder, build_part
-from tasks.flops import training_flops
+from tasks.flops import Flops, training_flops
 from tasks.pairs import Pairs
 from tasks.tokenizer import EncodedPairs, PairTokenizer
 
@@ -45,7 +45,7 @@ class PairSource(Source):
     *,
     batching: Batching,
     width: int,
-    flops: np.ndarray,
+    flops: Flops,
   ):
     """Initializes the source.
 
@@ -54,7 +54,7 @@ class PairSource(Source):
       pairs: labels and ids.
       batching: how they lie in a batch.
       width: tokens of the longest pair that there can be.
-      flops: float64 [pairs], operations of a training step on each.
+      flops: operations of a training step on each pair.
     """
     self._encoded = encoded
     self._pairs = pairs
@@ -97,8 +97,8 @@ class PairSource(Source):
       shares=shares,
       packing=self._packing(batch_size=batch_size, shares=shares),
     )
-    flops = float(self._flops[indices].sum())
-    return dataclasses.replace(layout, flops=flops)
+    model, executed = (float(each[indices].sum()) for each in self._flops)
+    return dataclasses.replace(layout, flops=model, executed_flops=executed)
 
   def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
     shares, tokens, rows, width, pairs = shape

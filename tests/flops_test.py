@@ -25,10 +25,13 @@ def test_one_block_by_hand():
   # mixing 2 * 5 * 2; pooler 4, head 2 * 7.
   forward = 2 * (40 + 8 + 12 + 20 + 4 + 14)
   found = training_flops(config, lengths=np.array([5]), classes=7)
-  assert found.tolist() == [3 * forward]
+  assert found.executed.tolist() == [3 * forward]
+  # The model's: query, output 2 * 4, feed-forward 2 * 6 and attention 20 of
+  # the four others too.
+  assert found.model.tolist() == [3 * (forward + 2 * 4 * (8 + 12 + 20))]
 
 
-def test_blocks_below_the_last_follow_the_rule_of_6_parameters_a_token():
+def test_blocks_follow_the_rule_of_6_parameters_a_token():
   """With 12 * layers * hidden * length for attention (PaLM, appendix B)."""
 
   def count(layers, length):
@@ -39,13 +42,18 @@ def test_blocks_below_the_last_follow_the_rule_of_6_parameters_a_token():
       num_attention_heads=12,
       intermediate_size=1536,
     )
-    return training_flops(config, lengths=np.array([length]), classes=2)[0]
+    found = training_flops(config, lengths=np.array([length]), classes=2)
+    return np.ravel(found)
 
   parameters = 4 * 384**2 + 2 * 384 * 1536
   for length in (1, 53, 512):
     added = count(6, length) - count(1, length)
     rule = 5 * length * (6 * parameters + 12 * 384 * length)
     assert added == pytest.approx(rule, rel=1e-12)
+    whole, executed = count(1, length)
+    pooler_and_head = 6 * (384**2 + 384 * 2)
+    assert whole == pytest.approx(rule / 5 + pooler_and_head)
+    assert executed < whole or length == 1
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ def unpadded():
 def test_the_forward_pass_is_what_tensorflow_computes(unpadded, products):
   task, model, features, _, layout = unpadded
   task.forward(model, features, None)
-  assert sum(products) == layout.flops / 3
+  assert sum(products) == layout.executed_flops / 3
 
 
 def test_the_backward_pass_costs_twice_the_forward_pass(unpadded, products):
@@ -95,7 +103,8 @@ def test_the_backward_pass_costs_twice_the_forward_pass(unpadded, products):
     losses = task.loss(labels, task.forward(model, features, stream))
   tape.gradient(losses, model.trainable_variables)
   # Sums over tokens, for the biases, are written as products too.
-  assert layout.flops <= sum(products) < 1.02 * layout.flops
+  executed = layout.executed_flops
+  assert executed <= sum(products) < 1.02 * executed
 
 
 def test_padding_does_not_count():

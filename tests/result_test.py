@@ -15,7 +15,8 @@ WORK = {"steps": 10, "examples": 320, "units": 9_000, "capacity": 10_000}
 
 
 def work_of(flops):
-  return Work(**WORK, flops=flops, seconds=4.0)
+  executed = flops and 0.75 * flops
+  return Work(**WORK, flops=flops, executed_flops=executed, seconds=4.0)
 
 
 def test_rates_and_utilisation_over_all_accelerators_and_for_each():
@@ -28,6 +29,7 @@ def test_rates_and_utilisation_over_all_accelerators_and_for_each():
   assert found["model_flops_per_second_per_accelerator"] == 5e11
   assert found["peak_flops_per_second_per_accelerator"] == 2.5e12
   assert found["mfu"] == pytest.approx(0.2)
+  assert found["hfu"] == pytest.approx(0.15)
   assert found["peak_source"] == "measured"
 
 
