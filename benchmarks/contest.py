@@ -85,6 +85,16 @@ def check_installed(entries: Sequence[Entry]) -> None:
       )
 
 
+def measured_steps(entry: Entry, *, padded: int, epoch: int) -> int:
+  """Steps that are a fair sample: padded ones all cost the same.
+
+  Where lengths decide, batches differ; grouped by length, those of an epoch
+  come in an order of length.
+  """
+  same = entry.setting.startswith("padded")
+  return padded if same else max(padded, epoch)
+
+
 def blocks(windows: Sequence[float]) -> list[float]:
   """From seconds of windows to examples/s of blocks of windows."""
   parts = np.array_split(np.array(windows), min(BLOCKS, len(windows)))

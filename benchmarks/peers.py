@@ -5,7 +5,8 @@ The same encoder, pairs, batch, recipe and number of steps through Keras `fit`
 `Trainer` and Apsis. Each run is a fresh process, and they alternate, so that a
 machine whose speed drifts is the same for all. A rate is examples over seconds
 of all steps behind a warm-up: batches cost differently, so a median of steps
-would hide the long ones.
+would hide the long ones, and whoever does not pad all to one width runs a whole
+epoch.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from benchmarks.contest import (
   Entry,
   blocks,
   check_installed,
+  measured_steps,
   chosen,
   table,
   verdicts,
@@ -37,7 +39,9 @@ from launch.flags import config_from_flags, define_settings, fail, run_door
 SETTINGS = ("task", "data_dir", "encoder")
 flags.DEFINE_list("contenders", list(CONTENDERS), "Which to run.")
 flags.DEFINE_list("only", [], "Of their settings; e.g. 'grouped bfloat16'.")
-flags.DEFINE_integer("steps", 24, "Measured steps of a run.", lower_bound=10)
+flags.DEFINE_integer(
+  "steps", 24, "Measured steps of padded rows; else an epoch.", lower_bound=10
+)
 flags.DEFINE_integer("warm_up", 6, "Steps before them.", lower_bound=2)
 flags.DEFINE_integer("repeats", 3, "Runs of each.", lower_bound=1)
 flags.DEFINE_bool("accuracy", False, "Train for epochs, compare accuracies.")
@@ -64,15 +68,14 @@ def main() -> None:
       "or a directory."
     )
   size = len(DATASETS[task.name].read("train", task.data_dir))
-  steps = values.warm_up + values.steps
-  if values.accuracy:
-    steps = int(np.ceil(values.epochs * size / BATCH_SIZE))
+  epochs = values.epochs if values.accuracy else 0
+  trained = int(np.ceil(epochs * size / BATCH_SIZE))
   plan = Plan(
     setting="",
     task=task.name,
     data_dir=task.data_dir,
     encoder=task.encoder,
-    steps=steps,
+    steps=trained,
     steps_per_window=STEPS_PER_WINDOW,
     seed=0,
     evaluate=values.accuracy,
@@ -82,7 +85,12 @@ def main() -> None:
   for turn, seed in enumerate(seeds or [0] * values.repeats):
     for entry in entries:
       print(f"run {turn + 1}: {entry}", file=sys.stderr, flush=True)
-      asked = dataclasses.replace(plan, setting=entry.setting, seed=seed)
+      steps = trained or values.warm_up + measured_steps(
+        entry, padded=values.steps, epoch=size // BATCH_SIZE
+      )
+      asked = dataclasses.replace(
+        plan, setting=entry.setting, seed=seed, steps=steps
+      )
       answers[entry].append(ask(entry, asked))
   warm_up = values.warm_up // STEPS_PER_WINDOW
   rates = {
@@ -107,7 +115,7 @@ def main() -> None:
     rows,
     environment=environment(),
     output_dir=values.output_dir,
-    steps=steps,
+    steps=values.steps,
     batch_size=BATCH_SIZE,
     plan=dataclasses.asdict(plan),
   )

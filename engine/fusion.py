@@ -6,6 +6,7 @@ are slower than oneDNN's, so products stay outside.
 """
 
 import functools
+import os
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -23,4 +24,28 @@ def fused(function: Callable) -> Callable:
   that share much are better split.
   """
   compiled = tf.function(plain(function), jit_compile=True)
-  return functools.wraps(function)(lambda *args: compiled(*args))
+
+  @functools.wraps(function)
+  def call(*args):
+    _hush()
+    return compiled(*args)
+
+  return call
+
+
+@functools.cache
+def _hush() -> None:
+  """Lets XLA say that it compiles, which it does once, to nobody.
+
+  No log level reaches that line: absl writes all that comes before its set-up
+  to standard error.
+  """
+  kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+  os.dup2(nowhere, 2)
+  try:
+    with tf.init_scope(), tf.device("CPU:0"):
+      tf.function(tf.negative, jit_compile=True)(tf.constant(1.0))
+  finally:
+    os.dup2(kept, 2)
+    os.close(kept)
+    os.close(nowhere)

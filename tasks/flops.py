@@ -7,7 +7,7 @@ costs twice the forward pass, since each product has two gradients.
 
 The model's count is that of the whole encoder on each token, as papers count.
 The executed one lacks what the classes of a pair do not depend on: of the last
-block all but keys and values, for all tokens but the first (see `Encoder.call`).
+block all but keys and values, for all tokens but the first (`Encoder.call`).
 """
 
 from typing import NamedTuple

@@ -20,6 +20,7 @@ def run(tmp_path_factory):
   model_dir = directory / "model"
   ended = enter(directory, "launch.train", *TINY, f"--model_dir={model_dir}")
   assert ended.status == 0, ended.err
+  assert ended.err == ""  # Libraries have nothing to tell the user of a run.
   return model_dir, ended
 
 

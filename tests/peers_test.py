@@ -130,3 +130,14 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch):
   with pytest.raises(UserError, match=r"torch: `pip install -e '.\[peers\]'`"):
     contest.check_installed(contest.chosen(["hugging_face"], []))
   contest.check_installed(contest.chosen(["apsis"], []))
+
+
+def test_who_does_not_pad_to_one_width_is_measured_for_an_epoch():
+  asked = {"padded": 24, "epoch": 115}
+  for setting, steps in (
+    ("padded float32", 24),
+    ("grouped bfloat16", 115),
+    ("bfloat16", 115),
+  ):
+    entry = contest.Entry("any", setting)
+    assert contest.measured_steps(entry, **asked) == steps
