@@ -27,8 +27,8 @@ from benchmarks.contest import (
   Entry,
   blocks,
   check_installed,
-  measured_steps,
   chosen,
+  measured_steps,
   table,
   verdicts,
 )
