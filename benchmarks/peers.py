@@ -1,6 +1,6 @@
 """Apsis beside its peers: python -m benchmarks.peers --help.
 
-The same encoder, pairs, batch, recipe and number of steps through Keras `fit`
+The same encoder, pairs, batch and recipe through Keras `fit`
 (as TensorFlow's tutorial does it), Model Garden's trainer, Hugging Face's
 `Trainer` and Apsis. Each run is a fresh process, and they alternate, so that a
 machine whose speed drifts is the same for all. A rate is examples over seconds
@@ -104,6 +104,7 @@ def main() -> None:
       rates[entry],
       better="higher",
       contender=entry.contender,
+      windows=[len(x["windows"]) for x in answers[entry]],
       setting=entry.setting,
       peak_memory_bytes=max(x["peak_memory_bytes"] for x in answers[entry]),
       accuracies=[x["accuracy"] for x in answers[entry]],

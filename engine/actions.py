@@ -100,11 +100,11 @@ class StartLog:
       )
     self.number = len(starts)
     self.earlier_seconds = {**seconds, "lost_to_restart": lost}
-    # A version that counted no operations may have written the line.
-    uncounted = {"flops": None, "executed_flops": None}
-    self.earlier_work = (
-      Work(**{**uncounted, **last["work"]}) if "work" in last else Work()
-    )
+    work = last.get("work", {})
+    # An older version counted no operations, or others.
+    if work and "executed_flops" not in work:
+      work = {**work, "flops": None, "executed_flops": None}
+    self.earlier_work = Work(**work)
     # Such a version noted no time either: then the run begins here.
     self._began = starts[0].get("time", began) if starts else began
     self._file = None

@@ -79,14 +79,13 @@ def _utilisation(work: Work, peak: Peak | None) -> dict[str, Any]:
   """
   if work.flops and peak:
     possible = work.seconds * peak.flops_per_second
-    executed = work.executed_flops
     return {
       "mfu": work.flops / possible,
-      "hfu": executed / possible if executed is not None else None,
+      "hfu": work.executed_flops / possible or None,
       "peak_source": peak.source,
     }
   if work.flops is None:
-    reason = "some steps were made by a version that counted no operations"
+    reason = "some steps were made by a version that counted otherwise"
   elif not work.flops:
     reason = "the task counts no operations"
   else:

@@ -32,7 +32,7 @@ class Layout:
     places: the source's own notes on where each example went.
     flops: floating-point operations of a training step on the real units,
       forward and backward; 0 where the task does not count them.
-    executed_flops: of these, what the task's model really executes.
+    executed_flops: of these, what the task's model executes; 0: not counted.
   """
 
   shape: tuple[int, ...]

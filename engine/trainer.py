@@ -239,5 +239,4 @@ class Work:
     self.capacity += layout.capacity
     if self.flops is not None:
       self.flops += layout.flops
-    if self.executed_flops is not None:
       self.executed_flops += layout.executed_flops

@@ -425,6 +425,8 @@ def test_work_that_was_logged_without_operations_is_read(tmp_path):
   work = {"steps": 4, "examples": 32, "units": 9, "capacity": 9, "seconds": 2.0}
   start = started(path, [{**line(3.0), "work": work}])
   assert start.earlier_work == Work(**work, flops=None, executed_flops=None)
+  start = started(path, [{**line(3.0), "work": {**work, "flops": 5.0}}])
+  assert start.earlier_work.flops is None  # It counted otherwise.
   start.earlier_work.add(8, Layout(shape=(8,), units=8, capacity=8, flops=5.0))
   assert start.earlier_work.flops is None
   assert start.earlier_work.examples == 40
