@@ -1,7 +1,5 @@
 """Classification of sentence pairs with a BERT encoder."""
 
-import dataclasses
-import functools
 import os
 import re
 from collections.abc import Mapping
@@ -15,163 +13,15 @@ from absl import logging
 from engine.config import check
 from engine.errors import UserError
 from engine.randomness import Stream
-from engine.task import (
-  EXAMPLES,
-  LABELS,
-  WEIGHTS,
-  Layout,
-  Source,
-  Task,
-  digest_of,
-)
-from tasks import encoders, packing, weights
-from tasks.config import Batching, SentencePairConfig
+from engine.task import Source, Task
+from tasks import encoders, weights
+from tasks.config import SentencePairConfig
 from tasks.datasets import DATASETS
 from tasks.encoder import BertConfig, Encoder, build_part
-from tasks.flops import Flops, training_flops
+from tasks.flops import training_flops
+from tasks.pair_source import PairSource
 from tasks.pairs import Pairs
-from tasks.tokenizer import EncodedPairs, PairTokenizer
-
-_LONGEST = 2**12  # Tokens of a pair: names of tokens in a batch are multiples.
-
-
-class PairSource(Source):
-  """The encoded pairs of a split, laid out in rows."""
-
-  def __init__(
-    self,
-    encoded: EncodedPairs,
-    pairs: Pairs,
-    *,
-    batching: Batching,
-    width: int,
-    flops: Flops,
-  ):
-    """Initializes the source.
-
-    Args:
-      encoded: the pairs as tokens.
-      pairs: labels and ids.
-      batching: how they lie in a batch.
-      width: tokens of the longest pair that there can be.
-      flops: operations of a training step on each pair.
-    """
-    self._encoded = encoded
-    self._pairs = pairs
-    self._lengths = encoded.lengths
-    self._flops = flops
-    self._labels = np.array(
-      pairs.labels if pairs.labels is not None else np.zeros(len(pairs)),
-      np.int32,
-    )
-    self._batching = batching
-    self._width = width
-    self._packing = functools.cache(
-      functools.partial(packing.declare, self._lengths)
-    )
-
-  def __len__(self) -> int:
-    return len(self._encoded)
-
-  def ids(self, indices: np.ndarray) -> list[int | str]:
-    return [self._pairs.ids[i] for i in indices]
-
-  def digest(self) -> int:
-    encoded = self._encoded
-    return digest_of(
-      np.array(super().digest()),
-      self._labels,
-      encoded.ids,
-      encoded.starts,
-      encoded.first,
-    )
-
-  def layout(
-    self, indices: np.ndarray, *, batch_size: int, shares: int
-  ) -> Layout:
-    layout = packing.arrange(
-      self._lengths[indices].tolist(),
-      batching=self._batching,
-      width=self._width,
-      batch_size=batch_size,
-      shares=shares,
-      packing=self._packing(batch_size=batch_size, shares=shares),
-    )
-    model, executed = (float(each[indices].sum()) for each in self._flops)
-    return dataclasses.replace(layout, flops=model, executed_flops=executed)
-
-  def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
-    shares, tokens, rows, width, pairs = shape
-    stream = tf.TensorSpec([shares, tokens], tf.int32)
-    table = tf.TensorSpec([shares, rows, width], tf.int32)
-    each = [shares, pairs]
-    return {
-      "word_ids": stream,
-      "type_ids": stream,
-      "positions": stream,
-      "names": stream,
-      "slots": stream,
-      "rows": table,
-      "segments": table,
-      "firsts": tf.TensorSpec(each, tf.int32),
-      LABELS: tf.TensorSpec(each, tf.int32),
-      WEIGHTS: tf.TensorSpec(each, tf.float32),
-      EXAMPLES: tf.TensorSpec(each, tf.int64),
-    }
-
-  def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
-    shares, tokens, rows, width, pairs = shape
-    tokens, rows, pairs = (round(x * factor) for x in (tokens, rows, pairs))
-    return shares, tokens, rows, width, pairs
-
-  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
-    batch = {
-      name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype)
-      for name, spec in self.signature(layout.shape).items()
-    }
-    shares, tokens, rows, width, _ = layout.shape
-    batch[EXAMPLES] -= 1
-    batch["names"] -= 1
-    batch["rows"] -= 1
-    batch["slots"] -= 1
-    for k, (i, place) in enumerate(zip(indices, layout.places, strict=True)):
-      length = self._lengths[i]
-      start = self._encoded.starts[i]
-      token = np.arange(place.token, place.token + length)
-      stream = place.share, slice(place.token, place.token + length)
-      row = place.share, place.row, slice(place.column, place.column + length)
-      slot = place.share, place.slot
-      position = np.arange(length)
-      batch["word_ids"][stream] = self._encoded.ids[start : start + length]
-      batch["positions"][stream] = position
-      batch["type_ids"][stream] = position >= self._encoded.first[i]
-      batch["names"][stream] = k * _LONGEST + position
-      batch["slots"][stream] = place.row * width + place.column + position
-      batch["rows"][row] = token
-      batch["segments"][row] = place.slot + 1
-      batch["firsts"][slot] = place.token
-      batch[LABELS][slot] = self._labels[i]
-      batch[WEIGHTS][slot] = 1.0
-      batch[EXAMPLES][slot] = i
-    for share in range(shares):
-      _join_padding(batch["rows"][share].reshape(-1), batch["slots"][share])
-    return batch
-
-
-def _join_padding(rows: np.ndarray, slots: np.ndarray) -> None:
-  """Lets tokens that are padding and places that hold none name each other.
-
-  So that what comes back from attention is 0 for both (see `tasks.fused.take`).
-
-  Args:
-    rows: int32 [rows * width], the token of each place, or -1; is changed.
-    slots: int32 [tokens], the place of each token, or -1; is changed.
-  """
-  holes, padding = np.flatnonzero(rows < 0), np.flatnonzero(slots < 0)
-  assert (len(holes) > 0) == (len(padding) > 0)
-  if len(holes):
-    rows[holes] = np.resize(padding, len(holes))
-    slots[padding] = np.resize(holes, len(padding))
+from tasks.tokenizer import PairTokenizer
 
 
 class PairClassifier(tf_keras.Model):
