@@ -86,6 +86,7 @@ class Builder:
     train = self._config.train
     guard = Guard(skips=train.on_nonfinite == "skip")
     loss_scale = LossScale() if train.precision == "float16" else None
+    replicas = self._strategy.num_replicas_in_sync
     optimizer = build_optimizer(
       self._config.optimizer,
       train_steps=epoch_ends(train, len(source))[-1],
@@ -103,7 +104,7 @@ class Builder:
       loss_scale=loss_scale,
       accumulate_steps=train.accumulate_steps,
       xla=self._config.runtime.xla,
-      workers=max(1, len(workers_of(self._strategy))),
+      keeps_rows=replicas == 1 or len(workers_of(self._strategy)) > 1,
     )
     order = Order(
       num_examples=len(source),

@@ -31,7 +31,7 @@ class ReplicaStep:
     loss_scale: LossScale | None = None,
     accumulate_steps: int = 1,
     xla: bool = False,
-    workers: int = 1,
+    keeps_rows: bool = False,
   ):
     """Initializes the step.
 
@@ -45,7 +45,7 @@ class ReplicaStep:
       loss_scale: of float16.
       accumulate_steps: parts of a replica's rows, one after the other.
       xla: whether XLA compiles loss and gradient.
-      workers: processes that the replicas are spread over.
+      keeps_rows: whether the gradient of a table is that of its read rows.
     """
     # Replicas hold equal variables: only then may one of them save for all.
     for variable in model.variables:
@@ -63,9 +63,10 @@ class ReplicaStep:
     self._gradient = (
       tf.function(plain(self._part), jit_compile=True) if xla else self._part
     )
-    # Between machines the rows that a table was read at cost less than the
-    # table. Elsewhere, and where parts add up, gradients are dense.
-    self._keeps_rows = workers > 1 and accumulate_steps == 1 and not xla
+    # The rows that a table was read at cost less than the table: between
+    # machines, and to clip. Where parts or replicas of one machine add up,
+    # gradients are dense.
+    self._keeps_rows = keeps_rows and accumulate_steps == 1 and not xla
 
   def __call__(
     self, batch: dict[str, tf.Tensor]
@@ -101,7 +102,7 @@ class ReplicaStep:
     if self.loss_scale:
       self.loss_scale.update(taken)
     self.optimizer.apply_gradients(
-      zip(gradients, variables, strict=True),
+      zip(map(tf.convert_to_tensor, gradients), variables, strict=True),
       skip_gradients_aggregation=True,
     )
     return loss, norm
@@ -163,7 +164,7 @@ def sum_gradients(
   replica: tf.distribute.ReplicaContext,
   gradients: list[tf.Tensor | tf.IndexedSlices],
   shapes: list[tf.TensorShape],
-) -> list[tf.Tensor]:
+) -> list[tf.Tensor | tf.IndexedSlices]:
   """Sums gradients over all replicas; few rows of a table by gathering them.
 
   Args:
@@ -172,7 +173,7 @@ def sum_gradients(
     shapes: of the variables.
 
   Returns:
-    Dense gradients, equal on all replicas.
+    The gradients, equal on all replicas: dense, or rows as `merged` has them.
   """
   total = list(gradients)
   for i, gradient in enumerate(gradients):
@@ -182,7 +183,7 @@ def sum_gradients(
         values, indices = replica.all_gather(
           (gradient.values, gradient.indices), axis=0
         )
-        total[i] = tf.math.unsorted_segment_sum(values, indices, shapes[i][0])
+        total[i] = merged(values, indices, shapes[i])
   rest = [i for i, value in enumerate(total) if value is gradients[i]]
   sums = replica.all_reduce(
     "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]
@@ -190,3 +191,25 @@ def sum_gradients(
   for i, value in zip(rest, sums, strict=True):
     total[i] = value
   return total
+
+
+def merged(
+  values: tf.Tensor, indices: tf.Tensor, shape: tf.TensorShape
+) -> tf.IndexedSlices:
+  """Adds up rows of equal indices, with static shapes.
+
+  Args:
+    values: [rows, ...].
+    indices: int [rows], where they belong in the table.
+    shape: of the table.
+
+  Returns:
+    As many rows. The first of each index has the sum, the others are 0: so the
+    squares of all rows are those of the table.
+  """
+  rows = tf.range(tf.shape(indices)[0])
+  first = tf.math.unsorted_segment_min(rows, indices, shape[0])
+  sums = tf.math.unsorted_segment_sum(
+    values, tf.gather(first, indices), values.shape[0]
+  )
+  return tf.IndexedSlices(sums, indices, tf.constant(shape.as_list()))

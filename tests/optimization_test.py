@@ -13,6 +13,7 @@ from engine.optimization import (
   clip_by_global_norm,
   squares_of,
 )
+from engine.step import merged
 
 
 def variables():
@@ -107,3 +108,23 @@ def test_clipping_scales_all_gradients_alike():
   nothing, norm = clip(1.0, taken=False)
   assert [float(tf.squeeze(g)) for g in nothing] == [0, 0]
   assert np.isnan(float(norm))
+
+
+def test_merged_rows_are_the_table_and_have_its_squares():
+  indices = tf.constant([4, 0, 4, 2, 0, 4])
+  values = tf.random.stateless_normal([6, 3], [0, 1])
+  table = tf.math.unsorted_segment_sum(values, indices, 7)
+  rows = merged(values, indices, tf.TensorShape([7, 3]))
+  assert rows.values.shape == values.shape
+  assert np.array_equal(tf.convert_to_tensor(rows), table)
+  assert np.isclose(squares_of([rows])[0], squares_of([table])[0], rtol=1e-6)
+  clipped, norm = clip_by_global_norm(
+    [rows], 0.1, squares=squares_of([rows]), taken=tf.constant(True)
+  )
+  whole, same = clip_by_global_norm(
+    [table], 0.1, squares=squares_of([table]), taken=tf.constant(True)
+  )
+  assert np.isclose(norm, same, rtol=1e-6)
+  np.testing.assert_allclose(
+    tf.convert_to_tensor(clipped[0]), whole[0], rtol=1e-6
+  )
