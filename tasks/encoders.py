@@ -11,7 +11,7 @@ import re
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks import hub, tf1_checkpoint, weights
+from tasks import hub, hub_encoder, tf1_checkpoint, weights
 from tasks.bert_config import BertConfig
 from tasks.cache import cached, copy_all, copy_tree, key_of, sha256_of
 from tasks.config import RUNS_ITSELF
@@ -25,7 +25,7 @@ _SAVED_MODEL = "hub"  # Beside the vocabulary of one that runs itself.
 _CASING = "tokenizer_config.json"  # Says whether texts are lower-cased.
 _RUNS = f"{_SAVED_MODEL}/saved_model.pb"
 _MARKS = ("bert_config.json", _RUNS, "saved_model.pb", "config.json")
-_ASSETS = ("bert_config.json", "vocab.txt", _CASING)
+_ASSETS = ("bert_config.json", "vocab.txt", _CASING, hub_encoder.FACTS)
 
 # Encoders with random weights, for tests and benchmarks: their sizes; without
 # a vocab_size the table of words is as long as the vocabulary. Base and large
@@ -228,7 +228,9 @@ def _running_itself(path: str) -> EncoderFiles:
   """Keeps a SavedModel, with its vocabulary beside it."""
 
   def make(part):
-    hub.write_vocabulary(path, hub.load(path), part)
+    model = hub.load(path)
+    hub.write_vocabulary(path, model, part)
+    hub_encoder.inspect(path, model).write(part)
     copy_tree(path, os.path.join(part, _SAVED_MODEL))
 
   directory = cached(key_of("itself", *_digests(path)), make)

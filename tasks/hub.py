@@ -214,7 +214,7 @@ def _probe(config: dict[str, Any]) -> dict[str, tf.Tensor]:
   """One row of 8 tokens, of two types: dense inputs [1, 8]."""
   ids = np.arange(8) * 7919 % config["vocab_size"]
   types = (np.arange(8) > 4) * (config["type_vocab_size"] - 1)
-  arrays = {"word_ids": ids, "mask": np.ones(8), "type_ids": types}
+  arrays = {"word_ids": ids, "mask": ids * 0 + 1, "type_ids": types}
   return {f"input_{k}": tf.constant([v], tf.int32) for k, v in arrays.items()}
 
 

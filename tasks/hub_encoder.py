@@ -1,66 +1,103 @@
 """A SavedModel that runs as the encoder itself, whatever it computes."""
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
-from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from engine.errors import UserError
 from engine.randomness import Stream
 from tasks.hub import library
 
+FACTS = "hub_encoder.json"
 _INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 _LAYER = re.compile(r"(?:^|/)layer_(\d+)/")
 
 
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-  """What the names and shapes of variables say of an encoder.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+  """What is known of a SavedModel, in `hub_encoder.json` beside it.
 
   Attributes:
-    layers: how many it has: 0 where names do not tell.
+    hidden_size: of its pooled output.
+    trained: which of its trainable variables pooled outputs depend on.
+    layers: how many it has; 0 where names of variables do not tell.
     words: rows of its table of words, or None.
     positions: tokens of its longest row, or None.
   """
 
+  hidden_size: int
+  trained: tuple[int, ...]
   layers: int
   words: int | None
   positions: int | None
 
+  @classmethod
+  def read(cls, saved_model: str) -> "Facts":
+    """Reads what was written beside a SavedModel."""
+    path = os.path.join(os.path.dirname(saved_model), FACTS)
+    with tf.io.gfile.GFile(path) as file:
+      return cls(**json.load(file))
 
-def sizes_of(saved_model: str) -> Sizes:
-  """Reads sizes off the variables of a SavedModel, without loading it.
+  def write(self, directory: str) -> None:
+    """Writes the file into a local directory."""
+    with open(os.path.join(directory, FACTS), "w") as file:
+      json.dump(dataclasses.asdict(self), file)
+
+
+def inspect(path: str, model: Any) -> Facts:
+  """Finds out about a SavedModel; outside of the scope of a strategy.
+
+  Args:
+    path: of the SavedModel, for messages.
+    model: what was loaded from it.
 
   Raises:
-    UserError: where it is damaged.
+    UserError: where it is no encoder that can be trained.
   """
-  graph = trackable_object_graph_pb2.TrackableObjectGraph()
+  rows = tf.TensorSpec([None, None], tf.int32)
+  found = []
   try:
-    reader = tf.compat.v1.train.NewCheckpointReader(
-      os.path.join(saved_model, "variables", "variables")
-    )
-    graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-  except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    layer = library().KerasLayer(model, trainable=True)
+    variables = layer.trainable_weights
+
+    @tf.function(autograph=False)
+    def trace(inputs):
+      with tf.GradientTape() as tape:
+        pooled = _pooled(layer, inputs)
+      found.append((pooled.shape[-1], tape.gradient(pooled, variables)))
+
+    trace.get_concrete_function(dict.fromkeys(_INPUTS, rows))
+    size, gradients = found[0]
+    if size is None:
+      raise ValueError("the size of its pooled output is unknown")
+    trained = [i for i, x in enumerate(gradients) if x is not None]
+    if not trained:
+      raise ValueError("it has no variable to train")
+  except (KeyError, ValueError, TypeError, tf.errors.OpError) as error:
     reason = " ".join(str(error).split())[:160]
     raise UserError(
-      f"The SavedModel {saved_model} cannot be read ({reason}): fetch it again."
+      f"The SavedModel {path} is no trainable encoder of {', '.join(_INPUTS)} "
+      f"({reason}): choose another --encoder."
     ) from error
-  shapes = reader.get_variable_to_shape_map()
-  rows = {
-    attribute.full_name: (shapes.get(attribute.checkpoint_key) or [0])[0]
-    for node in graph.nodes
-    for attribute in node.attributes
-  }
-  table = lambda word: max((n for k, n in rows.items() if word in k), default=0)
-  numbers = [int(match[1]) for match in map(_LAYER.search, rows) if match]
-  return Sizes(
+  names = [variable.name for variable in variables]
+  numbers = [int(match[1]) for match in map(_LAYER.search, names) if match]
+
+  def longest(word):
+    tables = (v.shape[0] for v in variables if word in v.name)
+    return max(tables, default=None)
+
+  return Facts(
+    hidden_size=size,
+    trained=trained,
     layers=1 + max(numbers, default=-1),
-    words=table("word_embedding") or None,
-    positions=table("position_embedding") or None,
+    words=longest("word_embedding"),
+    positions=longest("position_embedding"),
   )
 
 
@@ -77,62 +114,28 @@ class HubEncoder(tf_keras.layers.Layer):
     """Loads the SavedModel, in the scope of the strategy.
 
     Args:
-      saved_model: its directory.
+      saved_model: its directory, with `hub_encoder.json` beside it.
       **kwargs: of the Keras layer.
-
-    Raises:
-      UserError: where it is no encoder that can be trained.
     """
     super().__init__(**kwargs)
-    self._path = saved_model
-    try:
-      self._layer = library().KerasLayer(
-        saved_model, trainable=True, dtype="float32"
-      )
-      self.hidden_size, self._reached = self._inspect()
-    except (OSError, KeyError, ValueError, TypeError, tf.errors.OpError) as e:
-      reason = " ".join(str(e).split())[:160]
-      raise UserError(
-        f"The SavedModel {saved_model} is no trainable encoder of "
-        f"{', '.join(_INPUTS)} ({reason}): choose another --encoder."
-      ) from e
-
-  def _inspect(self) -> tuple[int, set]:
-    """Traces it: the size of what it puts out, and which variables matter."""
-    rows = tf.TensorSpec([None, None], tf.int32)
+    facts = Facts.read(saved_model)
+    self.hidden_size = facts.hidden_size
+    self._layer = library().KerasLayer(
+      saved_model, trainable=True, dtype="float32"
+    )
     variables = self._layer.trainable_weights
-    found = []
-
-    @tf.function
-    def trace(inputs):
-      with tf.GradientTape() as tape:
-        pooled = self._pooled(inputs)
-      found.append((pooled.shape[-1], tape.gradient(pooled, variables)))
-      return pooled
-
-    trace.get_concrete_function(dict.fromkeys(_INPUTS, rows))
-    size, gradients = found[0]
-    if size is None:
-      raise ValueError("the size of its pooled output is unknown")
-    reached = {
-      v.ref()
-      for v, gradient in zip(variables, gradients, strict=True)
-      if gradient is not None
-    }
-    if not reached:
-      raise ValueError("no variable of it can be trained")
-    return size, reached
+    self._trained = {variables[i].ref() for i in facts.trained}
 
   @property
   def trainable_weights(self):
     """The variables that pooled outputs depend on."""
-    return [v for v in super().trainable_weights if v.ref() in self._reached]
+    return [v for v in super().trainable_weights if v.ref() in self._trained]
 
   @property
   def non_trainable_weights(self):
     """The others."""
     rest = super().trainable_weights
-    rest = [v for v in rest if v.ref() not in self._reached]
+    rest = [v for v in rest if v.ref() not in self._trained]
     return rest + super().non_trainable_weights
 
   def call(
@@ -164,9 +167,10 @@ class HubEncoder(tf_keras.layers.Layer):
     dense = [
       tf.reshape(x, [shares * count, width]) for x in (words, mask, types)
     ]
-    pooled = self._pooled(dict(zip(_INPUTS, dense, strict=True)))
+    pooled = _pooled(self._layer, dict(zip(_INPUTS, dense, strict=True)))
     return None, tf.reshape(pooled, [shares, count, self.hidden_size])
 
-  def _pooled(self, inputs):
-    outputs = self._layer(inputs, training=False)
-    return tf.cast(outputs["pooled_output"], tf.float32)
+
+def _pooled(layer, inputs):
+  outputs = layer(inputs, training=False)
+  return tf.cast(outputs["pooled_output"], tf.float32)

@@ -18,7 +18,7 @@ from tasks.config import SentencePairConfig
 from tasks.datasets import DATASETS
 from tasks.encoder import Encoder, build_part
 from tasks.flops import Flops, training_flops
-from tasks.hub_encoder import HubEncoder, Sizes, sizes_of
+from tasks.hub_encoder import Facts, HubEncoder
 from tasks.pair_source import PairSource
 from tasks.pairs import Pairs
 from tasks.tokenizer import PairTokenizer
@@ -84,18 +84,16 @@ class SentencePairTask(Task):
         config.batching,
         "bucket or pad for a hub: encoder, which takes one pair a row",
       )
-      self._bert = None
-      self._sizes = sizes_of(self._files.saved_model)
+      self._bert, facts = None, Facts.read(self._files.saved_model)
+      longest, words = facts.positions, facts.words
+      self._layers = facts.layers
     else:
-      self._bert = bert = self._files.config
-      self._sizes = Sizes(
-        layers=bert.num_hidden_layers,
-        words=bert.vocab_size,
-        positions=bert.max_position_embeddings,
-      )
+      self._bert = self._files.config
+      longest = self._bert.max_position_embeddings
+      words = self._bert.vocab_size
+      self._layers = self._bert.num_hidden_layers
     self.classes = DATASETS[config.name].classes
     self._tokenizer = PairTokenizer(self._files.vocabulary)
-    longest, words = self._sizes.positions, self._sizes.words
     check(
       longest is None or config.max_seq_length <= longest,
       "max_seq_length",
@@ -207,8 +205,8 @@ class SentencePairTask(Task):
   def layer_depth(self, variable_name: str) -> int:
     block = re.search(r"(?:^|/)layer_(\d+)/", variable_name)
     if block:
-      return self._sizes.layers - int(block[1])
-    return self._sizes.layers + 1 if "embedding" in variable_name else 0
+      return self._layers - int(block[1])
+    return self._layers + 1 if "embedding" in variable_name else 0
 
   def save_assets(self, directory: str) -> None:
     self._files.copy_to(directory)
