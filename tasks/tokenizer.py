@@ -5,6 +5,8 @@ of Model Garden's `FullTokenizer`, which a test holds it to.
 """
 
 import dataclasses
+import json
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,7 +49,8 @@ class PairTokenizer:
   def __init__(self, vocab_path: str):
     """Reads a vocabulary: one wordpiece a line, the id is the line number.
 
-    Texts are lower-cased unless it has wordpieces with capitals.
+    Texts are lower-cased if the `tokenizer_config.json` beside it says so;
+    without one, unless it has wordpieces with capitals.
 
     Raises:
       UserError: where the file is missing or lacks a special token.
@@ -66,11 +69,14 @@ class PairTokenizer:
         f"The vocabulary {vocab_path} lacks {', '.join(missing)}: it is not "
         "that of a BERT encoder."
       )
-    cased = any(p != p.lower() for p in pieces if not p.startswith("["))
+    self.lowercase = _said_of_casing(vocab_path)
+    if self.lowercase is None:
+      words = (piece for piece in pieces if not piece.startswith("["))
+      self.lowercase = all(word == word.lower() for word in words)
     self._cls = self.vocabulary["[CLS]"]
     self._sep = self.vocabulary["[SEP]"]
     self._wordpiece = tokenizers.BertWordPieceTokenizer(
-      self.vocabulary, lowercase=not cased
+      self.vocabulary, lowercase=self.lowercase
     )
 
   def tokenize(self, text: str) -> list[str]:
@@ -100,6 +106,20 @@ class PairTokenizer:
       first=np.array(first, np.int32),
       truncated=truncated,
     )
+
+
+def _said_of_casing(vocab_path: str) -> bool | None:
+  """What Hugging Face's `tokenizer_config.json` says, if it is there."""
+  path = os.path.join(os.path.dirname(vocab_path), "tokenizer_config.json")
+  if not tf.io.gfile.exists(path):
+    return None
+  try:
+    with tf.io.gfile.GFile(path) as file:
+      return json.load(file).get("do_lower_case")
+  except (ValueError, AttributeError) as error:
+    raise UserError(
+      f"{path} is damaged ({error}): fetch the encoder again."
+    ) from error
 
 
 def truncate(length_a: int, length_b: int, budget: int) -> tuple[int, int]:
