@@ -107,6 +107,11 @@ class SentencePairTask(Task):
         f"only {words}: they do not belong together."
       )
 
+  @property
+  def lowercase(self) -> bool:
+    """Whether texts lose their case and accents."""
+    return self._tokenizer.lowercase
+
   def build_model(self) -> tf_keras.Model:
     rate = self._config.dropout
     if self._bert is None:

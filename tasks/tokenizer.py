@@ -78,6 +78,8 @@ class PairTokenizer:
     self._wordpiece = tokenizers.BertWordPieceTokenizer(
       self.vocabulary, lowercase=self.lowercase
     )
+    # "[SEP]" in a text is what somebody wrote, not an end.
+    self._wordpiece._tokenizer.encode_special_tokens = True
 
   def tokenize(self, text: str) -> list[str]:
     """Returns the wordpieces of a text."""

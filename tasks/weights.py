@@ -73,6 +73,33 @@ _VALUES = {
 }
 
 
+def parts_of(
+  encoder: Encoder,
+) -> Iterator[tuple[str, dict[str, tf.Variable]]]:
+  """Yields the parts of an encoder in Model Garden's order.
+
+  Yields:
+    Hugging Face's name of a part, and its variables by Hugging Face's names.
+  """
+  for kind, path, _, face in _parts(encoder.config.num_hidden_layers):
+    part = _part(encoder, path)
+    yield (
+      face,
+      {
+        theirs: part if kind == "table" else getattr(part, ours)
+        for ours, theirs in _VALUES[kind]
+      },
+    )
+
+
+def _part(encoder: Encoder, path: str) -> Any:
+  """Returns the part at a path, such as `blocks.0.query`."""
+  part: Any = encoder
+  for name in path.split("."):
+    part = part[int(name)] if name.isdigit() else getattr(part, name)
+  return part
+
+
 def restore_encoder(encoder: Encoder, checkpoint: str) -> None:
   """Restores an encoder from a Model Garden checkpoint, all of it.
 
@@ -93,9 +120,7 @@ def restore_encoder(encoder: Encoder, checkpoint: str) -> None:
       if "/layer_with_weights-" in key and ".OPTIMIZER_SLOT" not in key
     }
     for kind, path, key, _ in _parts(encoder.config.num_hidden_layers):
-      part = encoder
-      for name in path.split("."):
-        part = part[int(name)] if name.isdigit() else getattr(part, name)
+      part = _part(encoder, path)
       for value, _ in _VALUES[kind]:
         variable = part if kind == "table" else getattr(part, value)
         full = stored.pop(f"{key}/{value}", None)
