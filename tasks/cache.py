@@ -86,8 +86,8 @@ def copy_tree(source: str, target: str) -> None:
   if tf.io.gfile.exists(part):
     tf.io.gfile.rmtree(part)
   for parent, _, names in tf.io.gfile.walk(source):
-    folder = os.path.join(part, os.path.relpath(parent, source))
-    folder = os.path.normpath(folder) if "://" not in folder else folder
+    inner = os.path.relpath(parent, source)
+    folder = part if inner == "." else os.path.join(part, inner)
     tf.io.gfile.makedirs(folder)
     for name in names:
       tf.io.gfile.copy(os.path.join(parent, name), os.path.join(folder, name))

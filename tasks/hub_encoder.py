@@ -32,7 +32,7 @@ class Facts:
   """
 
   hidden_size: int
-  trained: tuple[int, ...]
+  trained: list[int]
   layers: int
   words: int | None
   positions: int | None

@@ -19,9 +19,13 @@ from tasks import cache, encoders
 from tasks.config import SentencePairConfig
 from tasks.hub_encoder import Facts
 from tasks.sentence_pair import SentencePairTask
+from tasks.tokenizer import PairTokenizer
 from tests import doors
 from tests.testing import acting_at, pairs_of, strategy_of, tiny_config
 
+both_kinds = pytest.mark.parametrize(
+  "kind", ["stranger", pytest.param("bert", marks=pytest.mark.slow)]
+)
 PAIRS = [("The rain in Spain.", "It rains."), ("Yes.", "No, not at all.")]
 
 
@@ -32,8 +36,8 @@ def own_cache(tmp_path_factory):
     yield
 
 
-def export(path, *, with_mlm=False, lower_case=True, spread=0.3):
-  """A SavedModel by Model Garden's own export, with random weights."""
+def export(path):
+  """A cased BERT by Model Garden's own export, with random weights."""
   vocabulary = encoders.find("tiny").vocabulary
   with open(vocabulary) as file:
     words = len(file.readlines())
@@ -45,21 +49,17 @@ def export(path, *, with_mlm=False, lower_case=True, spread=0.3):
     intermediate_size=64,
     max_position_embeddings=64,
     type_vocab_size=2,
-    initializer_range=spread,
+    initializer_range=0.3,
   )
-  _, model = export_tfhub_lib._create_model(
-    bert_config=config, with_mlm=with_mlm
-  )
-  whole = {"model": model, "encoder": model}
-  items = model.checkpoint_items if with_mlm else whole
-  checkpoint = tf.train.Checkpoint(**items).save(f"{path}.ckpt")
+  _, model = export_tfhub_lib._create_model(bert_config=config, with_mlm=True)
+  checkpoint = tf.train.Checkpoint(**model.checkpoint_items)
   export_tfhub_lib.export_model(
     str(path),
     bert_config=config,
-    model_checkpoint_path=checkpoint,
-    with_mlm=with_mlm,
+    model_checkpoint_path=checkpoint.save(f"{path}.ckpt"),
+    with_mlm=True,
     vocab_file=vocabulary,
-    do_lower_case=lower_case,
+    do_lower_case=False,
   )
   return str(path)
 
@@ -105,7 +105,7 @@ def save_stranger(path):
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
-  return export(tmp_path_factory.mktemp("hub") / "bert", with_mlm=True)
+  return export(tmp_path_factory.mktemp("hub") / "bert")
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +168,10 @@ def test_an_import_puts_out_what_the_saved_model_does(bert):
   )
 
 
-def test_casing_is_that_of_the_saved_model(tmp_path):
-  path = export(tmp_path / "cased", lower_case=False)
-  for name in (path, f"hub:{path}"):
-    assert task_of(name)._tokenizer.lowercase is False
+def test_casing_is_that_of_the_saved_model(bert):
+  """Its vocabulary has no capitals, but it was exported as a cased one."""
+  for name in (bert, f"hub:{bert}"):
+    assert not PairTokenizer(encoders.find(name).vocabulary).lowercase
 
 
 def test_what_is_no_bert_is_pointed_to_hub(stranger):
@@ -294,9 +294,7 @@ def train(directory, encoder, *, replicas=1):
   ).run("train_and_eval")
 
 
-@pytest.mark.parametrize(
-  "kind", ["stranger", pytest.param("bert", marks=pytest.mark.slow)]
-)
+@both_kinds
 def test_a_killed_run_ends_with_the_same_weights(
   request, tmp_path, monkeypatch, kind
 ):
@@ -316,10 +314,10 @@ def test_a_killed_run_ends_with_the_same_weights(
   assert cut["eval"] == whole["eval"]
 
 
-def test_two_replicas_compute_what_one_does(tmp_path, bert):
-  one, two = (
-    train(tmp_path / str(n), f"hub:{bert}", replicas=n) for n in (1, 2)
-  )
+@both_kinds
+def test_two_replicas_compute_what_one_does(request, tmp_path, kind):
+  encoder = f"hub:{request.getfixturevalue(kind)}"
+  one, two = (train(tmp_path / str(n), encoder, replicas=n) for n in (1, 2))
   np.testing.assert_allclose(
     one["eval"]["loss"], two["eval"]["loss"], rtol=1e-4
   )
