@@ -42,6 +42,29 @@ class EncodedPairs:
     """Tokens of each pair, int64 [pairs]."""
     return np.diff(self.starts)
 
+  def dense(self, length: int | None = None) -> dict[str, np.ndarray]:
+    """Returns the arrays that Model Garden's models take.
+
+    Args:
+      length: of a row; by default that of the longest pair.
+
+    Returns:
+      int32 `input_word_ids`, `input_mask` and `input_type_ids`, each
+      [pairs, length].
+    """
+    lengths = self.lengths[:, None]
+    length = length or int(lengths.max(initial=1))
+    position = np.arange(length)[None, :]
+    real = position < lengths
+    words = np.zeros(real.shape, np.int32)
+    words[real] = self.ids
+    second = real & (position >= self.first[:, None])
+    return {
+      "input_word_ids": words,
+      "input_mask": real.astype(np.int32),
+      "input_type_ids": second.astype(np.int32),
+    }
+
 
 class PairTokenizer:
   """Turns pairs of sentences into token ids."""
