@@ -178,8 +178,9 @@ def sum_gradients(
   total = list(gradients)
   for i, gradient in enumerate(gradients):
     if isinstance(gradient, tf.IndexedSlices):
-      size = gradient.values.shape.num_elements()
-      if size * replica.num_replicas_in_sync < shapes[i].num_elements():
+      size = gradient.values.shape.num_elements()  # None: not static.
+      few = size and size * replica.num_replicas_in_sync
+      if few and few < shapes[i].num_elements():
         values, indices = replica.all_gather(
           (gradient.values, gradient.indices), axis=0
         )
