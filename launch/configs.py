@@ -16,7 +16,7 @@ import yaml
 
 from engine.config import ExperimentConfig, flatten, leaves
 from engine.errors import UserError
-from tasks.config import RECIPES, SentencePairConfig
+from tasks.config import SentencePairConfig
 
 
 def default_config() -> ExperimentConfig:
@@ -37,8 +37,8 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> ExperimentConfig:
   layers = list(layers)
   for layer in layers:
     _check_names(layer)
-  chosen = merge({}, *layers).get("task", {}).get("encoder")
-  recipe = RECIPES.get(chosen or SentencePairConfig().encoder, {})
+  said = merge({}, *layers)
+  recipe = from_dict({"task": said.get("task", {})}).task.recipe()
   return from_dict(merge(dataclasses.asdict(default_config()), recipe, *layers))
 
 

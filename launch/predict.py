@@ -9,7 +9,6 @@ from typing import Any
 from absl import flags
 
 from engine.errors import UserError
-from launch import configs
 from launch.flags import require, run_door
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
@@ -28,15 +27,10 @@ def main() -> None:
   model_dir, values = require("model_dir"), flags.FLAGS
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.journal import write_atomically
-  from engine.run_directory import RunDirectory
+  from launch.restored import config_of
   from tasks.pairs import Pairs, decode, parse_pair, read_lines
 
-  config = RunDirectory(model_dir).read_config()
-  if config is None:
-    raise UserError(
-      f"`model_dir` {model_dir} holds no run: name the directory that "
-      "launch.train was given."
-    )
+  config_of(model_dir)  # Before somebody types pairs for nothing.
   folder = os.path.dirname(os.path.abspath(values.output))
   if values.output != "-" and not os.access(folder, os.W_OK):
     raise UserError(
@@ -59,7 +53,6 @@ def main() -> None:
   texts_a, texts_b = zip(*pairs, strict=True)
   unlabelled = Pairs(texts_a, texts_b, None, range(len(pairs)))
   classes, shares = predict(
-    configs.from_dict(config),
     model_dir,
     unlabelled,
     values.batch_size,
@@ -76,13 +69,12 @@ def main() -> None:
 
 
 def predict(
-  config: Any, model_dir: str, pairs: Any, batch_size: int, *, best: bool
+  model_dir: str, pairs: Any, batch_size: int = 32, *, best: bool = False
 ) -> tuple[list[str], Any]:
   """Computes class shares with a checkpoint of a run.
 
   Args:
-    config: of the run.
-    model_dir: its directory, which has all that is needed.
+    model_dir: directory of the run, which has all that is needed.
     pairs: `tasks.pairs.Pairs`.
     batch_size: pairs in a step.
     best: whether to take the best evaluation's weights, not the newest.
@@ -93,40 +85,23 @@ def predict(
   Raises:
     UserError: where the run has no checkpoint.
   """
-  import dataclasses
-
   import tensorflow as tf
 
-  from engine.best import goal_of, restore_best
-  from engine.checkpoints import restore_newest
   from engine.evaluator import build_evaluator
   from engine.ledger import Ledger
-  from engine.precision import precision_scope
-  from engine.run_directory import RunDirectory
-  from tasks.sentence_pair import SentencePairTask
+  from launch.restored import restore_run
 
-  directory = RunDirectory(model_dir)
-  task = SentencePairTask(
-    dataclasses.replace(config.task, encoder=directory.assets)
-  )
-  with precision_scope(config.train.precision):
-    model = task.build_model()
-  checkpoint = tf.train.Checkpoint(model=model)
-  if best:
-    metric, sign = goal_of(config, task)
-    restore_best(checkpoint, directory.best, metric=metric, sign=sign)
-  else:
-    restore_newest(checkpoint, directory.checkpoints)
+  restored = restore_run(model_dir, best=best)
   evaluator = build_evaluator(
-    task=task,
-    model=model,
-    source=task.pair_source(pairs),
+    task=restored.task,
+    model=restored.model,
+    source=restored.task.pair_source(pairs),
     strategy=tf.distribute.get_strategy(),
     batch_size=batch_size,
     ledger=Ledger(),
   )
   logits = evaluator.predictions()["outputs"]
-  return list(task.classes), tf.nn.softmax(logits).numpy()
+  return list(restored.task.classes), tf.nn.softmax(logits).numpy()
 
 
 def format_line(

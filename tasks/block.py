@@ -60,6 +60,7 @@ def run_block(
   heads: int,
   rate: float,
   epsilon: float,
+  exact_gelu: bool = True,
   firsts_only: bool = False,
 ) -> tf.Tensor:
   """Self-attention and feed-forward, each with residual and norm behind.
@@ -72,6 +73,7 @@ def run_block(
     heads: of the attention.
     rate: of dropout.
     epsilon: of the norms.
+    exact_gelu: whether the activation is exact (see `bias_gelu`).
     firsts_only: compute the first token of each sequence, and nothing that
       only the others need.
 
@@ -79,10 +81,14 @@ def run_block(
     [tokens, hidden], or [sequences, hidden]: the same values as among those
     of all tokens.
   """
-  return _run_block(x, weights, tokens, key, heads, rate, epsilon, firsts_only)
+  return _run_block(
+    x, weights, tokens, key, heads, rate, epsilon, exact_gelu, firsts_only
+  )
 
 
-def _block(x, weights, tokens, key, heads, rate, epsilon, firsts_only):
+def _block(
+  x, weights, tokens, key, heads, rate, epsilon, exact_gelu, firsts_only
+):
   random = Stream(key) if key is not None and dropped_bytes(rate) else None
   attend = _attend_from_firsts if firsts_only else _attend
   mixed = attend(x, weights, tokens, random, heads, rate)
@@ -104,7 +110,7 @@ def _block(x, weights, tokens, key, heads, rate, epsilon, firsts_only):
 
   x = finish(weights.attention_output, weights.attention_norm, mixed, x)
   kernel, bias = weights.intermediate
-  inner = bias_gelu(tf.matmul(x, kernel), bias)
+  inner = bias_gelu(tf.matmul(x, kernel), bias, exact=exact_gelu)
   return finish(weights.output, weights.output_norm, inner, x)
 
 

@@ -11,6 +11,9 @@ Batching = Literal["pad", "bucket", "pack"]
 # Names of the data sets; `tasks.datasets` reads them.
 DATASETS = ("demo", "mrpc")
 
+# Before the name of a SavedModel that runs as the encoder.
+RUNS_ITSELF = "hub:"
+
 # What training with an encoder starts from where the user says nothing else.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
   "demo": {"optimizer": {"learning_rate": 1e-4}},
@@ -28,7 +31,7 @@ class SentencePairConfig:
   )
   encoder: str = setting(
     "demo",
-    "Encoder: demo, a BERT directory, or random: tiny, base, large.",
+    "Encoder: demo, tiny, base, large, a directory, an address, hub:...",
   )
   max_seq_length: int = setting(128, "Tokens of a row; longer pairs are cut.")
   batching: Batching = setting(
@@ -50,3 +53,9 @@ class SentencePairConfig:
       self.dropout,
       "at least 0 and at most 0.9",
     )
+
+  def recipe(self) -> Mapping[str, Any]:
+    """What training starts from where the user says nothing else."""
+    if self.encoder.startswith(RUNS_ITSELF):
+      return {"task": {"batching": "bucket"}}
+    return RECIPES.get(self.encoder, {})

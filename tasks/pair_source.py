@@ -44,7 +44,7 @@ class PairSource(Source):
       width: tokens of the longest pair that there can be.
       flops: operations of a training step on each pair.
     """
-    self._encoded = encoded
+    self.encoded = encoded
     self._pairs = pairs
     self._lengths = encoded.lengths
     self._flops = flops
@@ -59,13 +59,13 @@ class PairSource(Source):
     )
 
   def __len__(self) -> int:
-    return len(self._encoded)
+    return len(self.encoded)
 
   def ids(self, indices: np.ndarray) -> list[int | str]:
     return [self._pairs.ids[i] for i in indices]
 
   def digest(self) -> int:
-    encoded = self._encoded
+    encoded = self.encoded
     return digest_of(
       np.array(super().digest()),
       self._labels,
@@ -124,15 +124,15 @@ class PairSource(Source):
     batch["slots"] -= 1
     for k, (i, place) in enumerate(zip(indices, layout.places, strict=True)):
       length = self._lengths[i]
-      start = self._encoded.starts[i]
+      start = self.encoded.starts[i]
       token = np.arange(place.token, place.token + length)
       stream = place.share, slice(place.token, place.token + length)
       row = place.share, place.row, slice(place.column, place.column + length)
       slot = place.share, place.slot
       position = np.arange(length)
-      batch["word_ids"][stream] = self._encoded.ids[start : start + length]
+      batch["word_ids"][stream] = self.encoded.ids[start : start + length]
       batch["positions"][stream] = position
-      batch["type_ids"][stream] = position >= self._encoded.first[i]
+      batch["type_ids"][stream] = position >= self.encoded.first[i]
       batch["names"][stream] = k * _LONGEST + position
       batch["slots"][stream] = place.row * width + place.column + position
       batch["rows"][row] = token

@@ -1,6 +1,5 @@
 """Classification of sentence pairs with a BERT encoder."""
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,19 +16,31 @@ from engine.task import Source, Task
 from tasks import encoders, weights
 from tasks.config import SentencePairConfig
 from tasks.datasets import DATASETS
-from tasks.encoder import BertConfig, Encoder, build_part
-from tasks.flops import training_flops
+from tasks.encoder import Encoder, build_part
+from tasks.flops import Flops, training_flops
+from tasks.hub_encoder import Facts, HubEncoder
 from tasks.pair_source import PairSource
 from tasks.pairs import Pairs
 from tasks.tokenizer import PairTokenizer
+
+_INITIALIZER_RANGE = 0.02  # Of a head on an encoder without a config.
 
 
 class PairClassifier(tf_keras.Model):
   """An encoder and a head: logits of each pair, [shares, pairs, classes]."""
 
-  def __init__(self, config: BertConfig, *, classes: int, dropout: float):
+  def __init__(
+    self, encoder: Encoder | HubEncoder, *, classes: int, dropout: float
+  ):
+    """Initializes the classifier.
+
+    Args:
+      encoder: with or without variables.
+      classes: of the head.
+      dropout: rate for the pooled output.
+    """
     super().__init__(name="pair_classifier")
-    self.encoder = Encoder(config, dropout=dropout, name="encoder")
+    self.encoder = encoder
     self.head = tf_keras.layers.Dense(classes, name="head")
     self._dropout = dropout
 
@@ -37,7 +48,7 @@ class PairClassifier(tf_keras.Model):
     """Creates all variables; no input shape is needed."""
     with tf.name_scope(self.name):
       build_part(self.encoder, input_shape)
-      build_part(self.head, [None, self.encoder.config.hidden_size])
+      build_part(self.head, [None, self.encoder.hidden_size])
     self.built = True
 
   def call(
@@ -66,31 +77,58 @@ class SentencePairTask(Task):
     """
     self._config = config
     self._files = encoders.find(config.encoder)
-    self._bert = self._files.config
+    if self._files.saved_model:
+      check(
+        config.batching != "pack",
+        "batching",
+        config.batching,
+        "bucket or pad for a hub: encoder, which takes one pair a row",
+      )
+      self._bert, facts = None, Facts.read(self._files.saved_model)
+      longest, words = facts.positions, facts.words
+      self._layers = facts.layers
+    else:
+      self._bert = self._files.config
+      longest = self._bert.max_position_embeddings
+      words = self._bert.vocab_size
+      self._layers = self._bert.num_hidden_layers
     self.classes = DATASETS[config.name].classes
     self._tokenizer = PairTokenizer(self._files.vocabulary)
-    longest = self._bert.max_position_embeddings
     check(
-      config.max_seq_length <= longest,
+      longest is None or config.max_seq_length <= longest,
       "max_seq_length",
       config.max_seq_length,
       f"at most {longest}, the positions of the encoder",
     )
-    words = len(self._tokenizer.vocabulary)
-    if words > self._bert.vocab_size:
+    pieces = len(self._tokenizer.vocabulary)
+    if words is not None and pieces > words:
       raise UserError(
-        f"{self._files.vocabulary} has {words} wordpieces, but the encoder "
-        f"only {self._bert.vocab_size}: they do not belong together."
+        f"{self._files.vocabulary} has {pieces} wordpieces, but the encoder "
+        f"only {words}: they do not belong together."
       )
 
+  @property
+  def lowercase(self) -> bool:
+    """Whether texts lose their case and accents."""
+    return self._tokenizer.lowercase
+
   def build_model(self) -> tf_keras.Model:
-    model = PairClassifier(
-      self._bert, classes=len(self.classes), dropout=self._config.dropout
-    )
+    rate = self._config.dropout
+    if self._bert is None:
+      encoder = HubEncoder(self._files.saved_model, name="encoder")
+    else:
+      encoder = Encoder(self._bert, dropout=rate, name="encoder")
+    model = PairClassifier(encoder, classes=len(self.classes), dropout=rate)
     model.build(None)
     return model
 
   def initialize(self, model: tf_keras.Model, seed: int) -> None:
+    if self._bert is None:  # It has brought its weights.
+      value = tf.random.stateless_truncated_normal(
+        model.head.kernel.shape, [seed, 0], stddev=_INITIALIZER_RANGE
+      )
+      model.head.kernel.assign(value)
+      return
     for i, variable in enumerate(model.trainable_variables):
       name = variable.name.rsplit("/", 1)[1]
       if name.startswith(("bias", "beta")):
@@ -136,9 +174,15 @@ class SentencePairTask(Task):
       pairs,
       batching=self._config.batching,
       width=self._config.max_seq_length,
-      flops=training_flops(
-        self._bert, lengths=encoded.lengths, classes=len(self.classes)
-      ),
+      flops=self._flops(encoded.lengths),
+    )
+
+  def _flops(self, lengths: np.ndarray) -> Flops:
+    """Operations on each pair; 0, which is not counted, for what is unknown."""
+    if self._bert is None:
+      return Flops(np.zeros(len(lengths)), np.zeros(len(lengths)))
+    return training_flops(
+      self._bert, lengths=lengths, classes=len(self.classes)
     )
 
   def forward(
@@ -164,16 +208,10 @@ class SentencePairTask(Task):
     }
 
   def layer_depth(self, variable_name: str) -> int:
-    layers = self._bert.num_hidden_layers
-    block = re.search(r"/layer_(\d+)/", variable_name)
+    block = re.search(r"(?:^|/)layer_(\d+)/", variable_name)
     if block:
-      return layers - int(block[1])
-    return layers + 1 if "embedding" in variable_name else 0
+      return self._layers - int(block[1])
+    return self._layers + 1 if "embedding" in variable_name else 0
 
   def save_assets(self, directory: str) -> None:
-    files = self._files
-    for name in ("bert_config.json", "vocab.txt"):
-      target = os.path.join(directory, name)
-      part = target + ".part"  # A kill leaves no half file under the name.
-      tf.io.gfile.copy(os.path.join(files.directory, name), part, True)
-      tf.io.gfile.rename(part, target, overwrite=True)
+    self._files.copy_to(directory)

@@ -5,6 +5,8 @@ of Model Garden's `FullTokenizer`, which a test holds it to.
 """
 
 import dataclasses
+import json
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,6 +42,29 @@ class EncodedPairs:
     """Tokens of each pair, int64 [pairs]."""
     return np.diff(self.starts)
 
+  def dense(self, length: int | None = None) -> dict[str, np.ndarray]:
+    """Returns the arrays that Model Garden's models take.
+
+    Args:
+      length: of a row; by default that of the longest pair.
+
+    Returns:
+      int32 `input_word_ids`, `input_mask` and `input_type_ids`, each
+      [pairs, length].
+    """
+    lengths = self.lengths[:, None]
+    length = length or int(lengths.max(initial=1))
+    position = np.arange(length)[None, :]
+    real = position < lengths
+    words = np.zeros(real.shape, np.int32)
+    words[real] = self.ids
+    second = real & (position >= self.first[:, None])
+    return {
+      "input_word_ids": words,
+      "input_mask": real.astype(np.int32),
+      "input_type_ids": second.astype(np.int32),
+    }
+
 
 class PairTokenizer:
   """Turns pairs of sentences into token ids."""
@@ -47,7 +72,8 @@ class PairTokenizer:
   def __init__(self, vocab_path: str):
     """Reads a vocabulary: one wordpiece a line, the id is the line number.
 
-    Texts are lower-cased unless it has wordpieces with capitals.
+    Texts are lower-cased if the `tokenizer_config.json` beside it says so;
+    without one, unless it has wordpieces with capitals.
 
     Raises:
       UserError: where the file is missing or lacks a special token.
@@ -66,12 +92,17 @@ class PairTokenizer:
         f"The vocabulary {vocab_path} lacks {', '.join(missing)}: it is not "
         "that of a BERT encoder."
       )
-    cased = any(p != p.lower() for p in pieces if not p.startswith("["))
+    self.lowercase = _said_of_casing(vocab_path)
+    if self.lowercase is None:
+      words = (piece for piece in pieces if not piece.startswith("["))
+      self.lowercase = all(word == word.lower() for word in words)
     self._cls = self.vocabulary["[CLS]"]
     self._sep = self.vocabulary["[SEP]"]
     self._wordpiece = tokenizers.BertWordPieceTokenizer(
-      self.vocabulary, lowercase=not cased
+      self.vocabulary, lowercase=self.lowercase
     )
+    # "[SEP]" in a text is what somebody wrote, not an end.
+    self._wordpiece._tokenizer.encode_special_tokens = True
 
   def tokenize(self, text: str) -> list[str]:
     """Returns the wordpieces of a text."""
@@ -100,6 +131,20 @@ class PairTokenizer:
       first=np.array(first, np.int32),
       truncated=truncated,
     )
+
+
+def _said_of_casing(vocab_path: str) -> bool | None:
+  """What Hugging Face's `tokenizer_config.json` says, if it is there."""
+  path = os.path.join(os.path.dirname(vocab_path), "tokenizer_config.json")
+  if not tf.io.gfile.exists(path):
+    return None
+  try:
+    with tf.io.gfile.GFile(path) as file:
+      return json.load(file).get("do_lower_case")
+  except (ValueError, AttributeError) as error:
+    raise UserError(
+      f"{path} is damaged ({error}): fetch the encoder again."
+    ) from error
 
 
 def truncate(length_a: int, length_b: int, budget: int) -> tuple[int, int]:

@@ -5,10 +5,10 @@ Every encoder is read from a checkpoint directory of Model Garden's layout
 formats are imported into that layout first.
 """
 
-import hashlib
+import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -16,7 +16,8 @@ import safetensors.numpy
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.encoder import BertConfig, Encoder
+from tasks.bert_config import BertConfig
+from tasks.encoder import Encoder, build_part
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -72,18 +73,46 @@ _VALUES = {
 }
 
 
+def parts_of(
+  encoder: Encoder,
+) -> Iterator[tuple[str, dict[str, tf.Variable]]]:
+  """Yields the parts of an encoder in Model Garden's order.
+
+  Yields:
+    Hugging Face's name of a part, and its variables by Hugging Face's names.
+  """
+  for kind, path, _, face in _parts(encoder.config.num_hidden_layers):
+    part = _part(encoder, path)
+    yield (
+      face,
+      {
+        theirs: part if kind == "table" else getattr(part, ours)
+        for ours, theirs in _VALUES[kind]
+      },
+    )
+
+
+def _part(encoder: Encoder, path: str) -> Any:
+  """Returns the part at a path, such as `blocks.0.query`."""
+  part: Any = encoder
+  for name in path.split("."):
+    part = part[int(name)] if name.isdigit() else getattr(part, name)
+  return part
+
+
 def restore_encoder(encoder: Encoder, checkpoint: str) -> None:
   """Restores an encoder from a Model Garden checkpoint, all of it.
 
   Every variable gets a value and every value is used: the exact equivalent of
-  `assert_consumed`.
+  `assert_consumed`. An encoder that has no variables yet gets them first.
 
   Raises:
     UserError: where the checkpoint is missing, damaged or of another size;
       names the first variable that differs.
   """
+  build_part(encoder, None)
   try:
-    reader = tf.train.load_checkpoint(checkpoint)
+    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
     # The root is `encoder` in new checkpoints and `model` in old ones.
     stored = {
       key.split("/", 1)[1].removesuffix(_SUFFIX): key
@@ -91,9 +120,7 @@ def restore_encoder(encoder: Encoder, checkpoint: str) -> None:
       if "/layer_with_weights-" in key and ".OPTIMIZER_SLOT" not in key
     }
     for kind, path, key, _ in _parts(encoder.config.num_hidden_layers):
-      part = encoder
-      for name in path.split("."):
-        part = part[int(name)] if name.isdigit() else getattr(part, name)
+      part = _part(encoder, path)
       for value, _ in _VALUES[kind]:
         variable = part if kind == "table" else getattr(part, value)
         full = stored.pop(f"{key}/{value}", None)
@@ -128,81 +155,114 @@ def restore_encoder(encoder: Encoder, checkpoint: str) -> None:
     )
 
 
-def sha256_of(path: str) -> str:
-  """Returns the digest of a file.
+def write_garden(
+  target: str,
+  config: Mapping[str, Any],
+  values: Mapping[str, np.ndarray],
+  *,
+  name_of: Callable[[str, str, str, str], str],
+  source: str,
+) -> None:
+  """Writes `bert_config.json` and `bert_model.ckpt` of Model Garden's layout.
+
+  Args:
+    target: an empty directory.
+    config: becomes `bert_config.json`.
+    values: name -> value of the encoder, kernels [inputs, outputs]; each must
+      be used.
+    name_of: (our path of a part, our name of its value, Hugging Face's names
+      of both) -> the name in `values`.
+    source: for messages, where they come from.
 
   Raises:
-    UserError: where it cannot be read.
+    UserError: naming the first that is missing, left over or of another size.
   """
-  try:
-    with open(path, "rb") as file:
-      return hashlib.file_digest(file, "sha256").hexdigest()
-  except OSError as error:
+  # Imported here: only an import needs Model Garden's networks.
+  from official.nlp.configs import encoders
+
+  sizes = BertConfig.from_dict(config)
+  garden = encoders.build_encoder(
+    encoders.EncoderConfig(
+      type="bert",
+      bert=encoders.BertEncoderConfig(
+        vocab_size=sizes.vocab_size,
+        hidden_size=sizes.hidden_size,
+        num_layers=sizes.num_hidden_layers,
+        num_attention_heads=sizes.num_attention_heads,
+        intermediate_size=sizes.intermediate_size,
+        max_position_embeddings=sizes.max_position_embeddings,
+        type_vocab_size=sizes.type_vocab_size,
+      ),
+    )
+  )
+  # Model Garden lists its variables in the order of the parts.
+  names = [
+    name_of(path, ours, face, theirs)
+    for kind, path, _, face in _parts(sizes.num_hidden_layers)
+    for ours, theirs in _VALUES[kind]
+  ]
+  variables = garden.trainable_variables
+  assert len(names) == len(variables)
+  for name, variable in zip(names, variables, strict=True):
+    if name not in values:
+      raise UserError(f"{source} has no weight `{name}`: it is no whole BERT.")
+    value = values[name]
+    # Model Garden splits the heads off.
+    split = variable.shape.rank > value.ndim
+    if value.size != np.prod(variable.shape) or (
+      value.shape != variable.shape and not split
+    ):
+      raise UserError(
+        f"`{name}` in {source} has shape {value.shape}, but its config asks "
+        f"for {tuple(variable.shape)}."
+      )
+    variable.assign(value.reshape(variable.shape))
+  if unused := sorted(set(values) - set(names)):
     raise UserError(
-      f"{path} cannot be read ({error.strerror}): fetch the encoder again."
-    ) from error
+      f"{source} holds {len(unused)} values that the encoder of its config has "
+      f"not, the first is `{unused[0]}`."
+    )
+  with open(os.path.join(target, "bert_config.json"), "w") as file:
+    json.dump(dict(config), file, indent=2)
+  tf.train.Checkpoint(encoder=garden).write(
+    os.path.join(target, "bert_model.ckpt")
+  )
 
 
 def import_hugging_face(source: str, target: str) -> None:
   """Writes a Hugging Face BERT directory as a Model Garden one.
 
   Args:
-    source: has `config.json`, `model.safetensors` and `vocab.txt`.
+    source: has `config.json` and `model.safetensors`.
     target: an empty directory.
 
   Raises:
     UserError: where a file or a weight is missing, or sizes differ.
   """
-  # Imported here: only an import needs Model Garden's networks.
-  from official.nlp.configs import encoders
-
   path = os.path.join(source, "model.safetensors")
   try:
-    weights = safetensors.numpy.load_file(path)
+    found = safetensors.numpy.load_file(path)
   except (OSError, safetensors.SafetensorError) as error:
     raise UserError(
       f"The weights {path} cannot be read ({error}): fetch them again."
     ) from error
-  weights = {name.removeprefix("bert."): v for name, v in weights.items()}
-  config = BertConfig.read(os.path.join(source, "config.json"))
-  garden = encoders.build_encoder(
-    encoders.EncoderConfig(
-      type="bert",
-      bert=encoders.BertEncoderConfig(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        intermediate_size=config.intermediate_size,
-        max_position_embeddings=config.max_position_embeddings,
-        type_vocab_size=config.type_vocab_size,
-      ),
-    )
-  )
-  # Model Garden lists its variables in the order of the parts.
-  names = [
-    (kind, f"{face}.{value}")
-    for kind, _, _, face in _parts(config.num_hidden_layers)
-    for _, value in _VALUES[kind]
-  ]
-  variables = garden.trainable_variables
-  assert len(names) == len(variables)
-  for (kind, name), variable in zip(names, variables, strict=True):
-    if name not in weights:
-      raise UserError(f"{source} has no weight `{name}`: it is no whole BERT.")
-    value = weights[name].astype(np.float32)
-    value = value.T if kind == "dense" and value.ndim == 2 else value
-    if value.size != np.prod(variable.shape):
-      raise UserError(
-        f"`{name}` in {source} has shape {value.shape}, but config.json asks "
-        f"for {tuple(variable.shape)}."
-      )
-    variable.assign(value.reshape(variable.shape))
-  shutil.copy(os.path.join(source, "vocab.txt"), target)
-  shutil.copy(
-    os.path.join(source, "config.json"),
-    os.path.join(target, "bert_config.json"),
-  )
-  tf.train.Checkpoint(encoder=garden).write(
-    os.path.join(target, "bert_model.ckpt")
+  values = {}
+  for name, value in found.items():
+    name = name.removeprefix("bert.")
+    # Heads of other tasks, and a table of 0, 1, 2, ... of old versions.
+    if not name.startswith(("embeddings.", "encoder.", "pooler.")):
+      continue
+    if name != "embeddings.position_ids":
+      is_kernel = value.ndim == 2 and "_embeddings." not in name
+      values[name] = (value.T if is_kernel else value).astype(np.float32)
+  path = os.path.join(source, "config.json")
+  BertConfig.read(path)
+  with open(path) as file:
+    config = json.load(file)
+  write_garden(
+    target,
+    {**config, "model_type": "bert"},
+    values,
+    name_of=lambda path, ours, face, theirs: f"{face}.{theirs}",
+    source=source,
   )

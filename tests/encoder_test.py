@@ -1,9 +1,12 @@
 """The encoder computes what BERT's other implementations compute."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from official.modeling import tf_utils
 from official.nlp.modeling import networks
 
 from engine.randomness import Stream, step_key
@@ -11,6 +14,7 @@ from engine.task import EXAMPLES, LABELS, WEIGHTS, columns
 from tasks import encoders, weights
 from tasks.config import SentencePairConfig
 from tasks.encoder import Encoder
+from tasks.fused import bias_gelu
 from tests.testing import (
   REFERENCE,
   REFERENCE_PAIRS,
@@ -63,16 +67,18 @@ def test_demo_encoder_equals_the_original_implementation(batching):
     )
 
 
-def test_equals_model_gardens_encoder_on_its_own_checkpoint(tmp_path):
+@pytest.mark.parametrize("act", ["gelu", "gelu_new"])
+def test_equals_model_gardens_encoder_on_its_own_checkpoint(tmp_path, act):
   config = encoders.find("tiny").config
+  config = dataclasses.replace(config, hidden_act=act)
+  gardens_own = tf_utils.get_activation("gelu")  # The approximation, by tanh.
   garden = networks.BertEncoder(
     vocab_size=config.vocab_size,
     hidden_size=config.hidden_size,
     num_layers=config.num_hidden_layers,
     num_attention_heads=config.num_attention_heads,
     intermediate_size=config.intermediate_size,
-    # Model Garden's own "gelu" is the approximation.
-    activation=lambda x: tf.nn.gelu(x, approximate=False),
+    activation=tf.nn.gelu if act == "gelu" else gardens_own,
     max_sequence_length=config.max_position_embeddings,
     type_vocab_size=2,
     initializer=tf_keras.initializers.TruncatedNormal(stddev=0.3),
@@ -102,6 +108,25 @@ def test_equals_model_gardens_encoder_on_its_own_checkpoint(tmp_path):
   )
   np.testing.assert_allclose(pooled.numpy()[0], expected[1].numpy(), atol=1e-5)
   assert np.ptp(expected[1].numpy()) > 0.1  # Not all alike.
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_both_gelus_have_their_own_gradients(exact):
+  x = tf.cast(tf.linspace(-6.0, 6.0, 97), tf.float32)[:, None]
+  bias = tf.constant([0.25])
+  upstream = tf.cos(x)
+  results = []
+  for function in (
+    lambda: bias_gelu(x, bias, exact=exact),
+    lambda: tf.nn.gelu(x + bias, approximate=not exact),
+  ):
+    with tf.GradientTape() as tape:
+      tape.watch([x, bias])
+      y = function()
+      target = tf.reduce_sum(y * upstream)
+    results.append([y, *tape.gradient(target, [x, bias])])
+  for ours, theirs in zip(*results, strict=True):
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_what_the_pooled_output_does_not_need_is_left_out():

@@ -7,7 +7,7 @@ from tensorflow.python.framework import op_callbacks
 
 from engine.randomness import Stream, step_key
 from engine.task import EXAMPLES, LABELS, WEIGHTS, columns
-from tasks.encoder import BertConfig
+from tasks.bert_config import BertConfig
 from tasks.flops import training_flops
 from tests.testing import REFERENCE_PAIRS, pairs_of, tiny_task
 

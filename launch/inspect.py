@@ -1,0 +1,46 @@
+"""Draws what goes into a run: python -m launch.inspect --help."""
+
+import os
+
+from absl import flags
+
+from engine.errors import UserError
+from launch.flags import config_from_flags, define_settings, require, run_door
+
+SETTINGS = (
+  "task",
+  "data_dir",
+  "encoder",
+  "epochs",
+  "train_steps",
+  "global_batch_size",
+  "learning_rate",
+  "seed",
+)
+flags.DEFINE_string("out", None, "Directory of the pictures; needed.")
+flags.DEFINE_string("split", "train", "Split to look at.")
+define_settings(SETTINGS)
+
+
+def main() -> None:
+  """Writes five PNG files, and prints what a run will be given."""
+  config = config_from_flags(SETTINGS)
+  out, split = require("out"), flags.FLAGS.split
+  try:
+    os.makedirs(out, exist_ok=True)
+  except OSError as error:
+    raise UserError(
+      f"`out` {out} cannot be made ({error.strerror}): name a directory that "
+      "is yours to write."
+    ) from error
+  if not os.access(out, os.W_OK):
+    raise UserError(f"`out` {out} cannot be written: choose another --out.")
+  # Imported behind the checks: TensorFlow takes seconds.
+  from launch.views import views
+
+  for name, told in views(config, split, out):
+    print(f"{name:<9} {told}", flush=True)
+
+
+if __name__ == "__main__":
+  run_door(main, "Draws data, schedule, model and packing of a run.")
