@@ -179,7 +179,10 @@ def run_door(
       sys.stderr.close()
 
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
-    print(help_screen(f"{' '.join(files)}: {summary}" if files else summary))
+    try:
+      print(help_screen(f"{' '.join(files)}: {summary}" if files else summary))
+    except UserError as error:
+      fail(str(error))
     return
   app.run(guarded, flags_parser=parse)
 
@@ -226,6 +229,13 @@ def help_screen(summary: str) -> str:
   lines.append(
     "  --helpfull             All flags: rarer ones, and libraries'."
   )
+  named = [x for x in sys.argv if re.match("--?task=.*:", x)]
+  if named:  # A task of one's own: its settings have no flags.
+    task = configs.default_config(named[-1].split("=", 1)[1]).task
+    lines += ["", "  Of the task, by --params_override=task.NAME=VALUE,...:"]
+    for field in dataclasses.fields(task):
+      text = f"{field.metadata.get('help', '')} [{getattr(task, field.name)}]"
+      lines.append(f"    {field.name:<20} {text}")
   return "\n".join(lines)
 
 
