@@ -22,9 +22,7 @@ def plan_lines(plan: Any, config: ExperimentConfig, where: str) -> list[str]:
   task, train, evaluation = config.task, plan.train, plan.evaluation
   rates = [f"{rate:.3g} at {n}" for n, rate in plan.learning_rates.items()]
   return [
-    ", ".join(
-      [f"plan of {task.name}", config.train.precision, *_said(task)]
-    ),
+    ", ".join([f"plan of {task.name}", config.train.precision, *_said(task)]),
     *rows(
       ("replicas", f"{plan.replicas} ({where})"),
       *_batches("train", train),

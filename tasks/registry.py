@@ -138,8 +138,10 @@ def _import(path: str, name: str) -> ModuleType:
   try:
     return importlib.import_module(name)
   except (Exception, SystemExit) as error:
-    if isinstance(error, ModuleNotFoundError) and error.name and (
-      name == error.name or name.startswith(f"{error.name}.")
+    if (
+      isinstance(error, ModuleNotFoundError)
+      and error.name
+      and (name == error.name or name.startswith(f"{error.name}."))
     ):
       raise UserError(
         f"`task` is {path!r}, but there is no module {error.name}: start in "
