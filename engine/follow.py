@@ -79,16 +79,15 @@ def _restore_newer(
     UserError: where it is whole, and does not fit.
   """
   try:
-    found = [
-      x for x in manifest.prefixes(directory) if manifest.is_committed(x)
-    ]
-    if not found or manifest.step_of(found[-1]) <= step:
+    found = filter(manifest.is_committed, manifest.prefixes(directory)[::-1])
+    newest = next(found, None)
+    if not newest or manifest.step_of(newest) <= step:
       return False
-    before = manifest.read_manifest(found[-1])
+    before = manifest.read_manifest(newest)
     try:
-      restore(checkpoint, found[-1])
+      restore(checkpoint, newest)
     except UserError:
-      if manifest.verify(found[-1]) == before:
+      if manifest.verify(newest) == before:
         raise
       return False
   except (manifest.Damaged, *DISK_ERRORS):
