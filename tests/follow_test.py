@@ -80,7 +80,7 @@ def test_a_checkpoint_that_changes_while_it_is_read_stops_nothing(
   monkeypatch.setattr(follow, "restore", read_meanwhile)
   monkeypatch.setattr(follow, "_LOOK", 0.0)
   assert watch(directory)["step"] == 6
-  assert read == [4, 6]
+  assert read == [5, 6]
   (line,) = lines(directory / "continuous_eval" / "dev", "eval")
   assert line["step"] == 6
 
@@ -94,14 +94,14 @@ def test_it_goes_on_from_each_checkpoint_to_a_newer_one_only(
 
   def look(_):
     looks.append(None)
-    manifest.revoke(str(directory / "checkpoints" / "ckpt-4"))
+    manifest.revoke(str(directory / "checkpoints" / "ckpt-5"))
     if len(looks) == 2:
       marker.restore()
 
   monkeypatch.setattr(follow.time, "sleep", look)
   assert watch(directory)["step"] == 6
   steps = [x["step"] for x in lines(directory / "continuous_eval/dev", "eval")]
-  assert steps == [4, 6]
+  assert steps == [5, 6]
 
 
 def test_a_whole_checkpoint_that_does_not_fit_is_refused(trained):
