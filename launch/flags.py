@@ -16,6 +16,7 @@ from absl import logging as absl_logging
 from engine.config import ExperimentConfig
 from engine.errors import PeerLost, Preempted, SaveFailed, UserError
 from launch import configs
+from tasks import registry
 
 # Flag -> the setting that it sets. All other settings: --params_override.
 SETTINGS = {
@@ -100,12 +101,13 @@ def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
 
 
 def config_from_flags(
-  names: Sequence[str] = tuple(SETTINGS),
+  names: Sequence[str] = tuple(SETTINGS), *, own_tasks: bool = False
 ) -> ExperimentConfig:
   """Builds the config that the command line asks for.
 
   Args:
     names: the flags to read; those that are not defined say nothing.
+    own_tasks: whether the door takes tasks that are no sentence pairs.
 
   Raises:
     UserError: where it asks for what there is not.
@@ -118,7 +120,10 @@ def config_from_flags(
     for flag in names
     if flag in values and values[flag].value is not None
   ]
-  return configs.build_config(layers)
+  config = configs.build_config(layers)
+  if not own_tasks:
+    registry.require_pairs(config.task, "this door")
+  return config
 
 
 def require(name: str) -> str:

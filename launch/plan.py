@@ -43,7 +43,7 @@ define_settings([name for name in SETTINGS if name not in _UNPLANNED])
 
 def main() -> None:
   """Prints the plan, then what the compiler says of it."""
-  config, values = config_from_flags(), flags.FLAGS
+  config, values = config_from_flags(own_tasks=True), flags.FLAGS
   check_output(values.output)
   cluster = find_cluster(config.runtime, os.environ)
   topology = compiler = None

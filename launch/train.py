@@ -32,7 +32,7 @@ define_settings()
 
 def main() -> None:
   """Runs the experiment that the flags describe."""
-  config = config_from_flags()
+  config = config_from_flags(own_tasks=True)
   model_dir = require("model_dir")
   mode = flags.FLAGS.mode
   if flags.FLAGS.seeds:

@@ -200,6 +200,12 @@ def test_a_door_refuses_a_task_that_does_not_import_in_one_line(tmp_path):
   assert not (tmp_path / "m").exists()
 
 
+def test_a_benchmark_of_pairs_refuses_another_task(tmp_path):
+  ended = enter(tmp_path, "benchmarks.startup", "--task=examples.digits:Digits")
+  assert ended.status == 2
+  assert "this door is for sentence pairs" in ended.err
+
+
 def test_help_lists_the_settings_of_an_own_task(tmp_path):
   ended = enter(
     tmp_path, "launch.train", "--task=examples.digits:Digits", "--help"
