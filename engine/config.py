@@ -250,6 +250,17 @@ class CheckpointConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+  """What is learned. A task adds settings of its own, each with a default."""
+
+  name: str = setting("", "A named data set, or module:Class of a task.")
+
+  def recipe(self) -> Mapping[str, Any]:
+    """Settings beside the task's that suit it; the user's come before them."""
+    return {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
   """All of a run; `task` is the config dataclass of the task."""
 
@@ -258,7 +269,7 @@ class ExperimentConfig:
   train: TrainConfig = TrainConfig()
   evaluation: EvaluationConfig = EvaluationConfig()
   checkpoint: CheckpointConfig = CheckpointConfig()
-  task: Any = None
+  task: TaskConfig = TaskConfig()
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
@@ -272,8 +283,15 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
 
 
 def identity(config: Any) -> dict[str, Any]:
-  """Dotted name -> value of each setting that makes a run what it is."""
-  return {name: value for name, value, free in leaves(config) if not free}
+  """Dotted name -> value of each setting that makes a run what it is.
+
+  Tuples are lists there, as they come back from YAML and JSON.
+  """
+  return {
+    name: list(value) if isinstance(value, tuple) else value
+    for name, value, free in leaves(config)
+    if not free
+  }
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -273,7 +273,7 @@ class Experiment:
         last = int(step.numpy()) == end and not log.has("eval", end)
         if with_evaluation and last:
           run.controller.evaluate()
-        early = stops_early(
+        early = end < run.ends[-1] and stops_early(
           [line for line in log.lines if line["kind"] == "eval"],
           goal_of(self._config, self._task),
           self._config.evaluation.patience,

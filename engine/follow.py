@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -12,7 +11,7 @@ from engine.checkpoints import restore
 from engine.config import EvaluationConfig
 from engine.errors import UserError
 from engine.evaluator import Evaluator
-from engine.journal import Journal, Terminal
+from engine.journal import DISK_ERRORS, Journal, Terminal
 from engine.run_directory import RunDirectory
 
 _LOOK = 1.0  # Seconds between two looks for a new checkpoint.
@@ -50,18 +49,15 @@ def follow(
     step=train_steps,
     terminal=Terminal(train_steps=train_steps, quiet=quiet),
   )
-  for prefix in committed_checkpoints(directory.checkpoints, config.timeout):
-    try:
-      restore(checkpoint, prefix)
-    except UserError:
-      if manifest.is_committed(prefix):
-        raise
-      continue  # Deleted meanwhile: newer ones have come.
+  step, since = -1, time.monotonic()
+  while step < train_steps and time.monotonic() - since < config.timeout:
+    if not _restore_newer(checkpoint, directory.checkpoints, step):
+      time.sleep(_LOOK)
+      continue
     step = int(checkpoint.global_step.numpy())
     if not log.has("eval", step):
       log.write("eval", step, evaluator.evaluate(tf.constant(-1)))
-    if step >= train_steps:
-      break
+    since = time.monotonic()
   log.close()
   if not log.lines:
     raise UserError(
@@ -71,14 +67,29 @@ def follow(
   return log.lines[-1]
 
 
-def committed_checkpoints(directory: str, timeout: float) -> Iterator[str]:
-  """Yields each newest finished checkpoint until none comes for `timeout` s."""
-  seen, since = None, time.monotonic()
-  while time.monotonic() - since < timeout:
-    done = [x for x in manifest.prefixes(directory) if manifest.is_committed(x)]
-    if done and done[-1] != seen:
-      seen = done[-1]
-      yield seen
-      since = time.monotonic()
-    else:
-      time.sleep(_LOOK)
+def _restore_newer(
+  checkpoint: tf.train.Checkpoint, directory: str, step: int
+) -> bool:
+  """Restores the newest checkpoint if it is newer than `step`.
+
+  The trainer deletes and writes while we read: what fails to be read and has
+  changed meanwhile, or is not whole, is none.
+
+  Raises:
+    UserError: where it is whole, and does not fit.
+  """
+  try:
+    found = filter(manifest.is_committed, manifest.prefixes(directory)[::-1])
+    newest = next(found, None)
+    if not newest or manifest.step_of(newest) <= step:
+      return False
+    before = manifest.read_manifest(newest)
+    try:
+      restore(checkpoint, newest)
+    except UserError:
+      if manifest.verify(newest) == before:
+        raise
+      return False
+  except (manifest.Damaged, *DISK_ERRORS):
+    return False
+  return True

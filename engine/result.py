@@ -182,6 +182,8 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
     directory: of the run.
   """
   lines = [f"finished at step {result['global_step']}"]
+  if result.get("stopped_early"):
+    lines[0] += ": stopped early, the last evaluations brought nothing better"
   evaluation, train = result["eval"], result["train"]
   if evaluation:
     lines.append(

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from engine.config import TaskConfig
 from engine.randomness import Stream
 
 # Names in a batch that the engine reads; all others are the task's features.
@@ -149,12 +150,20 @@ class ArraySource(Source):
 class Task(abc.ABC):
   """A single-replica view of what is learned.
 
+  `--task=module:Class` builds it from an instance of its `config_class`.
+
   Attributes:
+    config_class: dataclass of its settings, a subclass of `TaskConfig`.
+    config: its settings.
     goal: the metric of an evaluation that says which weights are best, and
       whether "max" or "min" of it is.
   """
 
+  config_class: type[TaskConfig] = TaskConfig
   goal: tuple[str, str] = ("loss", "min")
+
+  def __init__(self, config: TaskConfig | None = None):
+    self.config = config or self.config_class()
 
   @abc.abstractmethod
   def build_model(self) -> tf_keras.Model:

@@ -12,7 +12,8 @@ from absl import flags
 
 from engine.supervisor import Supervisor
 from launch.flags import run_door
-from launch.supervise import Output, limits, train_command
+from launch.output import Output
+from launch.supervise import limits, train_command
 
 flags.DEFINE_integer("num_workers", 2, "Processes to start.", lower_bound=1)
 

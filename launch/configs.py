@@ -16,12 +16,13 @@ import yaml
 
 from engine.config import ExperimentConfig, flatten, leaves
 from engine.errors import UserError
-from tasks.config import SentencePairConfig
+from tasks import registry
 
 
-def default_config() -> ExperimentConfig:
-  """Returns the config of a run for which nothing is said."""
-  return ExperimentConfig(task=SentencePairConfig())
+def default_config(task: str = "") -> ExperimentConfig:
+  """Returns the config of a run of a task for which nothing else is said."""
+  config = registry.config_class(task)
+  return ExperimentConfig(task=config(name=task) if task else config())
 
 
 def build_config(layers: Iterable[Mapping[str, Any]]) -> ExperimentConfig:
@@ -29,17 +30,19 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> ExperimentConfig:
 
   Args:
     layers: the user's, the strongest last. Below them all lies the recipe of
-      the encoder that they choose.
+      the task that they choose.
 
   Raises:
     UserError: where a name is unknown or a value has the wrong type.
   """
   layers = list(layers)
+  default = default_config(_task_name(layers))
   for layer in layers:
-    _check_names(layer)
+    _check_names(layer, default)
   said = merge({}, *layers)
   recipe = from_dict({"task": said.get("task", {})}).task.recipe()
-  return from_dict(merge(dataclasses.asdict(default_config()), recipe, *layers))
+  _check_names(recipe, default)
+  return from_dict(merge(dataclasses.asdict(default), recipe, said))
 
 
 def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
@@ -48,12 +51,15 @@ def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
   Raises:
     UserError: where a name is unknown or a value has the wrong type.
   """
-  _check_names(values)
+  default = default_config(_task_name([values]))
+  _check_names(values, default)
   values = dict(values)
-  strict = dacite.Config(strict=True, type_hooks={float: _to_float})
+  strict = dacite.Config(
+    strict=True, type_hooks={float: _to_float}, cast=[tuple]
+  )
   try:
     task = dacite.from_dict(
-      SentencePairConfig, values.pop("task", {}), config=strict
+      type(default.task), values.pop("task", {}), config=strict
     )
     config = dacite.from_dict(ExperimentConfig, values, config=strict)
   except dacite.DaciteError as error:
@@ -61,9 +67,16 @@ def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
   return dataclasses.replace(config, task=task)
 
 
-def _check_names(values: Mapping[str, Any]) -> None:
-  """Raises `UserError` at the first name that is no setting."""
-  known = [name for name, _, _ in leaves(default_config())]
+def _task_name(layers: Iterable[Mapping[str, Any]]) -> str:
+  """Returns the name of the task that the last layer to speak of it chooses."""
+  tasks = [layer.get("task") for layer in layers]
+  names = [task.get("name") for task in tasks if isinstance(task, Mapping)]
+  return next((x for x in reversed(names) if isinstance(x, str)), "")
+
+
+def _check_names(values: Mapping[str, Any], default: ExperimentConfig) -> None:
+  """Raises `UserError` at the first name that is no setting of `default`."""
+  known = [name for name, _, _ in leaves(default)]
   for name in flatten(values):
     if name not in known:
       near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.3)
@@ -89,7 +102,8 @@ def merge(
   for layer in layers:
     for name, value in layer.items():
       if isinstance(value, Mapping):
-        value = merge(merged.get(name) or {}, value)
+        below = merged.get(name)
+        value = merge(below if isinstance(below, Mapping) else {}, value)
       merged[name] = value
   return merged
 
@@ -132,9 +146,7 @@ def parse_overrides(text: str) -> dict[str, Any]:
       raise UserError(
         f"`params_override` has {part!r}, but must be name=value,name=value."
       )
-    setting = nest(name.strip(), _parse(value, f"`{name}`"))
-    _check_names(setting)
-    layer = merge(layer, setting)
+    layer = merge(layer, nest(name.strip(), _parse(value, f"`{name}`")))
   return layer
 
 

@@ -16,6 +16,7 @@ from absl import logging as absl_logging
 from engine.config import ExperimentConfig
 from engine.errors import PeerLost, Preempted, SaveFailed, UserError
 from launch import configs
+from tasks import registry
 
 # Flag -> the setting that it sets. All other settings: --params_override.
 SETTINGS = {
@@ -100,12 +101,13 @@ def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
 
 
 def config_from_flags(
-  names: Sequence[str] = tuple(SETTINGS),
+  names: Sequence[str] = tuple(SETTINGS), *, own_tasks: bool = False
 ) -> ExperimentConfig:
   """Builds the config that the command line asks for.
 
   Args:
     names: the flags to read; those that are not defined say nothing.
+    own_tasks: whether the door takes tasks that are no sentence pairs.
 
   Raises:
     UserError: where it asks for what there is not.
@@ -118,7 +120,10 @@ def config_from_flags(
     for flag in names
     if flag in values and values[flag].value is not None
   ]
-  return configs.build_config(layers)
+  config = configs.build_config(layers)
+  if not own_tasks:
+    registry.require_pairs(config.task, "this door")
+  return config
 
 
 def require(name: str) -> str:
@@ -179,7 +184,10 @@ def run_door(
       sys.stderr.close()
 
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
-    print(help_screen(f"{' '.join(files)}: {summary}" if files else summary))
+    try:
+      print(help_screen(f"{' '.join(files)}: {summary}" if files else summary))
+    except UserError as error:
+      fail(str(error))
     return
   app.run(guarded, flags_parser=parse)
 
@@ -226,6 +234,13 @@ def help_screen(summary: str) -> str:
   lines.append(
     "  --helpfull             All flags: rarer ones, and libraries'."
   )
+  named = [x for x in sys.argv if re.match("--?task=.*:", x)]
+  if named:  # A task of one's own: its settings have no flags.
+    task = configs.default_config(named[-1].split("=", 1)[1]).task
+    lines += ["", "  Of the task, by --params_override=task.NAME=VALUE,...:"]
+    for field in dataclasses.fields(task):
+      text = f"{field.metadata.get('help', '')} [{getattr(task, field.name)}]"
+      lines.append(f"    {field.name:<20} {text}")
   return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from launch import plan_report
 from launch.flags import SETTINGS, config_from_flags, define_settings, run_door
 from launch.largest_batch import find_largest
 from launch.tpu import Compiler, Topology
+from tasks import registry
 
 LARGEST = ("estimate", "search", "off")
 
@@ -42,7 +43,7 @@ define_settings([name for name in SETTINGS if name not in _UNPLANNED])
 
 def main() -> None:
   """Prints the plan, then what the compiler says of it."""
-  config, values = config_from_flags(), flags.FLAGS
+  config, values = config_from_flags(own_tasks=True), flags.FLAGS
   check_output(values.output)
   cluster = find_cluster(config.runtime, os.environ)
   topology = compiler = None
@@ -59,7 +60,6 @@ def main() -> None:
   from engine.lowering import compile_only_strategy
   from engine.plan import make_plan
   from engine.strategies import create_strategy
-  from tasks.sentence_pair import SentencePairTask
 
   if topology:
     replicas, where = topology.devices, topology.name
@@ -69,7 +69,7 @@ def main() -> None:
     strategy, where = create_strategy(config.runtime)
     replicas = strategy.num_replicas_in_sync
   strategy = compile_only_strategy(replicas)
-  task = SentencePairTask(config.task)
+  task = registry.build_task(config.task)
   builder = Builder(
     config=config, task=task, strategy=strategy, ledger=Ledger()
   )

@@ -1,9 +1,10 @@
 """A plan, and what a compiler said of it, as lines to read."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.config import ExperimentConfig
+from engine.config import ExperimentConfig, TaskConfig
 from launch.tpu import Topology
 
 _NAME = 18  # Width of the column of names.
@@ -21,8 +22,7 @@ def plan_lines(plan: Any, config: ExperimentConfig, where: str) -> list[str]:
   task, train, evaluation = config.task, plan.train, plan.evaluation
   rates = [f"{rate:.3g} at {n}" for n, rate in plan.learning_rates.items()]
   return [
-    f"plan of {task.name}, encoder {task.encoder}, {config.train.precision}, "
-    f"batching {task.batching}",
+    ", ".join([f"plan of {task.name}", config.train.precision, *_said(task)]),
     *rows(
       ("replicas", f"{plan.replicas} ({where})"),
       *_batches("train", train),
@@ -125,6 +125,15 @@ def _scaled(count: float, unit: str) -> str:
       break
     count /= 1000
   return f"{count:.3g} {prefix}{unit}"
+
+
+def _said(task: TaskConfig) -> list[str]:
+  """Returns `name value` of each setting that is not left at its default."""
+  return [
+    f"{field.name} {getattr(task, field.name)}"
+    for field in dataclasses.fields(task)
+    if field.name != "name" and getattr(task, field.name) != field.default
+  ]
 
 
 def _few(parts: Sequence[str], shown: int = 8) -> str:

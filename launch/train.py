@@ -11,12 +11,17 @@ from engine.cluster import find_cluster
 from engine.preemption import Notices
 from engine.progress import Progress
 from engine.rendezvous import common_facts, meet
+from launch import seeds
 from launch.flags import config_from_flags, define_settings, require, run_door
+from tasks import registry
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 
 flags.DEFINE_enum("mode", "train_and_eval", MODES, "What to do.")
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
+flags.DEFINE_string(
+  "seeds", "", "Train each, in MODEL_DIR/seed_N, and compare: 0-9, or 0,3,5."
+)
 flags.DEFINE_list(
   "allow_config_change",
   [],
@@ -27,9 +32,11 @@ define_settings()
 
 def main() -> None:
   """Runs the experiment that the flags describe."""
-  config = config_from_flags()
+  config = config_from_flags(own_tasks=True)
   model_dir = require("model_dir")
   mode = flags.FLAGS.mode
+  if flags.FLAGS.seeds:
+    sys.exit(seeds.train_each(flags.FLAGS.seeds, config, model_dir))
   trains = mode.startswith("train")
   progress = Progress()
   # Before the slow imports: a notice may come at any moment.
@@ -49,7 +56,12 @@ def main() -> None:
     progress.report("meeting")
     cluster = meet(
       cluster,
-      {"mode": mode, "model_dir": model_dir, **common_facts(config)},
+      {
+        "mode": mode,
+        "model_dir": model_dir,
+        **common_facts(config),
+        **registry.code_facts(config.task.name),
+      },
       timeout=config.runtime.startup_timeout,
     )
   # Imported behind the checks: TensorFlow takes seconds.
@@ -60,7 +72,6 @@ def main() -> None:
   from engine.result import summary_lines
   from engine.run_directory import RunDirectory
   from engine.strategies import create_strategy, is_chief
-  from tasks.sentence_pair import SentencePairTask
 
   notices.exists = tf.io.gfile.exists
   if not cluster:
@@ -74,7 +85,7 @@ def main() -> None:
     print(f"strategy {choice}", flush=True)
   experiment = Experiment(
     config=config,
-    task=SentencePairTask(config.task),
+    task=registry.build_task(config.task),
     model_dir=model_dir,
     command=shlex.join(["python", "-m", "launch.train", *sys.argv[1:]]),
     ledger=Ledger(elapsed=process_seconds(), listener=progress.report),
@@ -94,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  run_door(main, "Trains a sentence-pair classifier, or resumes its run.")
+  run_door(main, "Trains on sentence pairs or a task of your own, or resumes.")

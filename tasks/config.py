@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from engine.config import check, setting
+from engine.config import TaskConfig, check, setting
 
 Batching = Literal["pad", "bucket", "pack"]
 
@@ -22,7 +22,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SentencePairConfig:
+class SentencePairConfig(TaskConfig):
   """What is learned: the data set, the encoder, how pairs are laid out."""
 
   name: str = setting("demo", f"Data set: {' or '.join(DATASETS)}.")
@@ -40,7 +40,12 @@ class SentencePairConfig:
   dropout: float = setting(0.1, "Dropout of the encoder and the head.")
 
   def __post_init__(self):
-    check(self.name in DATASETS, "task", self.name, f"one of {DATASETS}")
+    check(
+      self.name in DATASETS,
+      "task",
+      self.name,
+      f"one of {DATASETS}, or module:Class of your own",
+    )
     check(
       self.max_seq_length >= 8,
       "max_seq_length",

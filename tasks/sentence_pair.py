@@ -67,6 +67,7 @@ class PairClassifier(tf_keras.Model):
 class SentencePairTask(Task):
   """Two sentences in, one class out."""
 
+  config_class = SentencePairConfig
   goal = ("accuracy", "max")
 
   def __init__(self, config: SentencePairConfig):

@@ -29,7 +29,8 @@ from engine import manifest
 from engine.progress import read_progress
 from engine.supervisor import Supervisor
 from launch.cluster import free_ports, worker_environ
-from launch.supervise import Output, train_command
+from launch.output import Output
+from launch.supervise import train_command
 from tests.doors import Door
 from tests.testing import ROOT
 

@@ -9,12 +9,13 @@ import pytest
 from tests.testing import ROOT
 
 FLOORS = ("launch", "tasks", "engine")
-FOLDERS = (*FLOORS, "benchmarks", "tests")
+FOLDERS = (*FLOORS, "examples", "benchmarks", "tests")
 MAY_IMPORT = {
   "engine": {"engine"},
   "tasks": {"tasks", "engine"},
   "launch": {"launch", "tasks", "engine"},
   "benchmarks": {"benchmarks", "launch", "tasks", "engine"},
+  "examples": {"engine"},  # As a task of one's own, elsewhere, would.
   "tests": set(FOLDERS),
 }
 

@@ -15,7 +15,7 @@ import pytest
 from engine.progress import VARIABLE, read_progress
 from engine.supervisor import Supervisor
 from engine.watch import Restarts, Watch
-from launch.supervise import Output
+from launch.output import Output
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HANGS = 60.0  # Seconds; nothing here needs a tenth of it.
@@ -524,7 +524,7 @@ def test_where_the_supervisor_is_killed_its_rank_is_told_to_stop(tmp_path):
   )
   parent = (
     "import os, sys\n"
-    "from launch.supervise import Output\n"
+    "from launch.output import Output\n"
     "Output(sys.stdout).start(0, sys.argv[1:], os.environ).wait()"
   )
   command = [sys.executable, "-c", HEAD + rank, "0", str(tmp_path)]

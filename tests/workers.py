@@ -27,6 +27,7 @@ from engine.rendezvous import meet
 from engine.strategies import create_strategy, is_chief
 from engine.task import Task
 from engine.trainer import Trainer
+from examples.digits import Digits, DigitsConfig
 from launch.flags import run_door
 from tasks.sentence_pair import SentencePairTask
 from tests.testing import LineTask, acting_at, tiny_config, tiny_task
@@ -36,6 +37,7 @@ RUNS: dict[str, tuple[Callable[[], Task], dict]] = {
   "pairs": (lambda: tiny_task(max_seq_length=96, dropout=0.0), {}),
   "line": (lambda: LineTask(0.25), {}),
   "line again": (lambda: LineTask(0.25), {}),
+  "digits": (lambda: Digits(DigitsConfig()), {}),
   "float16": (LineTask, {"train": {"precision": "float16"}}),
   "accumulated": (LineTask, {"train": {"accumulate_steps": 4}}),
   "compiled by XLA": (LineTask, {"runtime": {"xla": True}}),
