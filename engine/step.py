@@ -184,7 +184,10 @@ def sum_gradients(
         values, indices = replica.all_gather(
           (gradient.values, gradient.indices), axis=0
         )
-        total[i] = merged(values, indices, shapes[i])
+        rows = gradient.values.shape[0] * replica.num_replicas_in_sync
+        total[i] = merged(
+          tf.ensure_shape(values, [rows, *shapes[i][1:]]), indices, shapes[i]
+        )
   rest = [i for i, value in enumerate(total) if value is gradients[i]]
   sums = replica.all_reduce(
     "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]

@@ -1,0 +1,318 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Fine-tuning a BERT model
+#
+# TensorFlow's tutorial of this name (2020) on today's versions, in its order,
+# with Apsis: an encoder is fine-tuned to say whether two sentences mean the
+# same (GLUE MRPC), then used, exported and taken apart.
+# `docs/from_the_tutorial.md` puts each of its calls beside what replaces it.
+#
+# From the root of the project: `python docs/tutorial.py`, or open
+# `docs/tutorial.ipynb`. `TRAIN_STEPS=20` shortens the training,
+# `TFDS_DATA_DIR` names prepared data sets for machines without a network.
+
+# %%
+import json
+import os
+import sys
+import tempfile
+
+ROOT = os.path.abspath("." if os.path.isdir("tasks") else "..")
+sys.path.insert(0, ROOT)
+
+import numpy as np
+import tensorflow as tf
+
+from engine.config import (
+  EvaluationConfig,
+  ExperimentConfig,
+  OptimizerConfig,
+  RuntimeConfig,
+  TrainConfig,
+)
+from engine.errors import UserError
+from engine.experiment import Experiment
+from engine.optimization import build_schedule
+from engine.plan import epoch_ends
+from launch.export import write
+from launch.predict import predict
+from launch.restored import restore_run
+from tasks import encoders, pictures, weights
+from tasks.bert_config import BertConfig
+from tasks.config import SentencePairConfig
+from tasks.datasets import DATASETS
+from tasks.encoder import Encoder
+from tasks.model_picture import draw_model
+from tasks.pairs import Pairs
+from tasks.sentence_pair import PairClassifier, SentencePairTask
+from tasks.tokenizer import PairTokenizer
+
+TRAIN_STEPS = int(os.environ.get("TRAIN_STEPS", "0"))  # 0: three epochs.
+ENCODER = os.environ.get("ENCODER", "demo")
+PRECISION = os.environ.get("PRECISION", "float32")
+WORK = os.environ.get("WORK") or tempfile.mkdtemp()
+
+
+def show(figure):
+  """Shows a picture: in a notebook below its cell, else as a file."""
+  if "ipykernel" in sys.modules:
+    from IPython.display import display
+
+    display(figure)
+  else:
+    pictures_shown.append(figure)
+    path = os.path.join(WORK, f"picture_{len(pictures_shown)}.png")
+    print("picture:", pictures.save(figure, path))
+
+
+pictures_shown = []
+
+# %% [markdown]
+# ## 1. The data
+#
+# MRPC comes from TensorFlow Datasets. Where it is neither prepared nor to be
+# fetched, the project's own corpus takes its place, and the shapes below are
+# those of that.
+
+# %%
+name = "mrpc"
+try:
+  train = DATASETS[name].read("train", "")
+except UserError as error:
+  print(error)
+  name = "demo"
+  train = DATASETS[name].read("train", "")
+dev = DATASETS[name].read("dev", "")
+classes = DATASETS[name].classes
+print(f"{name}: {len(train):,} pairs to train on, {len(dev)} to evaluate on")
+print("classes:", dict(enumerate(classes)))
+
+# %%
+if name == "mrpc":
+  import tensorflow_datasets as tfds
+
+  print(tfds.builder("glue/mrpc").info.features)
+print(train.texts_a[0], train.texts_b[0], classes[train.labels[0]], sep="\n")
+
+# %% [markdown]
+# ## 2. The tokenizer
+#
+# WordPiece with the vocabulary of the encoder.
+
+# %%
+files = encoders.find(ENCODER)
+tokenizer = PairTokenizer(files.vocabulary)
+pieces = tokenizer.tokenize("Hello TensorFlow!")
+print("vocabulary:", len(tokenizer.vocabulary))
+print(pieces, [tokenizer.vocabulary[piece] for piece in pieces])
+print({x: tokenizer.vocabulary[x] for x in ("[CLS]", "[SEP]")})
+
+# %% [markdown]
+# ## 3. Pairs as numbers
+#
+# `[CLS] a [SEP] b [SEP]`: the ids, a mask of what is real, and the type, which
+# says to which sentence a token belongs. Dark is 0: most of such an array is
+# padding.
+
+# %%
+encoded = tokenizer.encode(train.texts_a, train.texts_b, max_length=128)
+arrays = encoded.dense()
+for key, array in arrays.items():
+  print(f"{key:16}", array.shape)
+show(pictures.draw_arrays(arrays))
+
+# %% [markdown]
+# Training does not pad: it lays pairs out one after the other in a stream, in
+# few declared shapes (`tasks/packing.py`). For attention alone several pairs
+# share a row.
+
+# %%
+panels = {}
+for batching in ("pad", "pack"):
+  task = SentencePairTask(
+    SentencePairConfig(name=name, encoder=ENCODER, batching=batching)
+  )
+  source = task.source("train")
+  layout = source.layout(np.arange(32), batch_size=32, shares=1)
+  panels[batching] = source.batch(np.arange(32), layout)["segments"], layout
+show(pictures.draw_packing(panels))
+
+# %% [markdown]
+# ## 4. The model
+#
+# `bert_config.json` says how large the encoder is; the classifier adds a head.
+
+# %%
+print(files.config)
+model = task.build_model()
+show(draw_model(model.encoder))
+show(draw_model(model))
+
+# %% [markdown]
+# The logits of ten pairs before training: weights are random.
+
+# %%
+features = source.batch(
+  np.arange(10), source.layout(np.arange(10), batch_size=10, shares=1)
+)
+print(model(features)[0].numpy())
+
+# %% [markdown]
+# ## 5. Pretrained weights
+#
+# From a checkpoint of Model Garden's layout; other formats are imported into it
+# once (`tasks/encoders.py`). Every variable gets a value and every value is
+# used, or an error names what differs.
+
+# %%
+if files.checkpoint:
+  weights.restore_encoder(model.encoder, files.checkpoint)
+  print("restored from", os.path.basename(files.checkpoint))
+
+# %% [markdown]
+# ## 6. The optimizer
+#
+# AdamW with a linear warm-up and a polynomial decay, of which each part can be
+# chosen.
+
+# %%
+config = ExperimentConfig(
+  task=SentencePairConfig(name=name, encoder=ENCODER),
+  optimizer=OptimizerConfig(learning_rate=1e-4),
+  train=TrainConfig(epochs=3, train_steps=TRAIN_STEPS, precision=PRECISION),
+  evaluation=EvaluationConfig(),
+  runtime=RuntimeConfig(steps_per_loop=20),
+)
+ends = epoch_ends(config.train, len(train))
+schedule = build_schedule(config.optimizer, train_steps=ends[-1])
+rates = [float(schedule(step)) for step in range(ends[-1])]
+show(pictures.draw_schedule(rates, epoch_ends=ends, title="learning rate"))
+
+# %% [markdown]
+# ## 7. Training
+#
+# Three epochs, an evaluation after each, checkpoints on the way: the same
+# call on the same directory goes on where it was stopped, to the same weights.
+
+# %%
+run_dir = os.path.join(WORK, "run")
+experiment = Experiment(
+  config=config, task=SentencePairTask(config.task), model_dir=run_dir
+)
+result = experiment.run("train_and_eval")
+print(result["eval"])
+
+# %% [markdown]
+# ## 8. Prediction
+#
+# The classes lie on the last axis of the logits. (The tutorial takes the
+# `argmax` over the first one, the pairs, and so prints which pair is the most
+# likely one for each class.)
+
+# %%
+mine = Pairs(
+  texts_a=[
+    "The rain in Spain falls mainly on the plain.",
+    "Look I fine tuned BERT.",
+  ],
+  texts_b=[
+    "It mostly rains on the flat lands of Spain.",
+    "Is it working? This does not match.",
+  ],
+  labels=None,
+  ids=range(2),
+)
+names, shares = predict(run_dir, mine)
+for pair, share in zip(zip(mine.texts_a, mine.texts_b), shares, strict=True):
+  print(names[share.argmax()], dict(zip(names, share.round(4))), *pair)
+
+# %% [markdown]
+# ## 9. Export
+#
+# A SavedModel whose tokenizer is part of the graph: a server gives it texts. The
+# door is `python -m launch.export --model_dir=RUN --export_dir=DIR`; other
+# formats are `hub`, `huggingface` and `tflite`.
+
+# %%
+restored = restore_run(run_dir, precision="float32")
+exported = os.path.join(WORK, "exported")
+print(write(restored, "saved_model", exported))
+served = tf.saved_model.load(exported).signatures["raw_text"]
+answer = served(
+  text_a=tf.constant(mine.texts_a), text_b=tf.constant(mine.texts_b)
+)
+print(answer["label"].numpy(), answer["probabilities"].numpy())
+print("largest difference:", np.abs(answer["probabilities"] - shares).max())
+
+# %% [markdown]
+# ## 10. A large data set
+#
+# The tutorial writes TFRecord files to read a large data set again and again.
+# Here pairs are encoded once, when a run starts: some 16,000 a second, into
+# memory. Batch k is a function of (seed, k), whatever the size, so a run that
+# is resumed at any step reads on at once.
+
+# %%
+big = SentencePairTask(config.task).source("train")
+layout = big.layout(np.arange(32), batch_size=32, shares=1)
+print({k: v.shape for k, v in big.batch(np.arange(32), layout).items()})
+
+# %% [markdown]
+# ## 11. An encoder from TensorFlow Hub
+#
+# `--encoder=HANDLE` or the directory of a SavedModel imports the weights of a
+# BERT; `hub:` before it runs the SavedModel itself, as a trainable
+# `hub.KerasLayer`, one pair a row. Here: the encoder that was just trained, as
+# a hub encoder.
+
+# %%
+hub_dir = os.path.join(WORK, "hub")
+print(write(restored, "hub", hub_dir))
+hub_config = ExperimentConfig(
+  task=SentencePairConfig(
+    name=name, encoder=f"hub:{hub_dir}", batching="bucket"
+  ),
+  optimizer=OptimizerConfig(learning_rate=1e-4),
+  train=TrainConfig(train_steps=2, global_batch_size=8),
+)
+hub_task = SentencePairTask(hub_config.task)
+hub_result = Experiment(
+  config=hub_config, task=hub_task, model_dir=os.path.join(WORK, "hub_run")
+).run("train")
+print("steps:", hub_result["global_step"])
+
+# %% [markdown]
+# ## 12. By hand
+#
+# An encoder from a dictionary, its weights, a head: the parts that section 4
+# put together.
+
+# %%
+with open(os.path.join(files.directory, "bert_config.json")) as file:
+  sizes = BertConfig.from_dict(json.load(file))
+encoder = Encoder(sizes, dropout=0.1)
+if files.checkpoint:
+  weights.restore_encoder(encoder, files.checkpoint)
+classifier = PairClassifier(encoder, classes=2, dropout=0.1)
+print(classifier(features)[0].numpy().shape)
+
+# %% [markdown]
+# Optimizer and schedule by hand: `build_optimizer` and `build_schedule` in
+# `engine/optimization.py` take an `OptimizerConfig` and the number of steps.
+
+# %%
+for power in (1.0, 2.0):
+  each = build_schedule(OptimizerConfig(decay_power=power), train_steps=100)
+  print(power, [float(each(step)) for step in (0, 10, 50, 99)])
