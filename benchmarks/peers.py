@@ -62,6 +62,11 @@ def main() -> None:
   from tasks import encoders
   from tasks.datasets import DATASETS
 
+  if task.name not in DATASETS:
+    raise UserError(
+      f"`task` is {task.name!r}, but the peers are given named sets: "
+      f"{', '.join(DATASETS)}."
+    )
   if encoders.find(task.encoder).random:
     raise UserError(
       f"`encoder` is {task.encoder!r}, which has no weights to share: use demo "

@@ -24,6 +24,7 @@
 # `TFDS_DATA_DIR` names prepared data sets for machines without a network.
 
 # %%
+import dataclasses
 import json
 import os
 import sys
@@ -46,10 +47,11 @@ from engine.errors import UserError
 from engine.experiment import Experiment
 from engine.optimization import build_schedule
 from engine.plan import epoch_ends
-from launch.export import write
-from launch.predict import predict
+from launch.encoding import Plan
+from launch.exports import write
+from launch.predictions import predict
 from launch.restored import restore_run
-from tasks import encoders, pictures, weights
+from tasks import encoders, pictures, shards, weights
 from tasks.bert_config import BertConfig
 from tasks.config import SentencePairConfig
 from tasks.datasets import DATASETS
@@ -185,7 +187,8 @@ if files.checkpoint:
 # ## 6. The optimizer
 #
 # AdamW with a linear warm-up and a polynomial decay, of which each part can be
-# chosen.
+# chosen: the end, the power, the warm-up by steps or by share, another decay,
+# LAMB, a rate for each layer, clipping, a moving average of the weights.
 
 # %%
 config = ExperimentConfig(
@@ -196,9 +199,25 @@ config = ExperimentConfig(
   runtime=RuntimeConfig(steps_per_loop=20),
 )
 ends = epoch_ends(config.train, len(train))
-schedule = build_schedule(config.optimizer, train_steps=ends[-1])
-rates = [float(schedule(step)) for step in range(ends[-1])]
-show(pictures.draw_schedule(rates, epoch_ends=ends, title="learning rate"))
+
+
+def rates_of(**settings):
+  """The learning rate of each step."""
+  chosen = dataclasses.replace(config.optimizer, **settings)
+  schedule = build_schedule(chosen, train_steps=ends[-1])
+  return [float(schedule(step)) for step in range(ends[-1])]
+
+
+show(pictures.draw_schedule(rates_of(), epoch_ends=ends, title="learning rate"))
+
+# %%
+for settings in (
+  {"schedule": "cosine"},
+  {"schedule": "constant", "warmup_steps": 10},
+  {"decay_power": 2.0, "end_learning_rate": 1e-5},
+):
+  rates = rates_of(**settings)
+  print(settings, [f"{rates[i]:.1e}" for i in (0, len(rates) // 2, -1)])
 
 # %% [markdown]
 # ## 7. Training
@@ -241,8 +260,8 @@ for pair, share in zip(zip(mine.texts_a, mine.texts_b), shares, strict=True):
 # %% [markdown]
 # ## 9. Export
 #
-# A SavedModel whose tokenizer is part of the graph: a server gives it texts. The
-# door is `python -m launch.export --model_dir=RUN --export_dir=DIR`; other
+# A SavedModel whose tokenizer is part of the graph: a server gives it texts.
+# The door is `python -m launch.export --model_dir=RUN --export_dir=DIR`; other
 # formats are `hub`, `huggingface` and `tflite`.
 
 # %%
@@ -259,15 +278,37 @@ print("largest difference:", np.abs(answer["probabilities"] - shares).max())
 # %% [markdown]
 # ## 10. A large data set
 #
-# The tutorial writes TFRecord files to read a large data set again and again.
-# Here pairs are encoded once, when a run starts: some 16,000 a second, into
-# memory. Batch k is a function of (seed, k), whatever the size, so a run that
-# is resumed at any step reads on at once.
+# What is read again and again is encoded once, into TFRecord files with the
+# tutorial's features and a `meta_data` file. Each file is a function of its
+# part of the pairs, so they can be made anywhere: the door is
+# `python -m launch.encode --task=mrpc --output_dir=DIR`, on all cores or
+# (`--beam`) on Apache Beam. A killed one goes on where it was.
 
 # %%
-big = SentencePairTask(config.task).source("train")
-layout = big.layout(np.arange(32), batch_size=32, shares=1)
-print({k: v.shape for k, v in big.batch(np.arange(32), layout).items()})
+shard_dir = os.path.join(WORK, "shards")
+plan = Plan.make(config.task, ["train", "dev"], size=1024, directory=shard_dir)
+plan.claim(shard_dir)
+for shard in plan.shards:
+  shards.write(shard)
+plan.finish(shard_dir)
+print(sorted(os.listdir(shard_dir)))
+
+# %% [markdown]
+# Training from them (`--train_files='DIR/train-*' --eval_files='DIR/dev-*'`) is
+# the same training: the same pairs in the same order, to the same weights.
+
+# %%
+from_files = SentencePairTask(
+  dataclasses.replace(
+    config.task,
+    train_file=os.path.join(shard_dir, "train-*"),
+    eval_file=os.path.join(shard_dir, "dev-*"),
+  )
+)
+directly = SentencePairTask(config.task)
+for split in ("train", "dev"):
+  digests = [x.source(split).digest() for x in (from_files, directly)]
+  print(split, digests, "equal" if digests[0] == digests[1] else "different")
 
 # %% [markdown]
 # ## 11. An encoder from TensorFlow Hub

@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tf_keras
 
+from engine.averages import Averages, build_averages
 from engine.boundary import Boundary
 from engine.config import ExperimentConfig
 from engine.errors import UserError
@@ -68,19 +69,28 @@ class Builder:
     """Builds the model, its trainer and its evaluator, for two splits."""
     with self._strategy.scope():
       model = self._model()
-      return model, self._trainer(model, train), self._evaluator(model, dev)
+      trainer = self._trainer(model, train)
+      evaluator = self._evaluator(model, dev, trainer.averages)
+    return model, trainer, evaluator
 
   def reader(self, dev: Source) -> tuple[Evaluator, tf.train.Checkpoint]:
     """An evaluator, and the checkpoint that its model is read through."""
     with self._strategy.scope():
       model = self._model()
       step = tf.Variable(0, dtype=tf.int64, trainable=False)
-      evaluator = self._evaluator(model, dev)
-    return evaluator, tf.train.Checkpoint(model=model, global_step=step)
+      averages = self._averages(model)
+      evaluator = self._evaluator(model, dev, averages)
+    state = {"averages": averages} if averages else {}
+    checkpoint = tf.train.Checkpoint(model=model, global_step=step, **state)
+    return evaluator, checkpoint
 
   def _model(self) -> tf_keras.Model:
     with precision_scope(self._config.train.precision):
       return self._task.build_model()
+
+  def _averages(self, model: tf_keras.Model) -> Averages | None:
+    decay = self._config.optimizer.average_decay
+    return build_averages(model.trainable_variables, decay)
 
   def _trainer(self, model: tf_keras.Model, source: Source) -> Trainer:
     train = self._config.train
@@ -92,6 +102,7 @@ class Builder:
       train_steps=epoch_ends(train, len(source))[-1],
       layer_depth=self._task.layer_depth,
       guard=guard,
+      averages=self._averages(model),
     )
     optimizer.build(model.trainable_variables)
     step = ReplicaStep(
@@ -127,7 +138,9 @@ class Builder:
       boundary=self._boundary,
     )
 
-  def _evaluator(self, model: tf_keras.Model, source: Source) -> Evaluator:
+  def _evaluator(
+    self, model: tf_keras.Model, source: Source, averages: Averages | None
+  ) -> Evaluator:
     return build_evaluator(
       task=self._task,
       model=model,
@@ -136,6 +149,7 @@ class Builder:
       batch_size=self._config.evaluation.eval_batch_size,
       ledger=self._ledger,
       boundary=self._boundary,
+      averages=averages,
     )
 
 

@@ -104,12 +104,19 @@ class RuntimeConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-  """AdamW with linear warm-up and polynomial decay."""
+  """How gradients change the weights."""
 
+  type: Literal["adamw", "lamb"] = setting(
+    "adamw", "Optimizer; LAMB is for large batches."
+  )
   learning_rate: float = setting(5e-5, "Peak of the learning rate.")
+  schedule: Literal["polynomial", "linear", "cosine", "constant"] = setting(
+    "polynomial", "How the learning rate decays behind the warm-up."
+  )
   warmup_ratio: float = setting(0.1, "Share of the steps that warm up.")
+  warmup_steps: int = setting(0, "Steps that warm up, instead of a share.")
   end_learning_rate: float = setting(0.0, "Learning rate at the last step.")
-  decay_power: float = setting(1.0, "Power of the decay (1: linear).")
+  decay_power: float = setting(1.0, "Power of the polynomial (1: linear).")
   weight_decay: float = setting(
     0.01, "Decoupled weight decay, not for biases and layer norms."
   )
@@ -122,9 +129,18 @@ class OptimizerConfig:
   beta_1: float = setting(0.9, "Decay of the first moment.")
   beta_2: float = setting(0.999, "Decay of the second moment.")
   epsilon: float = setting(1e-6, "Added to the root of the second moment.")
+  average_decay: float = setting(
+    0.0, "Of a moving average of the weights, which is then evaluated (0: off)."
+  )
 
   def __post_init__(self):
-    for name in ("learning_rate", "end_learning_rate", "weight_decay"):
+    for name in (
+      "learning_rate",
+      "end_learning_rate",
+      "weight_decay",
+      "warmup_steps",
+      "decay_power",
+    ):
       value = getattr(self, name)
       check(value >= 0, name, value, "0 or more")
     check(
@@ -140,6 +156,9 @@ class OptimizerConfig:
       "above 0 and at most 1",
     )
     check(self.clip_norm >= 0, "clip_norm", self.clip_norm, "0 or more")
+    for name in ("average_decay", "beta_1", "beta_2"):
+      value = getattr(self, name)
+      check(0 <= value < 1, name, value, "at least 0 and below 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -310,6 +329,9 @@ def differences(
 ) -> dict[str, str]:
   """What would make `new` another run than `old`.
 
+  A setting that the old run does not know had its default there: it was made
+  before there was one.
+
   Args:
     old: what identifies the old run, as `identity` gives it.
     new: a config.
@@ -318,12 +340,20 @@ def differences(
   Returns:
     Dotted name -> both values, for a message.
   """
+  old = {**identity(_default(new)), **old}
   return {
-    name: f"{old.get(name)!r} -> {value!r}"
+    name: f"{old[name]!r} -> {value!r}"
     for name, value in identity(new).items()
-    if old.get(name) != value
-    and not {name, name.rsplit(".", 1)[-1]} & set(allowed)
+    if old[name] != value and not {name, name.rsplit(".", 1)[-1]} & set(allowed)
   }
+
+
+def _default(config: Any) -> Any:
+  """Returns a config of the same classes where nothing is said."""
+  parts = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+  return type(config)(
+    **{k: _default(v) for k, v in parts.items() if dataclasses.is_dataclass(v)}
+  )
 
 
 def told(different: Mapping[str, str]) -> str:

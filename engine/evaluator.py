@@ -1,5 +1,6 @@
 """Evaluation that counts each example once, wherever it was computed."""
 
+import contextlib
 import functools
 from typing import Any
 
@@ -8,6 +9,7 @@ import orbit
 import tensorflow as tf
 import tf_keras
 
+from engine.averages import Averages
 from engine.boundary import Boundary
 from engine.inputs import Inputs
 from engine.ledger import Ledger
@@ -37,6 +39,7 @@ class Evaluator(orbit.StandardEvaluator):
     strategy: tf.distribute.Strategy,
     ledger: Ledger,
     boundary: Boundary | None = None,
+    averages: Averages | None = None,
   ):
     super().__init__(eval_dataset=None)
     self._task = task
@@ -45,6 +48,7 @@ class Evaluator(orbit.StandardEvaluator):
     self._strategy = strategy
     self._ledger = ledger
     self._boundary = boundary
+    self._averages = averages
     self.programs = Programs(self._program, ledger)
 
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
@@ -54,7 +58,9 @@ class Evaluator(orbit.StandardEvaluator):
       num_steps: must be -1: a part of a split has no exact metrics.
     """
     assert int(num_steps) == -1
-    with self._ledger.time("evaluation"):
+    averages = self._averages
+    place = averages.in_place() if averages else contextlib.nullcontext()
+    with self._ledger.time("evaluation"), place:
       table = self.predictions()
       weights = table[WEIGHTS].astype(np.float64)
       return {
@@ -122,8 +128,12 @@ def build_evaluator(
   batch_size: int,
   ledger: Ledger,
   boundary: Boundary | None = None,
+  averages: Averages | None = None,
 ) -> Evaluator:
-  """Builds an evaluator of a source in its own order, each example once."""
+  """Builds an evaluator of a source in its own order, each example once.
+
+  Where there are averages of the weights, these are evaluated.
+  """
   order = Order(
     num_examples=len(source),
     batch_size=batch_size,
@@ -140,6 +150,7 @@ def build_evaluator(
     strategy=strategy,
     ledger=ledger,
     boundary=boundary,
+    averages=averages,
   )
 
 

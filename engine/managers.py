@@ -50,7 +50,8 @@ def build_managers(
     writes: whether this worker is the one that saves.
   """
   checkpoint = config.checkpoint
-  state = {"loss_scale": trainer.loss_scale} if trainer.loss_scale else {}
+  averages = {"averages": trainer.averages} if trainer.averages else {}
+  scale = {"loss_scale": trainer.loss_scale} if trainer.loss_scale else {}
   facts = {"config": identity(config), "versions": versions()}
 
   def check():
@@ -59,6 +60,11 @@ def build_managers(
         f"`model_dir` {directory.path} was taken over by another job while "
         "this one stood still: end one of them."
       )
+
+  def initialize():
+    task.initialize(model, config.train.seed)
+    if trainer.averages:
+      trainer.averages.begin()
 
   def commit(prefix, step, **more):
     for file in files:
@@ -78,7 +84,8 @@ def build_managers(
       global_step=trainer.global_step,
       window=trainer.window,
       guard=trainer.guard,
-      **state,
+      **averages,
+      **scale,
     ),
     directory=directory.checkpoints,
     global_step=trainer.global_step,
@@ -88,7 +95,7 @@ def build_managers(
     max_to_keep=checkpoint.max_to_keep,
     keep_every_n_hours=checkpoint.keep_every_n_hours,
     asynchronous=checkpoint.async_checkpoint,
-    initialize=lambda: task.initialize(model, config.train.seed),
+    initialize=initialize,
     config=config,
     allowed={*allowed, *directory.changed()},
     check=check,
@@ -97,7 +104,9 @@ def build_managers(
   )
   metric, sign = goal_of(config, task)
   best = BestCheckpoints(
-    tf.train.Checkpoint(model=model, global_step=trainer.global_step),
+    tf.train.Checkpoint(
+      model=model, global_step=trainer.global_step, **averages
+    ),
     directory=directory.best,
     metric=metric,
     sign=sign,

@@ -1,4 +1,4 @@
-"""AdamW, its schedule, and the learning rate of each layer."""
+"""AdamW and LAMB, their schedule, and the learning rate of each layer."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 from official.modeling.optimization import lr_schedule
 
+from engine.averages import Averages
 from engine.config import OptimizerConfig
 from engine.guard import Guard
 
@@ -23,6 +24,7 @@ class AdamW(tf_keras.optimizers.AdamW):
     *,
     rate_factor: Callable[[str], float],
     guard: Guard | None = None,
+    averages: Averages | None = None,
     **kwargs,
   ):
     """Initializes the optimizer.
@@ -30,11 +32,13 @@ class AdamW(tf_keras.optimizers.AdamW):
     Args:
       rate_factor: name of a variable -> factor of its learning rate.
       guard: says which steps change weights, and which are counted.
+      averages: of the variables, in their order; move with them.
       **kwargs: what Keras' AdamW takes.
     """
     super().__init__(jit_compile=False, **kwargs)
     self._rate_factor = rate_factor
     self._guard = guard
+    self.averages = averages
 
   def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
     """Does nothing: `update_step` decays each variable with its own rate."""
@@ -47,16 +51,32 @@ class AdamW(tf_keras.optimizers.AdamW):
     counted = tf.convert_to_tensor(self._guard.counted)
     return self.iterations.assign_sub(1 - tf.cast(counted, tf.int64))
 
+  def _average(self, variable: tf.Variable) -> None:
+    """Moves the average of a variable that was just updated."""
+    if self.averages is not None:
+      self.averages.update(
+        self._index_dict[self._var_key(variable)],
+        variable,
+        tf.cast(self.iterations, tf.float32),
+        True if self._guard is None else self._guard.taken,
+      )
+
+  def _rates(self, variable: tf.Variable) -> tuple[tf.Tensor, ...]:
+    """Returns learning rate and both betas for a variable in this step."""
+    rate = self.learning_rate * self._rate_factor(variable.name)
+    if self._guard is None:
+      return rate, self.beta_1, self.beta_2
+    # With a gradient of 0, an update at rate 0 that keeps all of both moments
+    # keeps all bits. It needs no branch, which would copy the variables.
+    taken = tf.convert_to_tensor(self._guard.taken)
+    return tuple(
+      tf.where(taken, x, kept)
+      for x, kept in ((rate, 0.0), (self.beta_1, 1.0), (self.beta_2, 1.0))
+    )
+
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
     """Updates one variable, given its dense gradient."""
-    rate = self.learning_rate * self._rate_factor(variable.name)
-    beta_1, beta_2 = self.beta_1, self.beta_2
-    if self._guard is not None:
-      # With a gradient of 0, an update at rate 0 that keeps all of both moments
-      # keeps all bits. It needs no branch, which would copy the variables.
-      taken = tf.convert_to_tensor(self._guard.taken)
-      rate = tf.where(taken, rate, 0.0)
-      beta_1, beta_2 = (tf.where(taken, x, 1.0) for x in (beta_1, beta_2))
+    rate, beta_1, beta_2 = self._rates(variable)
     if self._use_weight_decay(variable):
       variable.assign_sub(variable * (rate * self.weight_decay))
     key = self._index_dict[self._var_key(variable)]
@@ -73,29 +93,68 @@ class AdamW(tf_keras.optimizers.AdamW):
       epsilon=self.epsilon,
       grad=gradient,
     )
+    self._average(variable)
+
+
+class Lamb(AdamW):
+  """LAMB: each matrix steps in proportion to its norm, for large batches.
+
+  You et al., arXiv 1904.00962, version 5. What has no weight decay (biases,
+  layer norms) steps as in Adam, as in the authors' and Model Garden's code.
+  """
+
+  def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+    """Updates one variable, given its dense gradient."""
+    rate, beta_1, beta_2 = self._rates(variable)
+    key = self._index_dict[self._var_key(variable)]
+    moment, square = self._momentums[key], self._velocities[key]
+    moment.assign(beta_1 * moment + (1.0 - beta_1) * gradient)
+    square.assign(beta_2 * square + (1.0 - beta_2) * tf.square(gradient))
+    step = tf.cast(self.iterations + 1, tf.float32)
+    first = moment / (1.0 - tf.pow(self.beta_1, step))
+    second = square / (1.0 - tf.pow(self.beta_2, step))
+    update = first / (tf.sqrt(second) + self.epsilon)
+    if self._use_weight_decay(variable):
+      update += self.weight_decay * variable
+      weight_norm, update_norm = tf.norm(variable), tf.norm(update)
+      both = (weight_norm > 0.0) & (update_norm > 0.0)
+      rate *= tf.where(
+        both, tf.math.divide_no_nan(weight_norm, update_norm), 1.0
+      )
+    variable.assign_sub(rate * update)
+    self._average(variable)
+
+
+_OPTIMIZERS = {"adamw": AdamW, "lamb": Lamb}
 
 
 def build_schedule(
   config: OptimizerConfig, *, train_steps: int
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-  """Builds step -> learning rate: linear warm-up, polynomial decay.
+  """Builds step -> learning rate: a linear warm-up, then the decay.
 
   As in the tutorial the decay starts at step 0 and the warm-up covers its
   beginning, so the peak is reached where both meet.
   """
-  schedule = tf_keras.optimizers.schedules.PolynomialDecay(
-    config.learning_rate,
-    train_steps,
-    end_learning_rate=config.end_learning_rate,
-    power=config.decay_power,
-  )
+  peak, end = config.learning_rate, config.end_learning_rate
+  if config.schedule == "cosine":
+    schedule = tf_keras.optimizers.schedules.CosineDecay(
+      peak, train_steps, alpha=end / peak if peak else 0.0
+    )
+  else:
+    schedule = tf_keras.optimizers.schedules.PolynomialDecay(
+      peak,
+      train_steps,
+      end_learning_rate=peak if config.schedule == "constant" else end,
+      power=config.decay_power if config.schedule == "polynomial" else 1.0,
+    )
   steps = warmup_steps(config, train_steps=train_steps)
   return lr_schedule.LinearWarmup(schedule, steps, 0.0) if steps else schedule
 
 
 def warmup_steps(config: OptimizerConfig, *, train_steps: int) -> int:
   """Returns the step at which the warm-up ends."""
-  return int(config.warmup_ratio * train_steps)
+  return config.warmup_steps or int(config.warmup_ratio * train_steps)
 
 
 def build_optimizer(
@@ -104,6 +163,7 @@ def build_optimizer(
   train_steps: int,
   layer_depth: Callable[[str], int],
   guard: Guard | None = None,
+  averages: Averages | None = None,
 ) -> AdamW:
   """Builds the optimizer.
 
@@ -112,10 +172,12 @@ def build_optimizer(
     train_steps: the length of the schedule.
     layer_depth: name of a variable -> layers between it and the top.
     guard: says which steps change weights, and which are counted.
+    averages: of the variables, in their order.
   """
-  optimizer = AdamW(
+  optimizer = _OPTIMIZERS[config.type](
     rate_factor=lambda name: config.layer_decay ** layer_depth(name),
     guard=guard,
+    averages=averages,
     learning_rate=build_schedule(config, train_steps=train_steps),
     weight_decay=config.weight_decay,
     beta_1=config.beta_1,

@@ -57,6 +57,7 @@ class Trainer(orbit.StandardTrainer):
     self.global_step = self.optimizer.iterations
     self.loss_scale = replica_step.loss_scale
     self.guard = replica_step.guard
+    self.averages = replica_step.optimizer.averages
     self.inputs = inputs
     self._strategy = strategy
     self._steps_per_loop = steps_per_loop

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-from typing import Any
 
 from absl import flags
 
@@ -40,6 +39,7 @@ def main() -> None:
       "not yours to write."
     )
   # Imported behind the checks: TensorFlow takes seconds.
+  from launch.exports import write
   from launch.restored import restore_run
 
   restored = restore_run(
@@ -54,74 +54,6 @@ def main() -> None:
   finally:
     shutil.rmtree(part, ignore_errors=True)
   print(f"{values.format} of step {restored.step} in {target}: {told}")
-
-
-def write(restored: Any, form: str, directory: str) -> str:
-  """Writes a model in one of `FORMATS`.
-
-  Args:
-    restored: `launch.restored.Restored`, in float32.
-    form: of the export.
-    directory: does not exist yet.
-
-  Returns:
-    What can be done with it, for a line.
-
-  Raises:
-    UserError: where the encoder cannot be written so.
-  """
-  from tasks import garden, hugging_face, serving
-  from tasks.graph_tokenizer import GraphTokenizer
-
-  task, model, assets = restored.task, restored.model, restored.assets
-  if not hasattr(model.encoder, "config"):
-    raise UserError(
-      "This run trains a SavedModel as it is (--encoder=hub:...), whose parts "
-      "are not known: only runs of BERT encoders can be exported."
-    )
-  vocabulary = os.path.join(assets, "vocab.txt")
-  length, lowercase = restored.config.task.max_seq_length, task.lowercase
-  if form == "huggingface":
-    os.mkdir(directory)
-    hugging_face.write_hugging_face(
-      model,
-      directory,
-      classes=task.classes,
-      vocabulary=vocabulary,
-      lowercase=lowercase,
-      max_length=length,
-      dropout=restored.config.task.dropout,
-    )
-    return "transformers.AutoModelForSequenceClassification loads it"
-  encoder = garden.copy_of(model.encoder)
-  if form == "hub":
-    serving.write_hub_encoder(
-      encoder, directory, vocabulary=vocabulary, lowercase=lowercase
-    )
-    return "hub.KerasLayer(..., trainable=True) loads it, --encoder too"
-  labels = os.path.join(os.path.dirname(directory), "labels.txt")
-  with open(labels, "w") as file:
-    file.write("".join(f"{name}\n" for name in task.classes))
-  served = serving.ServedClassifier(
-    encoder=encoder,
-    kernel=model.head.kernel,
-    bias=model.head.bias,
-    classes=task.classes,
-    tokenizer=GraphTokenizer(
-      vocabulary, lowercase=lowercase, max_length=length
-    ),
-  )
-  others = [labels, os.path.join(assets, "bert_config.json")]
-  if form == "tflite":
-    os.mkdir(directory)
-    serving.write_tflite(
-      served, os.path.join(directory, "model.tflite"), length
-    )
-    for path in (*others, vocabulary):
-      shutil.copy(path, directory)
-    return f"any number of encoded pairs in rows of {length} tokens"
-  serving.write_saved_model(served, directory, others)
-  return "signatures serving_default (ids) and raw_text (text_a, text_b)"
 
 
 if __name__ == "__main__":

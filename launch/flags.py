@@ -22,6 +22,16 @@ from tasks import registry
 SETTINGS = {
   "task": "task.name",
   "data_dir": "task.data_dir",
+  "train_file": "task.train_file",
+  "eval_file": "task.eval_file",
+  "test_file": "task.test_file",
+  "text_a": "task.text_a",
+  "text_b": "task.text_b",
+  "label": "task.label",
+  "classes": "task.classes",
+  "quoting": "task.quoting",
+  "skip_bad_lines": "task.skip_bad_lines",
+  "on_damaged_shard": "task.on_damaged_shard",
   "encoder": "task.encoder",
   "batching": "task.batching",
   "dropout": "task.dropout",
@@ -58,6 +68,24 @@ SETTINGS = {
   "async_checkpoint": "checkpoint.async_checkpoint",
 }
 
+# Which pairs, for doors that do not train.
+DATA = (
+  "task",
+  "data_dir",
+  "train_file",
+  "eval_file",
+  "test_file",
+  "text_a",
+  "text_b",
+  "label",
+  "classes",
+  "quoting",
+  "skip_bad_lines",
+)
+
+# Other names of a flag.
+_ALIASES = {"train_files": "train_file", "eval_files": "eval_file"}
+
 # What launchers or curious people set: by --helpfull only.
 _RARE = (
   "worker_hosts",
@@ -75,6 +103,11 @@ _RARE = (
   "best_to_keep",
   "async_checkpoint",
   "allow_config_change",
+  "test_file",
+  "classes",
+  "quoting",
+  "on_damaged_shard",
+  *_ALIASES,
 )
 
 
@@ -83,12 +116,14 @@ def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
   for name in names:
     field, kind, default = _setting(SETTINGS[name])
     text = field.metadata["help"]
-    if default != "":
+    if default not in ("", ()):
       text += f" [{default}]"
     if typing.get_origin(kind) is typing.Literal:
       flags.DEFINE_enum(name, None, typing.get_args(kind), text)
     elif kind is bool:
       flags.DEFINE_bool(name, None, text)
+    elif kind == tuple[str, ...]:
+      flags.DEFINE_list(name, None, text)
     else:
       define = {
         int: flags.DEFINE_integer,
@@ -96,6 +131,9 @@ def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
         str: flags.DEFINE_string,
       }[kind]
       define(name, None, text)
+  for alias, name in _ALIASES.items():
+    if name in names:
+      flags.DEFINE_alias(alias, name)
   flags.DEFINE_multi_string("config_file", [], "YAML of settings; repeatable.")
   flags.DEFINE_string("params_override", "", "More settings: a.b=1,c.d=x.")
 

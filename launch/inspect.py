@@ -5,11 +5,16 @@ import os
 from absl import flags
 
 from engine.errors import UserError
-from launch.flags import config_from_flags, define_settings, require, run_door
+from launch.flags import (
+  DATA,
+  config_from_flags,
+  define_settings,
+  require,
+  run_door,
+)
 
 SETTINGS = (
-  "task",
-  "data_dir",
+  *DATA,
   "encoder",
   "epochs",
   "train_steps",

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from absl import flags
 
@@ -27,6 +26,7 @@ def main() -> None:
   model_dir, values = require("model_dir"), flags.FLAGS
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.journal import write_atomically
+  from launch.predictions import predict
   from launch.restored import config_of
   from tasks.pairs import Pairs, decode, parse_pair, read_lines
 
@@ -66,42 +66,6 @@ def main() -> None:
     sys.stdout.write(text)
   else:
     write_atomically(values.output, text)
-
-
-def predict(
-  model_dir: str, pairs: Any, batch_size: int = 32, *, best: bool = False
-) -> tuple[list[str], Any]:
-  """Computes class shares with a checkpoint of a run.
-
-  Args:
-    model_dir: directory of the run, which has all that is needed.
-    pairs: `tasks.pairs.Pairs`.
-    batch_size: pairs in a step.
-    best: whether to take the best evaluation's weights, not the newest.
-
-  Returns:
-    The names of the classes, and float32 probabilities [pairs, classes].
-
-  Raises:
-    UserError: where the run has no checkpoint.
-  """
-  import tensorflow as tf
-
-  from engine.evaluator import build_evaluator
-  from engine.ledger import Ledger
-  from launch.restored import restore_run
-
-  restored = restore_run(model_dir, best=best)
-  evaluator = build_evaluator(
-    task=restored.task,
-    model=restored.model,
-    source=restored.task.pair_source(pairs),
-    strategy=tf.distribute.get_strategy(),
-    batch_size=batch_size,
-    ledger=Ledger(),
-  )
-  logits = evaluator.predictions()["outputs"]
-  return list(restored.task.classes), tf.nn.softmax(logits).numpy()
 
 
 def format_line(

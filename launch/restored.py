@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from engine.averages import build_averages
 from engine.best import goal_of, restore_best
 from engine.checkpoints import restore_newest
 from engine.config import ExperimentConfig
@@ -13,7 +14,7 @@ from engine.errors import UserError
 from engine.precision import precision_scope
 from engine.run_directory import RunDirectory
 from launch import configs
-from tasks.sentence_pair import SentencePairTask
+from tasks.sentence_pair import SentencePairTask, read_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Restored:
   Attributes:
     config: of the run.
     task: built from the run directory alone.
-    model: with the weights of a checkpoint.
+    model: with the weights of a checkpoint, or with their averages.
     step: of the checkpoint.
     assets: directory with the vocabulary and the config of the encoder.
   """
@@ -65,15 +66,25 @@ def restore_run(
   """
   directory, config = RunDirectory(model_dir), config_of(model_dir)
   task: Any = SentencePairTask(
-    dataclasses.replace(config.task, encoder=directory.assets)
+    dataclasses.replace(
+      config.task,
+      encoder=directory.assets,
+      classes=read_classes(directory.assets),
+    )
   )
   with precision_scope(precision or config.train.precision):
     model = task.build_model()
   step = tf.Variable(0, dtype=tf.int64, trainable=False)
-  checkpoint = tf.train.Checkpoint(model=model, global_step=step)
+  averages = build_averages(
+    model.trainable_variables, config.optimizer.average_decay
+  )
+  state = {"averages": averages} if averages else {}
+  checkpoint = tf.train.Checkpoint(model=model, global_step=step, **state)
   if best:
     metric, sign = goal_of(config, task)
     restore_best(checkpoint, directory.best, metric=metric, sign=sign)
   else:
     restore_newest(checkpoint, directory.checkpoints)
+  if averages:
+    averages.exchange()
   return Restored(config, task, model, int(step.numpy()), directory.assets)

@@ -11,6 +11,9 @@ Batching = Literal["pad", "bucket", "pack"]
 # Names of the data sets; `tasks.datasets` reads them.
 DATASETS = ("demo", "mrpc")
 
+# The name of a task whose pairs are in files.
+FILES = "pairs"
+
 # Before the name of a SavedModel that runs as the encoder.
 RUNS_ITSELF = "hub:"
 
@@ -25,9 +28,29 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 class SentencePairConfig(TaskConfig):
   """What is learned: the data set, the encoder, how pairs are laid out."""
 
-  name: str = setting("demo", f"Data set: {' or '.join(DATASETS)}.")
+  name: str = setting(
+    "demo", f"Data set: {', '.join(DATASETS)}, or {FILES} with --train_file."
+  )
   data_dir: str = setting(
     "", "Directory of the data, for TFDS or pairs.tsv.", free=True
+  )
+  train_file: str = setting(
+    "", "Pairs: TSV, CSV, JSON lines or TFRecord; globs, commas.", free=True
+  )
+  eval_file: str = setting("", "Pairs to evaluate on.", free=True)
+  test_file: str = setting("", "Pairs of --split=test.", free=True)
+  text_a: str = setting("", "Column of the first sentence (empty: guess).")
+  text_b: str = setting("", "Column of the second sentence (empty: guess).")
+  label: str = setting("", "Column of the label (empty: guess).")
+  classes: tuple[str, ...] = setting(
+    (), "Names of the classes, in order (empty: found in train_file)."
+  )
+  quoting: Literal["auto", "on", "off"] = setting(
+    "auto", "Quotes in TSV and CSV (auto: in CSV)."
+  )
+  skip_bad_lines: bool = setting(False, "Pass over bad lines, and count them.")
+  on_damaged_shard: Literal["stop", "skip"] = setting(
+    "stop", "At a damaged TFRecord file: stop, or pass over the whole file."
   )
   encoder: str = setting(
     "demo",
@@ -41,10 +64,10 @@ class SentencePairConfig(TaskConfig):
 
   def __post_init__(self):
     check(
-      self.name in DATASETS,
+      self.name in (*DATASETS, FILES),
       "task",
       self.name,
-      f"one of {DATASETS}, or module:Class of your own",
+      f"one of {(*DATASETS, FILES)}, or module:Class of your own",
     )
     check(
       self.max_seq_length >= 8,

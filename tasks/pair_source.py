@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +18,6 @@ from engine.task import (
 from tasks import packing
 from tasks.config import Batching
 from tasks.flops import Flops
-from tasks.pairs import Pairs
 from tasks.tokenizer import EncodedPairs
 
 _LONGEST = 2**12  # Tokens of a pair: names of tokens in a batch are multiples.
@@ -29,7 +29,8 @@ class PairSource(Source):
   def __init__(
     self,
     encoded: EncodedPairs,
-    pairs: Pairs,
+    labels: Sequence[int] | None,
+    ids: Sequence[int | str],
     *,
     batching: Batching,
     width: int,
@@ -39,18 +40,18 @@ class PairSource(Source):
 
     Args:
       encoded: the pairs as tokens.
-      pairs: labels and ids.
+      labels: a class for each pair, if they are known.
+      ids: a stable name for each pair.
       batching: how they lie in a batch.
       width: tokens of the longest pair that there can be.
       flops: operations of a training step on each pair.
     """
     self.encoded = encoded
-    self._pairs = pairs
+    self._ids = ids
     self._lengths = encoded.lengths
     self._flops = flops
     self._labels = np.array(
-      pairs.labels if pairs.labels is not None else np.zeros(len(pairs)),
-      np.int32,
+      np.zeros(len(encoded)) if labels is None else labels, np.int32
     )
     self._batching = batching
     self._width = width
@@ -62,7 +63,7 @@ class PairSource(Source):
     return len(self.encoded)
 
   def ids(self, indices: np.ndarray) -> list[int | str]:
-    return [self._pairs.ids[i] for i in indices]
+    return [self._ids[i] for i in indices]
 
   def digest(self) -> int:
     encoded = self.encoded

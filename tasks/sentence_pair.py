@@ -1,7 +1,9 @@
 """Classification of sentence pairs with a BERT encoder."""
 
+import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,23 @@ from engine.randomness import Stream
 from engine.task import Source, Task
 from tasks import encoders, weights
 from tasks.config import SentencePairConfig
-from tasks.datasets import DATASETS
+from tasks.datasets import classes_of, file_of, read_split
 from tasks.encoder import Encoder, build_part
 from tasks.flops import Flops, training_flops
 from tasks.hub_encoder import Facts, HubEncoder
 from tasks.pair_source import PairSource
 from tasks.pairs import Pairs
-from tasks.tokenizer import PairTokenizer
+from tasks.records import (
+  are_records,
+  check_meta,
+  digest_of_file,
+  read_meta,
+  read_records,
+)
+from tasks.row_files import find_files
+from tasks.tokenizer import EncodedPairs, PairTokenizer
 
+_CLASSES = "classes.json"
 _INITIALIZER_RANGE = 0.02  # Of a head on an encoder without a config.
 
 
@@ -93,7 +104,7 @@ class SentencePairTask(Task):
       longest = self._bert.max_position_embeddings
       words = self._bert.vocab_size
       self._layers = self._bert.num_hidden_layers
-    self.classes = DATASETS[config.name].classes
+    self.classes = classes_of(config)
     self._tokenizer = PairTokenizer(self._files.vocabulary)
     check(
       longest is None or config.max_seq_length <= longest,
@@ -150,13 +161,39 @@ class SentencePairTask(Task):
       )
 
   def source(self, split: str) -> Source:
-    pairs = DATASETS[self._config.name].read(split, self._config.data_dir)
+    setting, pattern = file_of(self._config, split)
+    if are_records(pattern):
+      return self._recorded(find_files(pattern, setting))
+    pairs = read_split(self._config, split, self.classes)
     if pairs.labels is None:
       raise UserError(
-        f"The labels of the split {split!r} of {self._config.name} are not "
-        "public: choose another split."
+        f"The split {split!r} of {self._config.name} has no labels, or they "
+        "are not public: choose another split."
       )
     return self.pair_source(pairs)
+
+  def _recorded(self, paths: Sequence[str]) -> PairSource:
+    """Reads pairs that `launch.encode` has encoded."""
+    length, meta = self._config.max_seq_length, read_meta(paths)
+    check_meta(
+      meta,
+      os.path.dirname(paths[0]),
+      length=length,
+      vocabulary=digest_of_file(self._files.vocabulary),
+      classes=self.classes,
+    )
+    found = read_records(
+      paths,
+      length=length,
+      counts=meta.get("records", {}),
+      on_damaged=self._config.on_damaged_shard,
+    )
+    if found.labels.min() < 0 or found.labels.max() >= len(self.classes):
+      raise UserError(
+        f"{paths[0]} has pairs without a label, or with one that is none of "
+        f"the {len(self.classes)} classes: choose another split."
+      )
+    return self._laid_out(found.encoded, found.labels, found.ids.tolist())
 
   def pair_source(self, pairs: Pairs) -> PairSource:
     """Encodes pairs; says how many were too long."""
@@ -170,9 +207,18 @@ class SentencePairTask(Task):
         len(encoded),
         self._config.max_seq_length,
       )
+    return self._laid_out(encoded, pairs.labels, pairs.ids)
+
+  def _laid_out(
+    self,
+    encoded: EncodedPairs,
+    labels: Sequence[int] | None,
+    ids: Sequence[int | str],
+  ) -> PairSource:
     return PairSource(
       encoded,
-      pairs,
+      labels,
+      ids,
       batching=self._config.batching,
       width=self._config.max_seq_length,
       flops=self._flops(encoded.lengths),
@@ -201,7 +247,14 @@ class SentencePairTask(Task):
     predicted = np.argmax(outputs, axis=-1)
     return {
       "accuracy": float(metrics.accuracy_score(labels, predicted)),
-      "f1": float(metrics.f1_score(labels, predicted)),
+      "f1": float(
+        metrics.f1_score(
+          labels,
+          predicted,
+          average="binary" if len(self.classes) == 2 else "macro",
+          zero_division=0.0,
+        )
+      ),
       "majority": float(np.bincount(labels).max() / len(labels)),
       "confusion": metrics.confusion_matrix(
         labels, predicted, labels=range(len(self.classes))
@@ -216,3 +269,14 @@ class SentencePairTask(Task):
 
   def save_assets(self, directory: str) -> None:
     self._files.copy_to(directory)
+    with tf.io.gfile.GFile(os.path.join(directory, _CLASSES), "w") as file:
+      file.write(json.dumps(self.classes))
+
+
+def read_classes(directory: str) -> tuple[str, ...]:
+  """Reads what `save_assets` wrote: names of the classes; () if it did not."""
+  path = os.path.join(directory, _CLASSES)
+  if not tf.io.gfile.exists(path):
+    return ()
+  with tf.io.gfile.GFile(path) as file:
+    return tuple(json.load(file))

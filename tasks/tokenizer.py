@@ -42,6 +42,17 @@ class EncodedPairs:
     """Tokens of each pair, int64 [pairs]."""
     return np.diff(self.starts)
 
+  @classmethod
+  def joined(cls, parts: Sequence["EncodedPairs"]) -> "EncodedPairs":
+    """Returns the pairs of all parts, in their order."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    return cls(
+      ids=np.concatenate([part.ids for part in parts]),
+      starts=np.concatenate([[0], np.cumsum(lengths)]),
+      first=np.concatenate([part.first for part in parts]),
+      truncated=sum(part.truncated for part in parts),
+    )
+
   def dense(self, length: int | None = None) -> dict[str, np.ndarray]:
     """Returns the arrays that Model Garden's models take.
 

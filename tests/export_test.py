@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from launch.predict import predict
+from launch.predictions import predict
 from launch.restored import restore_run
 from tasks import garden
 from tasks.graph_tokenizer import GraphTokenizer

@@ -1,11 +1,14 @@
-"""AdamW is Keras' AdamW, faster; the schedule is the tutorial's."""
+"""AdamW is Keras' AdamW, faster; LAMB and the schedules are the known ones."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from official.modeling.optimization import lamb
 
+from engine.averages import Averages
 from engine.config import OptimizerConfig
+from engine.guard import Guard
 from engine.optimization import (
   AdamW,
   build_optimizer,
@@ -42,6 +45,66 @@ def test_equals_keras_adamw():
   for a, b in zip(train(ours), train(keras), strict=True):
     # Keras adds epsilon before, the fused kernel behind the bias correction.
     np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_lamb_is_that_of_model_garden():
+  settings = {"epsilon": 1e-6, "learning_rate": 0.01}
+  theirs = lamb.LAMB(
+    weight_decay_rate=0.1, exclude_from_weight_decay=["bias"], **settings
+  )
+  config = OptimizerConfig(
+    type="lamb",
+    weight_decay=0.1,
+    warmup_ratio=0.0,
+    schedule="constant",
+    learning_rate=0.01,
+  )
+  ours = build_optimizer(config, train_steps=9, layer_depth=lambda name: 0)
+  values = variables()
+  for step in range(5):
+    gradients = [tf.sin(v * (step + 1)) for v in values]
+    theirs.apply_gradients(zip(gradients, values, strict=True))
+  for a, b in zip(train(ours), values, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+  adam = build_optimizer(
+    OptimizerConfig(weight_decay=0.1, warmup_ratio=0.0, learning_rate=0.01),
+    train_steps=10**6,
+    layer_depth=lambda name: 0,
+  )
+  assert not np.allclose(train(adam)[0], values[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_a_step_that_is_not_taken_changes_no_bit(name):
+  config = OptimizerConfig(type=name, average_decay=0.9, warmup_ratio=0.0)
+  guard, ours = Guard(skips=False), variables()
+  averages = Averages(ours, 0.9)
+  averages.begin()
+  optimizer = build_optimizer(
+    config,
+    train_steps=9,
+    layer_depth=lambda name: 0,
+    guard=guard,
+    averages=averages,
+  )
+  optimizer.build(ours)
+  state = lambda: [
+    v.numpy().copy() for v in (*ours, *averages.values, *optimizer.variables)
+  ]
+  step = lambda fill: optimizer.apply_gradients(
+    zip([tf.fill(v.shape, fill) for v in ours], ours, strict=True)
+  )
+  step(0.5)
+  before = state()
+  guard.taken.assign(False)
+  guard.counted.assign(False)
+  step(0.0)
+  assert all(map(np.array_equal, state(), before))
+  guard.taken.assign(True)
+  guard.counted.assign(True)
+  step(0.5)
+  changed = [not np.array_equal(*x) for x in zip(state(), before, strict=True)]
+  assert all(changed[:4])
 
 
 def test_only_matrices_decay():
@@ -85,6 +148,25 @@ def test_the_schedule_warms_up_and_decays_linearly():
     OptimizerConfig(learning_rate=1.0, warmup_ratio=0.0), train_steps=100
   )
   assert float(flat(0)) == 1.0
+
+
+@pytest.mark.parametrize(
+  "settings, expected",
+  [
+    ({"schedule": "linear", "decay_power": 3.0}, [0, 0.455, 0.91, 0.55, 0.1]),
+    ({"schedule": "cosine"}, [0, 0.4889, 0.9780, 0.55, 0.1]),
+    ({"schedule": "constant"}, [0, 0.5, 1, 1, 1]),
+    ({"decay_power": 2.0}, [0, 0.4145, 0.829, 0.325, 0.1]),
+    ({"schedule": "constant", "warmup_steps": 50}, [0, 0.1, 0.2, 1, 1]),
+  ],
+)
+def test_the_rate_decays_as_the_schedule_says(settings, expected):
+  config = OptimizerConfig(
+    **{"learning_rate": 1.0, "end_learning_rate": 0.1, **settings}
+  )
+  schedule = build_schedule(config, train_steps=100)
+  rates = [float(schedule(step)) for step in (0, 5, 10, 50, 100)]
+  assert rates == pytest.approx(expected, abs=1e-3)
 
 
 def test_clipping_scales_all_gradients_alike():

@@ -1,0 +1,88 @@
+"""Encodes pairs into TFRecord files: python -m launch.encode --help."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from absl import flags
+
+from engine.errors import UserError
+from launch.flags import (
+  DATA,
+  config_from_flags,
+  define_settings,
+  require,
+  run_door,
+)
+
+flags.DEFINE_string("output_dir", None, "Directory of the files; needed.")
+flags.DEFINE_list("splits", ["train", "dev"], "Splits to encode.")
+flags.DEFINE_integer(
+  "shard_size", 16384, "Pairs in a file: what a kill loses.", lower_bound=1
+)
+flags.DEFINE_integer(
+  "workers", os.cpu_count(), "Processes that encode.", lower_bound=1
+)
+flags.DEFINE_bool(
+  "beam", False, "Run on Apache Beam; its own options stand behind `--`."
+)
+define_settings((*DATA, "encoder"))
+
+
+def main(rest: Sequence[str]) -> None:
+  """Encodes what is not encoded yet; a kill leaves whole files only."""
+  values = flags.FLAGS
+  config, directory = config_from_flags().task, require("output_dir")
+  if rest and not values.beam:
+    raise UserError(
+      f"{' '.join(rest)} stands behind `--`, where Beam's options are: add "
+      "--beam."
+    )
+  # Imported behind the checks: TensorFlow takes seconds.
+
+  from launch import encoding
+  from tasks import shards
+
+  plan = encoding.Plan.make(
+    config, values.splits, size=values.shard_size, directory=directory
+  )
+  plan.claim(directory)
+  todo = [shard for shard in plan.shards if not shards.is_written(shard)]
+  pairs = sum(shard.count for shard in plan.shards)
+  print(f"{pairs:,} pairs in {len(plan.shards)} files", end="")
+  print(f", {len(plan.shards) - len(todo)} of them there", flush=True)
+  if values.beam:
+    encoding.run_on_beam(todo, rest, workers=values.workers)
+  else:
+    show(encoding.run(todo, workers=values.workers), todo)
+  plan.finish(directory)
+  print(
+    f"train from them: python -m launch.train "
+    f"--train_files='{directory}/train-*' --eval_files='{directory}/dev-*'"
+  )
+
+
+def show(done: Iterator[Any], todo: Sequence[Any]) -> None:
+  """Shows how far it is: one live line in a terminal, else some lines."""
+  total = sum(shard.count for shard in todo)
+  live, since, pairs, told = sys.stdout.isatty(), time.monotonic(), 0, 0
+  for files, shard in enumerate(done, 1):
+    pairs += shard.count
+    rate = pairs / (time.monotonic() - since)
+    line = (
+      f"{files}/{len(todo)} files  {pairs:,} pairs  {rate:,.0f} pairs/s  "
+      f"{(total - pairs) / rate:.0f} s left"
+    )
+    if live:
+      print(f"\r{line:<78}", end="", flush=True)
+    elif pairs - told >= total / 10 or pairs == total:
+      told = pairs
+      print(line, flush=True)
+  if live and todo:
+    print()
+
+
+if __name__ == "__main__":
+  run_door(main, "Encodes sentence pairs into TFRecord files.", takes_rest=True)

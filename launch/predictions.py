@@ -1,0 +1,39 @@
+"""Class shares of pairs, by the model of a run."""
+
+import numpy as np
+import tensorflow as tf
+
+from engine.evaluator import build_evaluator
+from engine.ledger import Ledger
+from launch.restored import restore_run
+from tasks.pairs import Pairs
+
+
+def predict(
+  model_dir: str, pairs: Pairs, batch_size: int = 32, *, best: bool = False
+) -> tuple[list[str], np.ndarray]:
+  """Computes class shares with a checkpoint of a run.
+
+  Args:
+    model_dir: directory of the run, which has all that is needed.
+    pairs: without labels, or with.
+    batch_size: pairs in a step.
+    best: whether to take the best evaluation's weights, not the newest.
+
+  Returns:
+    The names of the classes, and float32 probabilities [pairs, classes].
+
+  Raises:
+    UserError: where the run has no checkpoint.
+  """
+  restored = restore_run(model_dir, best=best)
+  evaluator = build_evaluator(
+    task=restored.task,
+    model=restored.model,
+    source=restored.task.pair_source(pairs),
+    strategy=tf.distribute.get_strategy(),
+    batch_size=batch_size,
+    ledger=Ledger(),
+  )
+  logits = evaluator.predictions()["outputs"]
+  return list(restored.task.classes), tf.nn.softmax(logits).numpy()

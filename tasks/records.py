@@ -1,0 +1,273 @@
+"""Encoded pairs in TFRecord files, with the features of the tutorial.
+
+`meta_data`, a JSON file beside them, says what they hold. It is written last:
+a directory without it is not whole. Files of Model Garden's own
+`classifier_data_lib` are read too; their `meta_data` says less.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from google.protobuf.message import DecodeError
+
+from engine.errors import UserError
+from tasks.tokenizer import EncodedPairs
+
+META = "meta_data"
+UNKNOWN = -1  # The label of a pair without one.
+
+_ENDING = ".tfrecord"
+_BATCH = 1024  # Records parsed at once.
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+  """What some files hold.
+
+  Attributes:
+    encoded: the pairs.
+    labels: int32 [pairs].
+    ids: int64 [pairs], the place of each in the split that was encoded.
+    damaged: files that were passed over.
+  """
+
+  encoded: EncodedPairs
+  labels: np.ndarray
+  ids: np.ndarray
+  damaged: Sequence[str] = ()
+
+
+def are_records(pattern: str) -> bool:
+  """Whether a pattern names TFRecord files."""
+  parts = [part for part in pattern.split(",") if part]
+  return bool(parts) and all(
+    part.endswith(_ENDING) or os.path.basename(part).rstrip("*").endswith("-")
+    for part in parts
+  )
+
+
+def name_of(split: str, index: int, count: int) -> str:
+  """Returns the name of one file of a split."""
+  return f"{split}-{index:05d}-of-{count:05d}{_ENDING}"
+
+
+def serialize(
+  encoded: EncodedPairs, labels: Sequence[int], ids: Sequence[int], length: int
+) -> list[bytes]:
+  """Encodes pairs as `tf.train.Example`s with rows of `length` tokens."""
+  dense = encoded.dense(length)
+  arrays = {
+    "input_ids": dense["input_word_ids"],
+    "input_mask": dense["input_mask"],
+    "segment_ids": dense["input_type_ids"],
+    "label_ids": np.reshape(labels, [-1, 1]),
+    "is_real_example": np.ones([len(ids), 1], np.int64),
+    "example_id": np.reshape(ids, [-1, 1]),
+  }
+  rows = {name: array.tolist() for name, array in arrays.items()}
+  records = []
+  for i in range(len(ids)):
+    example = tf.train.Example()
+    feature = example.features.feature
+    for name, values in rows.items():
+      feature[name].int64_list.value.extend(values[i])
+    records.append(example.SerializeToString(deterministic=True))
+  return records
+
+
+def write_records(path: str, records: Sequence[bytes]) -> None:
+  """Writes a file, which appears whole."""
+  part = f"{path}.part-{os.getpid()}"
+  with tf.io.TFRecordWriter(part) as writer:
+    for record in records:
+      writer.write(record)
+  tf.io.gfile.rename(part, path, overwrite=True)
+
+
+def write_meta(directory: str, values: Mapping[str, Any]) -> None:
+  """Writes `meta_data`, which appears whole."""
+  path = os.path.join(directory, META)
+  with tf.io.gfile.GFile(path + ".part", "w") as file:
+    file.write(json.dumps(values, indent=1))
+  tf.io.gfile.rename(path + ".part", path, overwrite=True)
+
+
+def read_meta(paths: Sequence[str]) -> dict[str, Any]:
+  """Reads what is said of some files of one directory.
+
+  Raises:
+    UserError: where that is missing or damaged.
+  """
+  folders = {os.path.dirname(path) for path in paths}
+  if len(folders) > 1:
+    raise UserError(
+      f"Records lie in {sorted(folders)}: name files of one directory, with "
+      f"its {META}."
+    )
+  path = os.path.join(folders.pop(), META)
+  if not tf.io.gfile.exists(path):
+    raise UserError(
+      f"There is no {path}: these records are not whole, run launch.encode "
+      "to its end."
+    )
+  try:
+    with tf.io.gfile.GFile(path) as file:
+      values = json.load(file)
+    int(values["max_seq_length"])
+  except (ValueError, KeyError, TypeError) as error:
+    raise UserError(
+      f"{path} is damaged ({error!r}): run launch.encode again."
+    ) from error
+  return values
+
+
+def check_meta(
+  meta: Mapping[str, Any],
+  where: str,
+  *,
+  length: int,
+  vocabulary: str,
+  classes: Sequence[str],
+) -> None:
+  """Refuses records that were made for something else.
+
+  Args:
+    meta: what is said of them.
+    where: they are, for complaints.
+    length: tokens of a row, of the config.
+    vocabulary: digest of the encoder's, of `digest_of_file`.
+    classes: of the task.
+
+  Raises:
+    UserError: naming what differs.
+  """
+  if int(meta["max_seq_length"]) != length:
+    raise UserError(
+      f"{where} holds rows of {meta['max_seq_length']} tokens, but "
+      f"`max_seq_length` is {length}: add --params_override="
+      f"task.max_seq_length={meta['max_seq_length']}, or encode again."
+    )
+  if meta.get("vocabulary", vocabulary) != vocabulary:
+    raise UserError(
+      f"{where} was encoded with another vocabulary than that of --encoder: "
+      "name the encoder that it was made for, or encode again."
+    )
+  found = meta.get("classes", list(classes))
+  if list(found) != list(classes):
+    raise UserError(
+      f"{where} has the classes {found}, but the task {list(classes)}: they "
+      "do not belong together."
+    )
+
+
+def digest_of_file(path: str) -> str:
+  """Returns the SHA-256 of a file, local or not."""
+  with tf.io.gfile.GFile(path, "rb") as file:
+    return hashlib.sha256(file.read()).hexdigest()
+
+
+def read_records(
+  paths: Sequence[str],
+  *,
+  length: int,
+  counts: Mapping[str, int],
+  on_damaged: str = "stop",
+) -> Records:
+  """Reads all records of some files.
+
+  Args:
+    paths: of the files.
+    length: tokens of a row.
+    counts: name of a file -> records that it must hold, where that is known.
+    on_damaged: "stop" at a damaged file, or "skip" the whole of it.
+
+  Raises:
+    UserError: naming the file that is damaged, or is of another length.
+  """
+  parts, damaged = [], []
+  for path in paths:
+    try:
+      found = _read_file(path, length)
+      expected = counts.get(os.path.basename(path), len(found.ids))
+      if len(found.ids) != expected:
+        raise ValueError(f"{len(found.ids)} of {expected} records are left")
+      parts.append(found)
+    except (tf.errors.OpError, DecodeError, ValueError) as error:
+      reason = getattr(error, "message", str(error)).split("\n")[0][:200]
+      if on_damaged == "stop":
+        raise UserError(
+          f"The records {path} are damaged ({reason}): remove the file and "
+          "give the launch.encode command again, or pass over such files with "
+          "--on_damaged_shard=skip."
+        ) from error
+      logging.warning("passed over %s, which is damaged: %s", path, reason)
+      damaged.append(path)
+  if not parts:
+    raise UserError(f"No record is left in {', '.join(paths)}: encode again.")
+  return Records(
+    EncodedPairs.joined([part.encoded for part in parts]),
+    np.concatenate([part.labels for part in parts]),
+    np.concatenate([part.ids for part in parts]),
+    damaged,
+  )
+
+
+def count_records(path: str) -> int:
+  """Counts the records of a file, and checks their checksums."""
+  counted = tf.data.TFRecordDataset(path).reduce(
+    np.int64(0), lambda count, _: count + 1
+  )
+  return int(counted)
+
+
+def _read_file(path: str, length: int) -> Records:
+  """Raises `OpError`, `DecodeError` or `ValueError` at damage."""
+  _check_length(path, length)
+  row, one = (tf.io.FixedLenFeature([n], tf.int64) for n in (length, 1))
+  spec = {"input_ids": row, "input_mask": row, "segment_ids": row}
+  missing = tf.io.FixedLenFeature([1], tf.int64, default_value=[UNKNOWN])
+  spec |= {"label_ids": one, "example_id": missing}
+  batches = tf.data.TFRecordDataset(path).batch(_BATCH)
+  parts = []
+  for batch in batches.map(
+    lambda records: tf.io.parse_example(records, spec),
+    num_parallel_calls=tf.data.AUTOTUNE,
+  ):
+    rows = {name: value.numpy() for name, value in batch.items()}
+    real = rows["input_mask"] > 0
+    lengths = real.sum(1)
+    encoded = EncodedPairs(
+      ids=rows["input_ids"][real].astype(np.int32),
+      starts=np.concatenate([[0], np.cumsum(lengths)]),
+      first=(real & (rows["segment_ids"] == 0)).sum(1).astype(np.int32),
+      truncated=0,
+    )
+    labels, ids = (rows[x][:, 0] for x in ("label_ids", "example_id"))
+    parts.append(Records(encoded, labels.astype(np.int32), ids))
+  if not parts:
+    raise ValueError("it has no record")
+  return Records(
+    EncodedPairs.joined([part.encoded for part in parts]),
+    np.concatenate([part.labels for part in parts]),
+    np.concatenate([part.ids for part in parts]),
+  )
+
+
+def _check_length(path: str, length: int) -> None:
+  """Raises `UserError` where the first record has another length."""
+  for record in tf.data.TFRecordDataset(path).take(1):
+    example = tf.train.Example.FromString(record.numpy())
+    found = len(example.features.feature["input_ids"].int64_list.value)
+    if found != length:
+      raise UserError(
+        f"{path} holds rows of {found} tokens, but `max_seq_length` is "
+        f"{length}: add --params_override=task.max_seq_length={found}, or "
+        "encode again."
+      )

@@ -1,0 +1,202 @@
+"""Text files of pairs: what is read, what is guessed, what is refused."""
+
+import bz2
+import gzip
+import json
+import lzma
+
+import pytest
+
+from engine.errors import UserError
+from tasks.tables import find_classes, open_table, pairs_of
+
+ROWS = [(f"one {i}", f"two, {i}", "yes" if i % 3 else "no") for i in range(10)]
+
+
+def write(path, rows=ROWS, columns=("sentence1", "sentence2", "label")):
+  """Writes a file of the form that its name says."""
+  name = path.name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
+  if name.endswith(".jsonl"):
+    lines = [json.dumps(dict(zip(columns, row, strict=True))) for row in rows]
+  elif name.endswith(".csv"):
+    quoted = lambda row: ",".join('"' + x.replace('"', '""') + '"' for x in row)
+    lines = [quoted(row) for row in (columns, *rows)]
+  else:
+    lines = ["\t".join(row) for row in (columns, *rows)]
+  packer = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+  text = "".join(f"{line}\n" for line in lines).encode()
+  path.write_bytes(packer.get(path.suffix, bytes)(text))
+  return path
+
+
+def table_of(pattern, **settings):
+  return open_table(str(pattern), setting="train_file", **settings)
+
+
+def texts(rows):
+  return [(row.text_a, row.text_b, row.label) for row in rows]
+
+
+@pytest.mark.parametrize(
+  "name", ["x.tsv", "x.csv", "x.jsonl", "x.txt.gz", "x.csv.bz2", "x.tsv.xz"]
+)
+@pytest.mark.parametrize("size", [1, 3, 10, 99])
+def test_ranges_of_a_file_are_its_rows(tmp_path, name, size):
+  table = table_of(write(tmp_path / name))
+  assert texts(table.rows()) == ROWS
+  seen = []
+  cuts = list(table.cuts(size, seen.append))
+  assert [cut.count for cut in cuts] == [
+    min(size, 10 - k) for k in range(0, 10, size)
+  ]
+  for cut in reversed(cuts):  # Each is read by itself.
+    first = sum(x.count for x in cuts[: cuts.index(cut)])
+    rows = list(table.read(cut))
+    assert texts(rows) == ROWS[first : first + size]
+    assert rows[0].place == seen[first].place
+
+
+def test_several_files_and_globs_are_one_table(tmp_path):
+  write(tmp_path / "b.tsv", ROWS[5:])
+  write(tmp_path / "a.tsv", ROWS[:5])
+  write(tmp_path / "other.csv.gz", [("x", "y", "no")])
+  table = table_of(f"{tmp_path}/?.tsv")
+  assert texts(table.rows()) == ROWS
+  assert [cut.count for cut in table.cuts(4)] == [4, 1, 4, 1]
+
+
+def test_quotes_hold_tabs_and_ends_of_lines(tmp_path):
+  rows = [('say "a,b"', "two\nlines", "no"), ("x", "y", "yes")]
+  table = table_of(write(tmp_path / "x.csv", rows))
+  assert texts(table.rows()) == rows
+  first, second = table.cuts(1)
+  assert (second.line, texts(table.read(second))) == (4, rows[1:])
+  path = tmp_path / "x.tsv"
+  path.write_text('sentence1\tsentence2\tlabel\n"a\tb"\t1\n', "utf-8")
+  assert texts(table_of(path).rows()) == [('"a', 'b"', "1")]
+  path.write_text('sentence1\tsentence2\tlabel\n"a\tb"\tc\t1\n', "utf-8")
+  assert texts(table_of(path, quoting="on").rows()) == [("a\tb", "c", "1")]
+
+
+@pytest.mark.parametrize(
+  "columns, found",
+  [
+    (("sentence_A", "sentence_B", "entailment_judgment"), True),
+    (("premise", "hypothesis", "gold_label"), True),
+    (("question1", "question2", "is_duplicate"), True),
+    (("question", "sentence", "label"), True),
+    (("#1 String", "#2 String", "Quality"), True),
+    (("left", "right", "label"), "text_a"),
+    (("premise", "right", "label"), "text_b"),
+  ],
+)
+def test_columns_are_guessed_where_they_are_clear(tmp_path, columns, found):
+  path = write(tmp_path / "x.tsv", columns=columns)
+  if found is True:
+    assert texts(table_of(path).rows()) == ROWS
+    return
+  with pytest.raises(UserError, match=f"{columns[1]}.*--{found}=COLUMN"):
+    table_of(path)
+  names = dict(zip(("text_a", "text_b", "label"), columns, strict=True))
+  assert texts(table_of(path, **names).rows()) == ROWS
+
+
+def test_two_columns_that_could_be_it_are_not_guessed(tmp_path):
+  path = tmp_path / "x.tsv"
+  path.write_text("sentence1\tpremise\thypothesis\nx\ty\tz\n")
+  with pytest.raises(UserError, match="each of .*sentence1.*premise"):
+    table_of(path)
+
+
+def test_a_column_that_is_not_there_is_named_beside_those_that_are(tmp_path):
+  path = write(tmp_path / "x.tsv")
+  with pytest.raises(UserError, match="'first'.*sentence1"):
+    table_of(path, text_a="first")
+
+
+@pytest.mark.parametrize(
+  "labels, classes",
+  [
+    (["10", "9", "2"], ("2", "9", "10")),
+    (["no", "maybe", "yes"], ("maybe", "no", "yes")),
+    (["1", "x", "10"], ("1", "10", "x")),
+  ],
+)
+def test_classes_are_the_labels_that_occur(tmp_path, labels, classes):
+  rows = [("a", "b", label) for label in labels]
+  table = table_of(write(tmp_path / "x.tsv", rows))
+  assert find_classes(table) == classes
+  pairs = pairs_of(table.rows(), classes, first=7)
+  assert [classes[i] for i in pairs.labels] == labels
+  assert list(pairs.ids) == [7, 8, 9]
+  with pytest.raises(UserError, match=f"line 2: the label '{labels[0]}'"):
+    pairs_of(table.rows(), [x for x in classes if x != labels[0]])
+
+
+def test_json_numbers_and_truths_are_labels(tmp_path):
+  rows = [("a", "b", 1), ("a", "b", 0.0), ("a", "b", True)]
+  table = table_of(write(tmp_path / "x.jsonl", rows))
+  assert [row.label for row in table.rows()] == ["1", "0", "1"]
+
+
+def test_what_is_no_class_is_refused(tmp_path):
+  rows = [("a", "b", str(i / 7)) for i in range(1200)]
+  with pytest.raises(UserError, match="more than 1000 different"):
+    find_classes(table_of(write(tmp_path / "x.tsv", rows)))
+  with pytest.raises(UserError, match="two or more"):
+    find_classes(table_of(write(tmp_path / "x.tsv", rows[:1])))
+  path = write(tmp_path / "x.tsv", columns=("sentence1", "sentence2", "z"))
+  with pytest.raises(UserError, match="'z'.*--label=COLUMN"):
+    find_classes(table_of(path))
+
+
+BAD = {
+  "x.tsv": ["a\tb\tyes\tmore", "a", "a\t \tyes"],
+  "x.csv": ["a,b", '"a,b,yes"x', "a,,yes"],
+  "x.jsonl": ["{", "[1]", '{"sentence1": "a"}', '{"sentence1": 1, "sent": 2}'],
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_line_is_named_or_passed_over(tmp_path, name):
+  for bad in BAD[name]:
+    path = write(tmp_path / name)
+    lines = path.read_text().splitlines()
+    lines.insert(4, bad)
+    path.write_text("\n".join([*lines, "", ""]))
+    with pytest.raises(UserError, match=rf"{name}, line 5: "):
+      list(table_of(path).rows())
+    table = table_of(path, skips=True)
+    assert texts(table.rows()) == ROWS
+    assert table.bad == 1
+    cuts = list(table.cuts(3))
+    assert table.bad == 1
+    assert [x for cut in cuts for x in texts(table.read(cut))] == ROWS
+
+
+def test_what_is_no_text_is_refused(tmp_path):
+  path = write(tmp_path / "x.tsv")
+  path.write_bytes(path.read_bytes() + b"\xff\tb\tyes\n")
+  with pytest.raises(UserError, match="line 12: byte 0xff"):
+    list(table_of(path).rows())
+  assert texts(table_of(path, skips=True).rows()) == ROWS
+  packed = write(tmp_path / "y.tsv.gz")
+  packed.write_bytes(packed.read_bytes()[:-12])
+  for skips in (False, True):
+    with pytest.raises(UserError, match="y.tsv.gz, line .*bring back a whole"):
+      list(table_of(packed, skips=skips).rows())
+
+
+@pytest.mark.parametrize(
+  "name, complaint",
+  [
+    ("none.tsv", "finds no file"),
+    ("x.parquet", "ends neither in .tsv"),
+    ("empty.csv", "is empty"),
+  ],
+)
+def test_files_that_cannot_be_are_refused(tmp_path, name, complaint):
+  for there in ("x.parquet", "empty.csv"):
+    (tmp_path / there).write_text("")
+  with pytest.raises(UserError, match=complaint):
+    table_of(tmp_path / name)
