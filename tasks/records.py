@@ -6,6 +6,7 @@ a directory without it is not whole. Files of Model Garden's own
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -62,24 +63,36 @@ def serialize(
   encoded: EncodedPairs, labels: Sequence[int], ids: Sequence[int], length: int
 ) -> list[bytes]:
   """Encodes pairs as `tf.train.Example`s with rows of `length` tokens."""
-  dense = encoded.dense(length)
-  arrays = {
-    "input_ids": dense["input_word_ids"],
-    "input_mask": dense["input_mask"],
-    "segment_ids": dense["input_type_ids"],
-    "label_ids": np.reshape(labels, [-1, 1]),
-    "is_real_example": np.ones([len(ids), 1], np.int64),
-    "example_id": np.reshape(ids, [-1, 1]),
-  }
-  rows = {name: array.tolist() for name, array in arrays.items()}
+  # Messages that follow each other are one message: features that few rows
+  # differ in are encoded once.
+  kept = functools.cache(_feature)
   records = []
-  for i in range(len(ids)):
+  for i, (label, number) in enumerate(zip(labels, ids, strict=True)):
+    tokens = encoded.ids[encoded.starts[i] : encoded.starts[i + 1]].tolist()
+    real, first = len(tokens), int(encoded.first[i])
+    features = b"".join(
+      (
+        _feature("input_ids", tokens, length - real),
+        kept("input_mask", (1,) * real, length - real),
+        kept(
+          "segment_ids", (0,) * first + (1,) * (real - first), length - real
+        ),
+        kept("label_ids", (int(label),)),
+        kept("is_real_example", (1,)),
+        _feature("example_id", (int(number),)),
+      )
+    )
     example = tf.train.Example()
-    feature = example.features.feature
-    for name, values in rows.items():
-      feature[name].int64_list.value.extend(values[i])
+    example.features.ParseFromString(features)
     records.append(example.SerializeToString(deterministic=True))
   return records
+
+
+def _feature(name: str, values: Sequence[int], zeros: int = 0) -> bytes:
+  """Encodes `tf.train.Features` of one feature, with zeros behind."""
+  feature = tf.train.Feature()
+  feature.int64_list.value.extend((*values, *(0,) * zeros))
+  return tf.train.Features(feature={name: feature}).SerializeToString()
 
 
 def write_records(path: str, records: Sequence[bytes]) -> None:

@@ -144,7 +144,8 @@ def test_a_directory_keeps_to_one_encoding(tmp_path, encoded, other):
 
   if "data_dir" in other:  # The same corpus without its last pair.
     corpus = os.path.join(os.path.dirname(here), "data", "pairs.tsv")
-    lines = open(corpus).read().splitlines()
+    with open(corpus) as file:
+      lines = file.read().splitlines()
     (tmp_path / "pairs.tsv").write_text("\n".join(lines[:-1]))
     other = {"data_dir": str(tmp_path)}
   plan = Plan.make(
