@@ -54,14 +54,19 @@ def main(rest: Sequence[str]) -> None:
   print(f"{pairs:,} pairs in {len(plan.shards)} files", end="")
   print(f", {len(plan.shards) - len(todo)} of them there", flush=True)
   if values.beam:
-    encoding.run_on_beam(todo, rest, workers=values.workers)
+    done = encoding.run_on_beam(todo, rest, workers=values.workers)
   else:
-    show(encoding.run(todo, workers=values.workers), todo)
+    done = encoding.run(todo, workers=values.workers)
+  show(done, todo)
   plan.finish(directory)
-  print(
-    f"train from them: python -m launch.train "
-    f"--train_files='{directory}/train-*' --eval_files='{directory}/dev-*'"
-  )
+  named = {"train": "train_files", "dev": "eval_files"}
+  files = [
+    f"--{named[split]}='{directory}/{split}-*'"
+    for split in values.splits
+    if split in named
+  ]
+  if files:
+    print(f"train from them: python -m launch.train {' '.join(files)} ...")
 
 
 def show(done: Iterator[Any], todo: Sequence[Any]) -> None:

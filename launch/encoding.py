@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import itertools
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from tasks.datasets import classes_of, file_of
 from tasks.shards import Shard
 
 _PLAN = "encoding.json"  # Written first: what the files are meant to be.
+_LOOK = 1.0  # Seconds between two looks for files that Beam has made.
 _PR_SET_PDEATHSIG = 1  # Of <linux/prctl.h>.
 
 
@@ -156,7 +158,7 @@ def run(todo: Sequence[Shard], *, workers: int) -> Iterator[Shard]:
 
 def run_on_beam(
   todo: Sequence[Shard], options: Sequence[str], *, workers: int
-) -> None:
+) -> Iterator[Shard]:
   """Makes files on Apache Beam, by default in processes of this machine.
 
   Args:
@@ -164,9 +166,13 @@ def run_on_beam(
     options: of Beam and of its runner.
     workers: processes, where no runner is named.
 
+  Yields:
+    Each file that has appeared, whoever made it.
+
   Raises:
     UserError: where Beam is not installed.
   """
+  logging.getLogger("apache_beam").setLevel(logging.ERROR)
   try:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -180,14 +186,30 @@ def run_on_beam(
       "--runner=DirectRunner",
       "--direct_running_mode=multi_processing",
       f"--direct_num_workers={workers}",
+      "--default_sdk_harness_log_level=ERROR",
     ]
-  with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
-    (
-      pipeline
-      | "files" >> beam.Create(todo)
-      | "spread" >> beam.Reshuffle()
-      | "encode" >> beam.Map(shards.write)
-    )
+
+  def pipe():
+    with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+      (
+        pipeline
+        | "files" >> beam.Create(todo)
+        | "spread" >> beam.Reshuffle()
+        | "encode" >> beam.Map(shards.write)
+      )
+
+  left = list(todo)
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    running = pool.submit(pipe) if todo else None
+    while left:
+      ended = running.done()
+      there = [shard for shard in left if shards.is_written(shard)]
+      yield from there
+      left = [shard for shard in left if shard not in there]
+      if ended:
+        running.result()  # Raises what the pipeline did.
+        return
+      concurrent.futures.wait([running], timeout=_LOOK)
 
 
 def _begin() -> None:

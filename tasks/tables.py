@@ -5,6 +5,7 @@ is a function of the file alone.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -197,8 +198,14 @@ def open_table(
   }
   guessed = [f"{k}={v}" for k, v in found.items() if v and not given[k]]
   if guessed:
-    logging.warning("%s: took %s.", paths[0], ", ".join(guessed))
+    _say(f"{paths[0]}: took {', '.join(guessed)}.")
   return Table(paths, **found, quoting=quotes, skips=skips)
+
+
+@functools.cache
+def _say(line: str) -> None:
+  """Tells what was guessed, once: a file may be opened more than once."""
+  logging.warning(line)
 
 
 def columns_of(path: str, *, quoting: bool) -> list[str]:
