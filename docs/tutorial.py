@@ -30,6 +30,7 @@ import os
 import sys
 import tempfile
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors and warnings.
 ROOT = os.path.abspath("." if os.path.isdir("tasks") else "..")
 sys.path.insert(0, ROOT)
 
@@ -61,6 +62,7 @@ from tasks.pairs import Pairs
 from tasks.sentence_pair import PairClassifier, SentencePairTask
 from tasks.tokenizer import PairTokenizer
 
+tf.get_logger().setLevel("ERROR")
 TRAIN_STEPS = int(os.environ.get("TRAIN_STEPS", "0"))  # 0: three epochs.
 ENCODER = os.environ.get("ENCODER", "demo")
 PRECISION = os.environ.get("PRECISION", "float32")
@@ -255,7 +257,7 @@ mine = Pairs(
 )
 names, shares = predict(run_dir, mine)
 for pair, share in zip(zip(mine.texts_a, mine.texts_b), shares, strict=True):
-  print(names[share.argmax()], dict(zip(names, share.round(4))), *pair)
+  print(names[share.argmax()], f"{share.max():.4f}", *pair, sep="  ")
 
 # %% [markdown]
 # ## 9. Export

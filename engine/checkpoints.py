@@ -255,7 +255,8 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     UserError: where the file does not fit.
   """
   try:
-    checkpoint.restore(path).assert_existing_objects_matched()
+    status = checkpoint.restore(path).assert_existing_objects_matched()
+    status.expect_partial()  # Who reads weights leaves the moments.
   except (tf.errors.OpError, ValueError, IndexError, AssertionError) as error:
     reason = " ".join(str(error).split())[:200]
     raise UserError(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 
 from engine.errors import UserError
 from launch.restored import Restored
@@ -43,17 +44,16 @@ def write(restored: Restored, form: str, directory: str) -> str:
       dropout=restored.config.task.dropout,
     )
     return "transformers.AutoModelForSequenceClassification loads it"
-  encoder = garden.copy_of(model.encoder)
   if form == "hub":
     serving.write_hub_encoder(
-      encoder, directory, vocabulary=vocabulary, lowercase=lowercase
+      garden.copy_of(model.encoder),
+      directory,
+      vocabulary=vocabulary,
+      lowercase=lowercase,
     )
     return "hub.KerasLayer(..., trainable=True) loads it, --encoder too"
-  labels = os.path.join(os.path.dirname(directory), "labels.txt")
-  with open(labels, "w") as file:
-    file.write("".join(f"{name}\n" for name in task.classes))
   served = serving.ServedClassifier(
-    encoder=encoder,
+    encoder=garden.copy_of(model.encoder),
     kernel=model.head.kernel,
     bias=model.head.bias,
     classes=task.classes,
@@ -61,8 +61,14 @@ def write(restored: Restored, form: str, directory: str) -> str:
       vocabulary, lowercase=lowercase, max_length=length
     ),
   )
-  others = [labels, os.path.join(assets, "bert_config.json")]
-  if form == "tflite":
+  with tempfile.TemporaryDirectory() as folder:
+    labels = os.path.join(folder, "labels.txt")
+    with open(labels, "w") as file:
+      file.write("".join(f"{name}\n" for name in task.classes))
+    others = [labels, os.path.join(assets, "bert_config.json")]
+    if form == "saved_model":
+      serving.write_saved_model(served, directory, others)
+      return "signatures serving_default (ids) and raw_text (text_a, text_b)"
     os.mkdir(directory)
     serving.write_tflite(
       served, os.path.join(directory, "model.tflite"), length
@@ -70,5 +76,3 @@ def write(restored: Restored, form: str, directory: str) -> str:
     for path in (*others, vocabulary):
       shutil.copy(path, directory)
     return f"any number of encoded pairs in rows of {length} tokens"
-  serving.write_saved_model(served, directory, others)
-  return "signatures serving_default (ids) and raw_text (text_a, text_b)"

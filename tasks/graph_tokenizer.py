@@ -29,6 +29,7 @@ class GraphTokenizer(tf.Module):
     super().__init__()
     # Imported here: it loads ops that only an export needs.
     import tensorflow_text
+    from tensorflow_text.python.ops.bert_tokenizer import BasicTokenizer
 
     self._lowercase = lowercase
     self._max_length = max_length
@@ -47,7 +48,8 @@ class GraphTokenizer(tf.Module):
       num_oov_buckets=1,
     )
     self._text = tensorflow_text
-    self._tokenizer = tensorflow_text.BertTokenizer(
+    self._words = BasicTokenizer(lower_case=False)
+    self._wordpiece = tensorflow_text.WordpieceTokenizer(
       self._table,
       max_bytes_per_word=4 * _LONGEST_WORD,
       token_out_type=tf.int64,
@@ -84,8 +86,11 @@ class GraphTokenizer(tf.Module):
 
   def _pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
     """Returns the wordpieces of each text, int32 [texts, (pieces)]."""
-    texts = self._tokenizer.tokenize(self._normalized(texts))
-    return tf.cast(texts.merge_dims(-2, -1), tf.int32)
+    words = self._words.tokenize(self._normalized(texts))
+    lengths = tf.strings.length(words.flat_values, "UTF8_CHAR")
+    short = tf.where(lengths > _LONGEST_WORD, _UNKNOWN, words.flat_values)
+    pieces = self._wordpiece.tokenize(words.with_flat_values(short))
+    return tf.cast(pieces.merge_dims(-2, -1), tf.int32)
 
   def _normalized(self, texts: tf.Tensor) -> tf.Tensor:
     """Cleans texts as BERT does; drops case and accents where it should."""
@@ -101,8 +106,7 @@ class GraphTokenizer(tf.Module):
         tf.strings.lower(letters.flat_values, "utf-8")
       )
       texts = tf.strings.reduce_join(letters, axis=-1)
-    long_word = rf"[\p{{L}}\p{{M}}\p{{N}}]{{{_LONGEST_WORD + 1},}}"
-    return replace(texts, long_word, _UNKNOWN)
+    return texts
 
 
 def _truncated(

@@ -101,6 +101,7 @@ def draw_schedule(
     axis.axvline(end, color="0.8", linewidth=1, zorder=0)
   axis.set_title(f"{title} (lines: ends of epochs)", fontsize=9, loc="left")
   axis.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
+  axis.xaxis.get_major_locator().set_params(integer=True)
   axis.spines[["top", "right"]].set_visible(False)
   return figure
 
@@ -135,6 +136,10 @@ def draw_packing(
       edgecolors="none",
       rasterized=True,
     )
+    # A line where a pair ends: neighbours may have one colour.
+    row, column = np.nonzero(np.diff(rows, axis=1))
+    axis.vlines(column + 1, row, row + 1, color="white", linewidth=1)
+    axis.yaxis.get_major_locator().set_params(integer=True)
     axis.set_title(
       f"{way}: {len(rows)} rows of {rows.shape[1]} for attention; all else on "
       f"{layout.capacity:,} tokens, {1 - layout.units / layout.capacity:.1%} "
