@@ -25,6 +25,7 @@
 
 # %%
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -72,9 +73,11 @@ WORK = os.environ.get("WORK") or tempfile.mkdtemp()
 def show(figure):
   """Shows a picture: in a notebook below its cell, else as a file."""
   if "ipykernel" in sys.modules:
-    from IPython.display import display
+    from IPython.display import Image, display
 
-    display(figure)
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    display(Image(image.getvalue()))
   else:
     pictures_shown.append(figure)
     path = os.path.join(WORK, f"picture_{len(pictures_shown)}.png")
@@ -275,6 +278,8 @@ answer = served(
   text_a=tf.constant(mine.texts_a), text_b=tf.constant(mine.texts_b)
 )
 print(answer["label"].numpy(), answer["probabilities"].numpy())
+# Exports compute in float32, whatever the run was trained in.
+_, shares = predict(run_dir, mine, precision="float32")
 print("largest difference:", np.abs(answer["probabilities"] - shares).max())
 
 # %% [markdown]

@@ -10,7 +10,12 @@ from tasks.pairs import Pairs
 
 
 def predict(
-  model_dir: str, pairs: Pairs, batch_size: int = 32, *, best: bool = False
+  model_dir: str,
+  pairs: Pairs,
+  batch_size: int = 32,
+  *,
+  best: bool = False,
+  precision: str | None = None,
 ) -> tuple[list[str], np.ndarray]:
   """Computes class shares with a checkpoint of a run.
 
@@ -19,6 +24,7 @@ def predict(
     pairs: without labels, or with.
     batch_size: pairs in a step.
     best: whether to take the best evaluation's weights, not the newest.
+    precision: of products; by default the run's.
 
   Returns:
     The names of the classes, and float32 probabilities [pairs, classes].
@@ -26,7 +32,7 @@ def predict(
   Raises:
     UserError: where the run has no checkpoint.
   """
-  restored = restore_run(model_dir, best=best)
+  restored = restore_run(model_dir, best=best, precision=precision)
   evaluator = build_evaluator(
     task=restored.task,
     model=restored.model,
