@@ -124,12 +124,12 @@ def measure(
   from engine.order import Order
   from engine.strategies import create_strategy
   from tasks import encoders
-  from tasks.datasets import classes_of, read_split
+  from tasks.datasets import answers_of, read_split
   from tasks.sentence_pair import SentencePairTask
   from tasks.tokenizer import PairTokenizer
 
   strategy, _ = create_strategy(config.runtime)
-  pairs = read_split(config.task, "train", classes_of(config.task))
+  pairs = read_split(config.task, "train", answers_of(config.task))
   vocabulary = encoders.find(config.task.encoder).vocabulary
   size, loop = config.train.global_batch_size, config.runtime.steps_per_loop
 

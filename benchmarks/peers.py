@@ -35,6 +35,7 @@ from benchmarks.contest import (
 from benchmarks.record import row, write_record
 from engine.errors import UserError
 from launch.flags import config_from_flags, define_settings, fail, run_door
+from tasks.config import FILES
 
 SETTINGS = ("task", "data_dir", "encoder")
 flags.DEFINE_list("contenders", list(CONTENDERS), "Which to run.")
@@ -60,19 +61,20 @@ def main() -> None:
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.result import environment
   from tasks import encoders
-  from tasks.datasets import DATASETS
+  from tasks.datasets import answers_of, read_split
 
-  if task.name not in DATASETS:
+  answers = answers_of(task)
+  if task.name == FILES or answers.outputs != 2:
     raise UserError(
-      f"`task` is {task.name!r}, but the peers are given named sets: "
-      f"{', '.join(DATASETS)}."
+      f"`task` is {task.name!r}, but the peers are given named sets of two "
+      "classes: demo, mrpc, rte, ..."
     )
   if encoders.find(task.encoder).random:
     raise UserError(
       f"`encoder` is {task.encoder!r}, which has no weights to share: use demo "
       "or a directory."
     )
-  size = len(DATASETS[task.name].read("train", task.data_dir))
+  size = len(read_split(task, "train", answers))
   epochs = values.epochs if values.accuracy else 0
   trained = int(np.ceil(epochs * size / BATCH_SIZE))
   plan = Plan(

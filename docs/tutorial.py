@@ -56,7 +56,7 @@ from launch.restored import restore_run
 from tasks import encoders, pictures, shards, weights
 from tasks.bert_config import BertConfig
 from tasks.config import SentencePairConfig
-from tasks.datasets import DATASETS
+from tasks.datasets import answers_of, read_split
 from tasks.encoder import Encoder
 from tasks.model_picture import draw_model
 from tasks.pairs import Pairs
@@ -95,14 +95,16 @@ pictures_shown = []
 
 # %%
 name = "mrpc"
+data = SentencePairConfig(name=name)
 try:
-  train = DATASETS[name].read("train", "")
+  train = read_split(data, "train", answers_of(data))
 except UserError as error:
   print(error)
   name = "demo"
-  train = DATASETS[name].read("train", "")
-dev = DATASETS[name].read("dev", "")
-classes = DATASETS[name].classes
+  data = SentencePairConfig(name=name)
+  train = read_split(data, "train", answers_of(data))
+dev = read_split(data, "dev", answers_of(data))
+classes = answers_of(data).classes
 print(f"{name}: {len(train):,} pairs to train on, {len(dev)} to evaluate on")
 print("classes:", dict(enumerate(classes)))
 

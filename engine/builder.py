@@ -1,5 +1,7 @@
 """Builds what a run computes with; restores and writes nothing."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tf_keras
 
@@ -7,7 +9,7 @@ from engine.averages import Averages, build_averages
 from engine.boundary import Boundary
 from engine.config import ExperimentConfig
 from engine.errors import UserError
-from engine.evaluator import Evaluator, build_evaluator
+from engine.evaluator import Evaluator, SplitsEvaluator, build_evaluator
 from engine.guard import Guard
 from engine.inputs import Inputs
 from engine.ledger import Ledger
@@ -64,22 +66,30 @@ class Builder:
     check_divides("eval_batch_size", evaluation.eval_batch_size, replicas)
 
   def parts(
-    self, train: Source, dev: Source
-  ) -> tuple[tf_keras.Model, Trainer, Evaluator]:
-    """Builds the model, its trainer and its evaluator, for two splits."""
+    self, train: Source, *devs: Source
+  ) -> tuple[tf_keras.Model, Trainer, Evaluator | SplitsEvaluator | None]:
+    """Builds the model, its trainer and its evaluator.
+
+    Args:
+      train: the split to train on.
+      *devs: the splits to evaluate, as the config names them; none: there is
+        no evaluator.
+    """
     with self._strategy.scope():
       model = self._model()
       trainer = self._trainer(model, train)
-      evaluator = self._evaluator(model, dev, trainer.averages)
+      evaluator = self._evaluator(model, devs, trainer.averages)
     return model, trainer, evaluator
 
-  def reader(self, dev: Source) -> tuple[Evaluator, tf.train.Checkpoint]:
+  def reader(
+    self, *devs: Source
+  ) -> tuple[Evaluator | SplitsEvaluator, tf.train.Checkpoint]:
     """An evaluator, and the checkpoint that its model is read through."""
     with self._strategy.scope():
       model = self._model()
       step = tf.Variable(0, dtype=tf.int64, trainable=False)
       averages = self._averages(model)
-      evaluator = self._evaluator(model, dev, averages)
+      evaluator = self._evaluator(model, devs, averages)
     state = {"averages": averages} if averages else {}
     checkpoint = tf.train.Checkpoint(model=model, global_step=step, **state)
     return evaluator, checkpoint
@@ -139,18 +149,28 @@ class Builder:
     )
 
   def _evaluator(
-    self, model: tf_keras.Model, source: Source, averages: Averages | None
-  ) -> Evaluator:
-    return build_evaluator(
-      task=self._task,
-      model=model,
-      source=source,
-      strategy=self._strategy,
-      batch_size=self._config.evaluation.eval_batch_size,
-      ledger=self._ledger,
-      boundary=self._boundary,
-      averages=averages,
-    )
+    self,
+    model: tf_keras.Model,
+    devs: Sequence[Source],
+    averages: Averages | None,
+  ) -> Evaluator | SplitsEvaluator | None:
+    evaluators = [
+      build_evaluator(
+        task=self._task,
+        model=model,
+        source=source,
+        strategy=self._strategy,
+        batch_size=self._config.evaluation.eval_batch_size,
+        ledger=self._ledger,
+        boundary=self._boundary,
+        averages=averages,
+      )
+      for source in devs
+    ]
+    if len(evaluators) < 2:
+      return evaluators[0] if evaluators else None
+    names = self._config.evaluation.splits
+    return SplitsEvaluator(dict(zip(names, evaluators, strict=True)))
 
 
 def check_divides(name: str, size: int, replicas: int, parts: int = 1) -> None:

@@ -212,7 +212,11 @@ class EvaluationConfig:
   patience: int = setting(
     0, "Evaluations without a better one after which training ends (0: off)."
   )
-  split: str = setting("dev", "Split to evaluate after each epoch.", free=True)
+  split: str = setting(
+    "dev",
+    "Splits to evaluate after each epoch; the first says what is best.",
+    free=True,
+  )
   timeout: float = setting(
     600.0,
     "Seconds that continuous_eval waits for a new checkpoint.",
@@ -227,6 +231,12 @@ class EvaluationConfig:
       "1 or more",
     )
     check(self.patience >= 0, "patience", self.patience, "0 or more")
+    check(all(self.splits), "split", self.split, "names with commas between")
+
+  @property
+  def splits(self) -> tuple[str, ...]:
+    """The names of the splits."""
+    return tuple(self.split.split(","))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,28 @@ class Evaluator(orbit.StandardEvaluator):
       "losses": self._task.loss(labels, outputs),
       "outputs": outputs,
     }
+
+
+class SplitsEvaluator(orbit.AbstractEvaluator):
+  """Evaluates one model on several splits."""
+
+  def __init__(self, evaluators: Mapping[str, Evaluator]):
+    """Initializes the evaluator.
+
+    Args:
+      evaluators: name of a split -> what evaluates it; the first one's metrics
+        are those of the run, the others' have `split/` before their names.
+    """
+    self._evaluators = dict(evaluators)
+
+  def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
+    """Returns the metrics of all splits."""
+    found: dict[str, Any] = {}
+    for split, evaluator in self._evaluators.items():
+      before = f"{split}/" if found else ""
+      metrics = evaluator.evaluate(num_steps)
+      found |= {f"{before}{name}": value for name, value in metrics.items()}
+    return found
 
 
 def build_evaluator(

@@ -147,7 +147,8 @@ class Experiment:
     with contextlib.ExitStack() as stack:
       with together(self._strategy):
         changed = self._directory.check(self._config, self._allowed)
-        source, dev = self._sources("train", self._config.evaluation.split)
+        source = self._task.source("train")
+        devs = self._devs() if with_evaluation else []
         done = self._directory.result()
         if changed or (done and with_evaluation and not done["eval"]):
           done = None
@@ -155,7 +156,8 @@ class Experiment:
         if self.is_chief and not done:
           stale = lock.acquire()
           stack.callback(lock.release)
-      self._agree_on(finished=done is not None, train=source, dev=dev)
+      self._agree_on(finished=done is not None, train=source)
+      self._agree_on_devs(devs)
       ends = epoch_ends(self._config.train, len(source))
       terminal = Terminal(train_steps=ends[-1], quiet=self._quiet)
       if done:
@@ -168,7 +170,7 @@ class Experiment:
         self._directory.forget_result()  # Before the config that makes it old.
         self._directory.create(self._config, changed)
         self._task.save_assets(self._directory.assets)
-      run = self._start(source, dev, ends, terminal, lock)
+      run = self._start(source, devs, ends, terminal, lock)
       # However it ends: a save that runs beside ends before the lock does.
       stack.callback(run.manager.settle)
       return self._run_to_the_end(run, with_evaluation)
@@ -176,13 +178,13 @@ class Experiment:
   def _start(
     self,
     source: Source,
-    dev: Source,
+    devs: list[Source],
     ends: list[int],
     terminal: Terminal,
     lock: Lock,
   ) -> "_Run":
     """Builds the parts, restores them and opens the logs."""
-    model, trainer, evaluator = self._builder.parts(source, dev)
+    model, trainer, evaluator = self._builder.parts(source, *devs)
     step = trainer.global_step
     with self._strategy.scope():
       files: list[LineFile] = []
@@ -372,9 +374,9 @@ class Experiment:
     """Evaluates the newest checkpoint."""
     with together(self._strategy):
       self._directory.check(self._config, self._allowed)
-      (dev,) = self._sources(self._config.evaluation.split)
-    self._agree_on(dev=dev)
-    evaluator, checkpoint = self._builder.reader(dev)
+      devs = self._devs()
+    self._agree_on_devs(devs)
+    evaluator, checkpoint = self._builder.reader(*devs)
     restore_newest(checkpoint, self._directory.checkpoints)
     step = int(checkpoint.global_step.numpy())
     self._agree_on(step_of_the_checkpoint=step)
@@ -391,8 +393,8 @@ class Experiment:
         "process of its own: start it without a cluster."
       )
     self._directory.check(self._config, self._allowed)
-    source, dev = self._sources("train", self._config.evaluation.split)
-    evaluator, checkpoint = self._builder.reader(dev)
+    source = self._task.source("train")
+    evaluator, checkpoint = self._builder.reader(*self._devs())
     return follow(
       evaluator,
       checkpoint,
@@ -402,8 +404,12 @@ class Experiment:
       quiet=self._quiet,
     )
 
-  def _sources(self, *splits: str) -> list[Source]:
-    return [self._task.source(split) for split in splits]
+  def _devs(self) -> list[Source]:
+    return [self._task.source(x) for x in self._config.evaluation.splits]
+
+  def _agree_on_devs(self, devs: list[Source]) -> None:
+    names = self._config.evaluation.splits[: len(devs)]
+    self._agree_on(**dict(zip(names, devs, strict=True)))
 
   def _agree_on(self, **facts: int | Source) -> None:
     """Stops all workers where they hold different facts or data."""

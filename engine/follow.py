@@ -10,7 +10,7 @@ from engine import manifest
 from engine.checkpoints import restore
 from engine.config import EvaluationConfig
 from engine.errors import UserError
-from engine.evaluator import Evaluator
+from engine.evaluator import Evaluator, SplitsEvaluator
 from engine.journal import DISK_ERRORS, Journal, Terminal
 from engine.run_directory import RunDirectory
 
@@ -18,7 +18,7 @@ _LOOK = 1.0  # Seconds between two looks for a new checkpoint.
 
 
 def follow(
-  evaluator: Evaluator,
+  evaluator: Evaluator | SplitsEvaluator,
   checkpoint: tf.train.Checkpoint,
   *,
   directory: RunDirectory,

@@ -185,9 +185,8 @@ def sum_gradients(
           (gradient.values, gradient.indices), axis=0
         )
         rows = gradient.values.shape[0] * replica.num_replicas_in_sync
-        total[i] = merged(
-          tf.ensure_shape(values, [rows, *shapes[i][1:]]), indices, shapes[i]
-        )
+        values.set_shape([rows, *shapes[i][1:]])  # Gathering forgets it.
+        total[i] = merged(values, indices, shapes[i])
   rest = [i for i, value in enumerate(total) if value is gradients[i]]
   sums = replica.all_reduce(
     "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]

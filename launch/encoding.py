@@ -18,7 +18,7 @@ import tensorflow as tf
 from engine.errors import UserError
 from tasks import encoders, records, shards
 from tasks.config import SentencePairConfig
-from tasks.datasets import classes_of, file_of
+from tasks.datasets import answers_of, file_of
 from tasks.shards import Shard
 
 _PLAN = "encoding.json"  # Written first: what the files are meant to be.
@@ -63,19 +63,21 @@ class Plan:
       if records.are_records(pattern):
         raise UserError(f"`{setting}` {pattern} is encoded already.")
     found = encoders.find(config.encoder)
-    classes = classes_of(config)
+    answers = answers_of(config)
     plans = {
       split: shards.plan(
-        config, split, classes=classes, size=size, directory=directory
+        config, split, answers=answers, size=size, directory=directory
       )
       for split in splits
     }
     facts = {
       "processor_type": config.name,
-      "task_type": "bert_classification",
-      "num_labels": len(classes),
+      "task_type": (
+        "bert_classification" if answers.classes else "bert_regression"
+      ),
+      "num_labels": answers.outputs,
       "max_seq_length": config.max_seq_length,
-      "classes": list(classes),
+      "classes": list(answers.classes),
       "vocabulary": records.digest_of_file(found.vocabulary),
       "digests": {split: digest for split, (_, digest) in plans.items()},
       "records": {

@@ -58,7 +58,10 @@ def write(restored: Restored, form: str, directory: str) -> str:
     bias=model.head.bias,
     classes=task.classes,
     tokenizer=GraphTokenizer(
-      vocabulary, lowercase=lowercase, max_length=length
+      vocabulary,
+      lowercase=lowercase,
+      max_length=length,
+      single=not restored.config.task.text_b,
     ),
   )
   with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +71,8 @@ def write(restored: Restored, form: str, directory: str) -> str:
     others = [labels, os.path.join(assets, "bert_config.json")]
     if form == "saved_model":
       serving.write_saved_model(served, directory, others)
-      return "signatures serving_default (ids) and raw_text (text_a, text_b)"
+      texts = "text_a" if served.tokenizer.single else "text_a, text_b"
+      return f"signatures serving_default (ids) and raw_text ({texts})"
     os.mkdir(directory)
     serving.write_tflite(
       served, os.path.join(directory, "model.tflite"), length

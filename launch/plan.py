@@ -74,7 +74,7 @@ def main() -> None:
     config=config, task=task, strategy=strategy, ledger=Ledger()
   )
   model, trainer, evaluator = builder.parts(
-    task.source("train"), task.source(config.evaluation.split)
+    task.source("train"), task.source(config.evaluation.splits[0])
   )
   plan = make_plan(
     config=config,

@@ -30,7 +30,8 @@ def main() -> None:
   from launch.restored import config_of
   from tasks.pairs import Pairs, decode, parse_pair, read_lines
 
-  config_of(model_dir)  # Before somebody types pairs for nothing.
+  # Before somebody types pairs for nothing.
+  single = not config_of(model_dir).task.text_b
   folder = os.path.dirname(os.path.abspath(values.output))
   if values.output != "-" and not os.access(folder, os.W_OK):
     raise UserError(
@@ -46,12 +47,12 @@ def main() -> None:
     lines = read_lines(values.input)
   pairs, is_json = [], []
   for place, line in lines:
-    pairs.append(parse_pair(line, place))
+    pairs.append(parse_pair(line, place, single=single))
     is_json.append(line.lstrip().startswith("{"))
   if not pairs:
     raise UserError(f"`input` {values.input} has no pair.")
-  texts_a, texts_b = zip(*pairs, strict=True)
-  unlabelled = Pairs(texts_a, texts_b, None, range(len(pairs)))
+  texts_a, *rest = zip(*pairs, strict=True)
+  unlabelled = Pairs(texts_a, *rest or [None], None, range(len(pairs)))
   classes, shares = predict(
     model_dir,
     unlabelled,
@@ -69,25 +70,27 @@ def main() -> None:
 
 
 def format_line(
-  pair: tuple[str, str],
+  texts: tuple[str, ...],
   classes: list[str],
   shares: Iterable[float],
   as_json: bool,
 ) -> str:
-  """Returns `label, class=probability ..., texts`, or the same as JSON."""
+  """Returns `label, class=probability ..., texts`, or the same as JSON.
+
+  Without classes it is `score, texts`.
+  """
+  named = dict(zip(("text_a", "text_b"), texts, strict=False))
+  if not classes:
+    (score,) = map(float, shares)
+    if as_json:
+      return json.dumps({"score": score, **named})
+    return "\t".join([f"{score:.4f}", *texts])
   table = dict(zip(classes, map(float, shares), strict=True))
   label = max(table, key=table.get)
   if as_json:
-    return json.dumps(
-      {
-        "label": label,
-        "probabilities": table,
-        "text_a": pair[0],
-        "text_b": pair[1],
-      }
-    )
+    return json.dumps({"label": label, "probabilities": table, **named})
   columns = [f"{name}={share:.4f}" for name, share in table.items()]
-  return "\t".join([label, *columns, *pair])
+  return "\t".join([label, *columns, *texts])
 
 
 if __name__ == "__main__":

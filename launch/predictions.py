@@ -1,4 +1,4 @@
-"""Class shares of pairs, by the model of a run."""
+"""What the model of a run says of pairs."""
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +17,7 @@ def predict(
   best: bool = False,
   precision: str | None = None,
 ) -> tuple[list[str], np.ndarray]:
-  """Computes class shares with a checkpoint of a run.
+  """Computes class shares, or scores, with a checkpoint of a run.
 
   Args:
     model_dir: directory of the run, which has all that is needed.
@@ -27,7 +27,8 @@ def predict(
     precision: of products; by default the run's.
 
   Returns:
-    The names of the classes, and float32 probabilities [pairs, classes].
+    The names of the classes, and float32 probabilities [pairs, classes]; for a
+    regression no names, and scores [pairs, 1].
 
   Raises:
     UserError: where the run has no checkpoint.
@@ -41,5 +42,5 @@ def predict(
     batch_size=batch_size,
     ledger=Ledger(),
   )
-  logits = evaluator.predictions()["outputs"]
-  return list(restored.task.classes), tf.nn.softmax(logits).numpy()
+  outputs, classes = evaluator.predictions()["outputs"], restored.task.classes
+  return list(classes), tf.nn.softmax(outputs).numpy() if classes else outputs

@@ -38,8 +38,8 @@ def views(
   pairs, tokens = arrays["input_word_ids"].shape
   yield (
     "arrays",
-    f"{pairs:,} pairs of {split}, {tokens} tokens at most, classes "
-    f"{', '.join(task.classes)}: "
+    f"{pairs:,} pairs of {split}, {tokens} tokens at most, "
+    f"{'classes ' + ', '.join(task.classes) if task.classes else 'scores'}: "
     + pictures.save(pictures.draw_arrays(arrays), path("arrays")),
   )
   lengths = source.encoded.lengths

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from engine.config import TaskConfig, check, setting
+from tasks.named_sets import NAMED_SETS
 
 Batching = Literal["pad", "bucket", "pack"]
 
-# Names of the data sets; `tasks.datasets` reads them.
-DATASETS = ("demo", "mrpc")
-
-# The name of a task whose pairs are in files.
-FILES = "pairs"
+# The project's own corpus, and a task whose pairs are in files.
+DEMO, FILES = "demo", "pairs"
+NAMES = (DEMO, *NAMED_SETS)
 
 # Before the name of a SavedModel that runs as the encoder.
 RUNS_ITSELF = "hub:"
@@ -29,22 +28,20 @@ class SentencePairConfig(TaskConfig):
   """What is learned: the data set, the encoder, how pairs are laid out."""
 
   name: str = setting(
-    "demo", f"Data set: {', '.join(DATASETS)}, or {FILES} with --train_file."
+    DEMO, f"A named set (demo, mrpc, ...), {FILES} (of files) or module:Class."
   )
   data_dir: str = setting(
-    "", "Directory of the data, for TFDS or pairs.tsv.", free=True
+    "", "Directory of the data: TFDS's, or official files.", free=True
   )
   train_file: str = setting(
     "", "Pairs: TSV, CSV, JSON lines or TFRecord; globs, commas.", free=True
   )
   eval_file: str = setting("", "Pairs to evaluate on.", free=True)
-  test_file: str = setting("", "Pairs of --split=test.", free=True)
-  text_a: str = setting("", "Column of the first sentence (empty: guess).")
-  text_b: str = setting("", "Column of the second sentence (empty: guess).")
-  label: str = setting("", "Column of the label (empty: guess).")
-  classes: tuple[str, ...] = setting(
-    (), "Names of the classes, in order (empty: found in train_file)."
-  )
+  test_file: str = setting("", "Pairs of the split test.", free=True)
+  text_a: str = setting("auto", "Column of the first sentence.")
+  text_b: str = setting("auto", "Column of the second sentence (empty: none).")
+  label: str = setting("auto", "Column of the label.")
+  weight: str = setting("", "Column of a weight for each training pair.")
   quoting: Literal["auto", "on", "off"] = setting(
     "auto", "Quotes in TSV and CSV (auto: in CSV)."
   )
@@ -52,6 +49,16 @@ class SentencePairConfig(TaskConfig):
   on_damaged_shard: Literal["stop", "skip"] = setting(
     "stop", "At a damaged TFRecord file: stop, or pass over the whole file."
   )
+  kind: Literal["auto", "classes", "regression"] = setting(
+    "auto", "What labels are (auto: a named set's own; else classes)."
+  )
+  classes: tuple[str, ...] = setting(
+    (), "Names of the classes, in order (empty: found in train_file)."
+  )
+  class_weights: tuple[str, ...] = setting(
+    (), "Weight of each class in training, in order; or balanced."
+  )
+  label_smoothing: float = setting(0.0, "Share of labels spread over classes.")
   encoder: str = setting(
     "demo",
     "Encoder: demo, tiny, base, large, a directory, an address, hub:...",
@@ -64,16 +71,29 @@ class SentencePairConfig(TaskConfig):
 
   def __post_init__(self):
     check(
-      self.name in (*DATASETS, FILES),
+      self.name in (*NAMES, FILES),
       "task",
       self.name,
-      f"one of {(*DATASETS, FILES)}, or module:Class of your own",
+      f"one of {(*NAMES, FILES)}, or module:Class of your own",
     )
     check(
       self.max_seq_length >= 8,
       "max_seq_length",
       self.max_seq_length,
       "8 or more",
+    )
+    check(
+      0 <= self.label_smoothing < 1,
+      "label_smoothing",
+      self.label_smoothing,
+      "at least 0 and below 1",
+    )
+    check(
+      self.class_weights in ((), ("balanced",))
+      or all(map(_is_weight, self.class_weights)),
+      "class_weights",
+      ",".join(self.class_weights),
+      "balanced, or a number above 0 for each class: 1,2.5",
     )
     check(
       0 <= self.dropout <= 0.9,
@@ -84,6 +104,16 @@ class SentencePairConfig(TaskConfig):
 
   def recipe(self) -> Mapping[str, Any]:
     """What training starts from where the user says nothing else."""
+    recipe = dict(RECIPES.get(self.encoder, {}))
     if self.encoder.startswith(RUNS_ITSELF):
-      return {"task": {"batching": "bucket"}}
-    return RECIPES.get(self.encoder, {})
+      recipe["task"] = {"batching": "bucket"}
+    if self.name in NAMED_SETS:
+      recipe["evaluation"] = {"split": NAMED_SETS[self.name].dev}
+    return recipe
+
+
+def _is_weight(text: str) -> bool:
+  try:
+    return 0 < float(text) < float("inf")
+  except ValueError:
+    return False

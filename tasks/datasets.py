@@ -1,80 +1,32 @@
-"""Where the pairs of a split come from: named data sets, and text files."""
+"""Where the pairs of a split come from: files, a published set, the demo."""
 
+import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
+import numpy as np
+import tensorflow as tf
 from absl import logging
 
 from engine.errors import UserError
 from tasks import records
-from tasks.config import FILES, SentencePairConfig
-from tasks.pairs import Pairs, read_tsv
+from tasks.answers import Answers, Classes, Score
+from tasks.config import DEMO, FILES, SentencePairConfig
+from tasks.named_sets import NAMED_SETS, NamedSet
+from tasks.pairs import Pairs
 from tasks.row_files import find_files
 from tasks.tables import Table, find_classes, open_table, pairs_of
 
-
-class Dataset(NamedTuple):
-  """A named data set.
-
-  Attributes:
-    classes: names of the classes, in the order of the labels.
-    read: (split, data_dir) -> pairs; splits are train, dev and, where there
-      is one, test.
-  """
-
-  classes: Sequence[str]
-  read: Callable[[str, str], Pairs]
-
-
-def read_demo(split: str, data_dir: str) -> Pairs:
-  """Reads the project's own corpus, or another `pairs.tsv` of its form."""
-  data_dir = data_dir or os.path.join(os.path.dirname(__file__), "data")
-  path = os.path.join(data_dir, "pairs.tsv")
-  return read_tsv(path, split=split, classes=DATASETS["demo"].classes)
-
-
-def read_mrpc(split: str, data_dir: str) -> Pairs:
-  """Reads GLUE's MRPC through TFDS (Dolan and Brockett, 2005).
-
-  Raises:
-    UserError: where it is neither prepared nor to be fetched.
-  """
-  # Imported here: TFDS costs seconds, and not each task needs it.
-  import tensorflow_datasets as tfds
-
-  splits = {"train": "train", "dev": "validation", "test": "test"}
-  if split not in splits:
-    raise UserError(f"`split` is {split!r}, but mrpc has {sorted(splits)}.")
-  tfds.disable_progress_bar()
-  builder = tfds.builder("glue/mrpc", data_dir=data_dir or None)
-  if not os.path.exists(builder.data_dir):
-    try:
-      builder.download_and_prepare()
-    except Exception as error:
-      raise UserError(
-        f"glue/mrpc is not prepared in {builder.data_dir_root} and cannot be "
-        f"fetched ({type(error).__name__}): name a prepared TFDS directory by "
-        "--data_dir, or run once with a network."
-      ) from error
-  rows = tfds.as_numpy(builder.as_dataset(split=splits[split], batch_size=-1))
-  labels = [int(label) for label in rows["label"]]
-  return Pairs(
-    texts_a=[text.decode() for text in rows["sentence1"]],
-    texts_b=[text.decode() for text in rows["sentence2"]],
-    labels=None if -1 in labels else labels,
-    ids=[int(i) for i in rows["idx"]],
-  )
-
-
-DATASETS: Mapping[str, Dataset] = {
-  "demo": Dataset(("different", "paraphrase"), read_demo),
-  "mrpc": Dataset(("not_equivalent", "equivalent"), read_mrpc),
-}
+DEMO_CLASSES = ("different", "paraphrase")
+_NO_LABEL = -1  # What TFDS has where nobody knows.
 
 
 def file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
-  """Returns the setting that names the files of a split, and its value."""
+  """Returns the setting that names the files of a split, and its value.
+
+  Raises:
+    UserError: where the pairs can only be in files, and none are named.
+  """
   settings = {"train": "train_file", "test": "test_file"}
   setting = settings.get(split, "eval_file")
   value = getattr(config, setting)
@@ -87,66 +39,176 @@ def file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
 
 
 def table_of(config: SentencePairConfig, split: str) -> Table | None:
-  """Opens the text files of a split; None where none are named.
+  """Opens the text files of a split; None where it is not in text files.
 
   Raises:
     UserError: where they are not there, or what they hold is not clear.
   """
   setting, pattern = file_of(config, split)
-  if not pattern:
-    return None
-  if records.are_records(pattern):
-    raise UserError(f"`{setting}` {pattern} holds records, which have no text.")
-  return open_table(
-    pattern,
-    setting=setting,
-    text_a=config.text_a,
-    text_b=config.text_b,
-    label=config.label,
-    quoting=config.quoting,
-    skips=config.skip_bad_lines,
-  )
+  named = NAMED_SETS.get(config.name)
+  if pattern:
+    if records.are_records(pattern):
+      raise UserError(f"`{setting}` {pattern} holds records, not texts.")
+    return open_table(
+      pattern,
+      setting=setting,
+      text_a=config.text_a,
+      text_b=config.text_b,
+      label=config.label,
+      weight=config.weight if split == "train" else "",
+      quoting=config.quoting,
+      skips=config.skip_bad_lines,
+    )
+  if named and _is_local(named, config.data_dir):
+    return _official_table(config, named, split)
+  if config.name == DEMO:
+    folder = config.data_dir or os.path.join(os.path.dirname(__file__), "data")
+    return open_table(
+      os.path.join(folder, "pairs.tsv"),
+      setting="data_dir",
+      text_a="text_a",
+      text_b="text_b",
+      label="label",
+      only=("split", split),
+    )
+  return None
 
 
-def classes_of(config: SentencePairConfig) -> tuple[str, ...]:
-  """Returns the names of the classes, in the order of the labels.
+def answers_of(config: SentencePairConfig) -> Answers:
+  """Returns what the labels of a task mean.
 
   Raises:
-    UserError: where they cannot be found.
+    UserError: where the classes cannot be found.
   """
+  named = NAMED_SETS.get(config.name)
+  kind = config.kind
+  if kind == "auto":
+    kind = "regression" if named and not named.classes else "classes"
+  if kind == "regression":
+    return Score()
+  return Classes(_classes_of(config, named), smoothing=config.label_smoothing)
+
+
+def _classes_of(
+  config: SentencePairConfig, named: NamedSet | None
+) -> Sequence[str]:
   if config.classes:
-    return tuple(config.classes)
-  if config.name != FILES:
-    return tuple(DATASETS[config.name].classes)
+    return config.classes
+  if config.name == DEMO:
+    return DEMO_CLASSES
+  if named and named.classes:
+    return named.classes
   setting, pattern = file_of(config, "train")
   if not records.are_records(pattern):
     return find_classes(table_of(config, "train"))
   classes = records.read_meta(find_files(pattern, setting)).get("classes")
   if not classes:
     raise UserError(
-      f"{pattern} does not say its classes: add --params_override="
-      "'{task: {classes: [no, yes]}}', in the order of the labels."
+      f"{pattern} does not say its classes: name them by --classes=no,yes, in "
+      "the order of the labels."
     )
-  return tuple(classes)
+  return classes
 
 
 def read_split(
-  config: SentencePairConfig, split: str, classes: Sequence[str]
+  config: SentencePairConfig, split: str, answers: Answers
 ) -> Pairs:
   """Reads the pairs of a split.
 
   Args:
     config: of the task.
     split: of the data set.
-    classes: names of the classes.
+    answers: what labels mean.
 
   Raises:
     UserError: where it is not there, or is not as it must be.
   """
   table = table_of(config, split)
-  if table:
-    pairs = pairs_of(table.rows(), classes)
-    if table.bad:
-      logging.warning("%s: passed over %d bad lines.", table.paths, table.bad)
-    return pairs
-  return DATASETS[config.name].read(split, config.data_dir)
+  if table is None:
+    return _from_tfds(config, split)
+  pairs = pairs_of(table.rows(), answers)
+  if table.bad:
+    logging.warning(
+      "%s: passed over %d bad lines.", ", ".join(table.paths), table.bad
+    )
+  if not len(pairs):
+    raise UserError(f"{', '.join(table.paths)} has no pair of {split!r}.")
+  return pairs
+
+
+def _is_local(named: NamedSet, data_dir: str) -> bool:
+  """Whether a directory has the official files of a set."""
+  return bool(data_dir) and tf.io.gfile.exists(
+    os.path.join(data_dir, named.files["train"])
+  )
+
+
+def _official_table(
+  config: SentencePairConfig, named: NamedSet, split: str
+) -> Table:
+  _check_split(config.name, split, named.files)
+  path = os.path.join(config.data_dir, named.files[split])
+  text_a, text_b, label = named.file_columns
+  return open_table(
+    path,
+    setting="data_dir",
+    text_a=text_a,
+    text_b=text_b,
+    label=label,
+    may_lack_labels=split.startswith("test"),
+    unlabelled=named.unlabelled,
+    skips=config.skip_bad_lines,
+  )
+
+
+def _check_split(name: str, split: str, splits: Sequence[str]) -> None:
+  if split not in splits:
+    raise UserError(f"`split` is {split!r}, but {name} has {sorted(splits)}.")
+
+
+@functools.lru_cache(maxsize=4)
+def _from_tfds(config: SentencePairConfig, split: str) -> Pairs:
+  """Reads a split through TFDS.
+
+  Raises:
+    UserError: where it is neither prepared nor to be fetched.
+  """
+  named = NAMED_SETS[config.name]
+  _check_split(config.name, split, named.splits)
+  if not named.tfds:
+    raise UserError(
+      f"`data_dir` {config.data_dir!r} has no {named.files['train']}, and "
+      f"{config.name} is not in TFDS: name the directory of its files by "
+      "--data_dir."
+    )
+  # Imported here: TFDS costs seconds, and not each task needs it.
+  import tensorflow_datasets as tfds
+
+  tfds.disable_progress_bar()
+  builder = tfds.builder(named.tfds, data_dir=config.data_dir or None)
+  if not os.path.exists(builder.data_dir):
+    try:
+      builder.download_and_prepare()
+    except Exception as error:
+      raise UserError(
+        f"{named.tfds} is not prepared in {builder.data_dir_root} and cannot "
+        f"be fetched ({type(error).__name__}): name a prepared TFDS directory, "
+        f"or one with {named.files['train']}, by --data_dir, or run once with "
+        "a network."
+      ) from error
+  rows = tfds.as_numpy(
+    builder.as_dataset(split=named.splits[split], batch_size=-1)
+  )
+  text_a, text_b, label = named.columns
+  labels = rows[label]
+  known = labels != _NO_LABEL
+  if not known.any():
+    labels, known = None, np.ones_like(known)
+  keep = np.flatnonzero(known)
+  ids = rows.get("idx", np.arange(len(known)))
+  return Pairs(
+    texts_a=[rows[text_a][i].decode() for i in keep],
+    texts_b=[rows[text_b][i].decode() for i in keep],
+    labels=None if labels is None else labels[keep].tolist(),
+    ids=ids[keep].tolist(),
+  )

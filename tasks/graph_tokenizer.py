@@ -18,13 +18,21 @@ _UNKNOWN = "\U0010ffff"  # No vocabulary has it.
 class GraphTokenizer(tf.Module):
   """Turns pairs of sentences into the dense arrays of an encoder."""
 
-  def __init__(self, vocabulary: str, *, lowercase: bool, max_length: int):
+  def __init__(
+    self,
+    vocabulary: str,
+    *,
+    lowercase: bool,
+    max_length: int,
+    single: bool = False,
+  ):
     """Initializes the tokenizer.
 
     Args:
       vocabulary: path of `vocab.txt`, which becomes an asset.
       lowercase: whether case and accents are dropped.
       max_length: tokens of a pair; longer ones are cut.
+      single: whether there is one sentence only.
     """
     super().__init__()
     # Imported here: it loads ops that only an export needs.
@@ -33,6 +41,7 @@ class GraphTokenizer(tf.Module):
 
     self._lowercase = lowercase
     self._max_length = max_length
+    self.single = single
     with open(vocabulary, encoding="utf-8") as file:
       pieces = [line.rstrip("\r\n") for line in file]
     self._cls, self._sep = pieces.index("[CLS]"), pieces.index("[SEP]")
@@ -56,33 +65,33 @@ class GraphTokenizer(tf.Module):
     )
 
   def __call__(
-    self, texts_a: tf.Tensor, texts_b: tf.Tensor
+    self, texts_a: tf.Tensor, texts_b: tf.Tensor | None = None
   ) -> dict[str, tf.Tensor]:
     """Encodes pairs as `[CLS] a [SEP] b [SEP]`.
 
     Args:
       texts_a: string [pairs], UTF-8.
-      texts_b: string [pairs].
+      texts_b: string [pairs]; None: each text stands alone.
 
     Returns:
       int32 `input_word_ids`, `input_mask` and `input_type_ids`, each [pairs,
       tokens of the longest pair].
     """
+    ends = tf.ones([tf.shape(texts_a)[0], 1], tf.int32)
+    if texts_b is None:
+      a = self._pieces(texts_a)[:, : self._max_length - 2]
+      words = tf.concat([self._cls * ends, a, self._sep * ends], axis=1)
+      return _dense(words, tf.zeros_like(words))
     a, b = self._pieces(texts_a), self._pieces(texts_b)
     keep_a, keep_b = _truncated(
       a.row_lengths(), b.row_lengths(), self._max_length - 3
     )
     a, b = _cut(a, keep_a), _cut(b, keep_b)
-    ends = tf.ones([tf.shape(texts_a)[0], 1], tf.int32)
     separator = self._sep * ends
     words = tf.concat([self._cls * ends, a, separator, b, separator], axis=1)
     first = tf.zeros_like(tf.concat([ends, a, ends], axis=1))
     second = tf.ones_like(tf.concat([b, ends], axis=1))
-    return {
-      "input_word_ids": words.to_tensor(),
-      "input_mask": tf.ones_like(words).to_tensor(),
-      "input_type_ids": tf.concat([first, second], axis=1).to_tensor(),
-    }
+    return _dense(words, tf.concat([first, second], axis=1))
 
   def _pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
     """Returns the wordpieces of each text, int32 [texts, (pieces)]."""
@@ -107,6 +116,16 @@ class GraphTokenizer(tf.Module):
       )
       texts = tf.strings.reduce_join(letters, axis=-1)
     return texts
+
+
+def _dense(
+  words: tf.RaggedTensor, types: tf.RaggedTensor
+) -> dict[str, tf.Tensor]:
+  return {
+    "input_word_ids": words.to_tensor(),
+    "input_mask": tf.ones_like(words).to_tensor(),
+    "input_type_ids": types.to_tensor(),
+  }
 
 
 def _truncated(

@@ -32,6 +32,8 @@ class PairSource(Source):
     labels: Sequence[int] | None,
     ids: Sequence[int | str],
     *,
+    weights: Sequence[float] | None = None,
+    label_type: type[np.generic] = np.int32,
     batching: Batching,
     width: int,
     flops: Flops,
@@ -40,8 +42,10 @@ class PairSource(Source):
 
     Args:
       encoded: the pairs as tokens.
-      labels: a class for each pair, if they are known.
+      labels: a class or a score for each pair, if they are known.
       ids: a stable name for each pair.
+      weights: of each pair; ones where they are not given.
+      label_type: of the labels.
       batching: how they lie in a batch.
       width: tokens of the longest pair that there can be.
       flops: operations of a training step on each pair.
@@ -51,7 +55,10 @@ class PairSource(Source):
     self._lengths = encoded.lengths
     self._flops = flops
     self._labels = np.array(
-      np.zeros(len(encoded)) if labels is None else labels, np.int32
+      np.zeros(len(encoded)) if labels is None else labels, label_type
+    )
+    self._weights = np.array(
+      np.ones(len(encoded)) if weights is None else weights, np.float32
     )
     self._batching = batching
     self._width = width
@@ -70,6 +77,7 @@ class PairSource(Source):
     return digest_of(
       np.array(super().digest()),
       self._labels,
+      self._weights,
       encoded.ids,
       encoded.starts,
       encoded.first,
@@ -103,7 +111,7 @@ class PairSource(Source):
       "rows": table,
       "segments": table,
       "firsts": tf.TensorSpec(each, tf.int32),
-      LABELS: tf.TensorSpec(each, tf.int32),
+      LABELS: tf.TensorSpec(each, self._labels.dtype),
       WEIGHTS: tf.TensorSpec(each, tf.float32),
       EXAMPLES: tf.TensorSpec(each, tf.int64),
     }
@@ -140,7 +148,7 @@ class PairSource(Source):
       batch["segments"][row] = place.slot + 1
       batch["firsts"][slot] = place.token
       batch[LABELS][slot] = self._labels[i]
-      batch[WEIGHTS][slot] = 1.0
+      batch[WEIGHTS][slot] = self._weights[i]
       batch[EXAMPLES][slot] = i
     for share in range(shares):
       _join_padding(batch["rows"][share].reshape(-1), batch["slots"][share])

@@ -15,18 +15,25 @@ class Pairs:
 
   Attributes:
     texts_a: first sentences.
-    texts_b: second sentences.
-    labels: a class for each pair; None where they are not known.
+    texts_b: second sentences; None where there is one only.
+    labels: a class or a score for each pair; None where they are not known.
     ids: a stable name for each pair.
+    weights: of each pair in training; None: all weigh the same.
   """
 
   texts_a: Sequence[str]
-  texts_b: Sequence[str]
-  labels: Sequence[int] | None
+  texts_b: Sequence[str] | None
+  labels: Sequence[float] | None
   ids: Sequence[int | str]
+  weights: Sequence[float] | None = None
 
   def __len__(self) -> int:
     return len(self.texts_a)
+
+  def __getitem__(self, place: slice) -> "Pairs":
+    """Returns some pairs in a row."""
+    columns = (getattr(self, f.name) for f in dataclasses.fields(self))
+    return Pairs(*(None if x is None else x[place] for x in columns))
 
 
 def read_lines(path: str) -> Iterator[tuple[str, str]]:
@@ -59,76 +66,41 @@ def decode(raw: bytes, place: str) -> str:
     ) from error
 
 
-def read_tsv(path: str, *, split: str, classes: Sequence[str]) -> Pairs:
-  """Reads the pairs of a split from a TSV with a header, quoting off.
-
-  The columns `split`, `label`, `text_a` and `text_b` must be there; others
-  are passed over.
-
-  Raises:
-    UserError: naming file and line, at the first fault.
-  """
-  lines = read_lines(path)
-  _, header = next(lines, ("", ""))
-  columns = header.split("\t")
-  missing = {"split", "label", "text_a", "text_b"} - set(columns)
-  if missing:
-    raise UserError(
-      f"{path} has the columns {columns}, but lacks {sorted(missing)}: name "
-      "them in its first line."
-    )
-  texts_a, texts_b, labels, ids = [], [], [], []
-  for number, (place, line) in enumerate(lines):
-    row = dict(zip(columns, line.split("\t"), strict=False))
-    if len(line.split("\t")) != len(columns):
-      raise UserError(
-        f"{place}: {len(line.split(chr(9)))} columns, but the header has "
-        f"{len(columns)}."
-      )
-    if row["split"] != split:
-      continue
-    check_sentences(row["text_a"], row["text_b"], place)
-    if row["label"] not in classes:
-      raise UserError(
-        f"{place}: the label {row['label']!r} is none of {list(classes)}."
-      )
-    texts_a.append(row["text_a"])
-    texts_b.append(row["text_b"])
-    labels.append(list(classes).index(row["label"]))
-    ids.append(number)
-  if not ids:
-    raise UserError(f"{path} has no pair of the split {split!r}.")
-  return Pairs(texts_a, texts_b, labels, ids)
-
-
-def check_sentences(text_a: str, text_b: str, place: str) -> None:
+def check_sentences(texts: Sequence[str], place: str) -> None:
   """Raises `UserError` where a sentence of a pair is empty."""
-  for name, text in (("first", text_a), ("second", text_b)):
+  for name, text in zip(("first", "second"), texts, strict=False):
     if not text.strip():
       raise UserError(f"{place}: the {name} sentence is empty.")
 
 
-def parse_pair(line: str, place: str) -> tuple[str, str]:
+def parse_pair(
+  line: str, place: str, *, single: bool = False
+) -> tuple[str, ...]:
   """Reads an unlabelled pair: `a TAB b`, or {"text_a": ..., "text_b": ...}.
+
+  Args:
+    line: without its end.
+    place: of it, for complaints.
+    single: whether there is a first sentence only.
 
   Raises:
     UserError: naming the place, where the line is neither.
   """
+  names = ("text_a",) if single else ("text_a", "text_b")
   if line.lstrip().startswith("{"):
     try:
       row = json.loads(line)
-      pair = row["text_a"], row["text_b"]
-      if not all(isinstance(text, str) for text in pair):
-        raise TypeError("both must be strings")
+      texts = tuple(row[name] for name in names)
+      if not all(isinstance(text, str) for text in texts):
+        raise TypeError("they must be strings")
     except (json.JSONDecodeError, KeyError, TypeError) as error:
       raise UserError(
-        f"{place}: no JSON object with text_a and text_b ({error})."
+        f"{place}: no JSON object with {' and '.join(names)} ({error})."
       ) from error
   else:
-    pair = tuple(line.split("\t"))
-    if len(pair) != 2:
-      raise UserError(
-        f"{place}: {len(pair)} column(s), but a pair has two, split by a tab."
-      )
-  check_sentences(*pair, place)
-  return pair
+    texts = tuple(line.split("\t"))
+    if len(texts) != len(names):
+      meant = "this run reads one" if single else "a pair has two, with a tab"
+      raise UserError(f"{place}: {len(texts)} column(s), but {meant}.")
+  check_sentences(texts, place)
+  return texts

@@ -34,15 +34,31 @@ class Records:
 
   Attributes:
     encoded: the pairs.
-    labels: int32 [pairs].
+    labels: int32 or float32 [pairs].
     ids: int64 [pairs], the place of each in the split that was encoded.
+    weights: float32 [pairs]; None where the files have none.
     damaged: files that were passed over.
   """
 
   encoded: EncodedPairs
   labels: np.ndarray
   ids: np.ndarray
+  weights: np.ndarray | None = None
   damaged: Sequence[str] = ()
+
+  @classmethod
+  def joined(
+    cls, parts: Sequence["Records"], damaged: Sequence[str] = ()
+  ) -> "Records":
+    """Returns what all parts hold, in their order."""
+    weights = [part.weights for part in parts if part.weights is not None]
+    return cls(
+      EncodedPairs.joined([part.encoded for part in parts]),
+      np.concatenate([part.labels for part in parts]),
+      np.concatenate([part.ids for part in parts]),
+      np.concatenate(weights) if weights else None,
+      damaged,
+    )
 
 
 def are_records(pattern: str) -> bool:
@@ -60,9 +76,22 @@ def name_of(split: str, index: int, count: int) -> str:
 
 
 def serialize(
-  encoded: EncodedPairs, labels: Sequence[int], ids: Sequence[int], length: int
+  encoded: EncodedPairs,
+  labels: Sequence[float],
+  ids: Sequence[int],
+  *,
+  weights: Sequence[float] | None = None,
+  length: int,
 ) -> list[bytes]:
-  """Encodes pairs as `tf.train.Example`s with rows of `length` tokens."""
+  """Encodes pairs as `tf.train.Example`s.
+
+  Args:
+    encoded: the pairs.
+    labels: int, or float for scores.
+    ids: of the pairs.
+    weights: of the pairs, if they differ.
+    length: tokens of a row.
+  """
   # Messages that follow each other are one message: features that few rows
   # differ in are encoded once.
   kept = functools.cache(_feature)
@@ -77,9 +106,10 @@ def serialize(
         kept(
           "segment_ids", (0,) * first + (1,) * (real - first), length - real
         ),
-        kept("label_ids", (int(label),)),
+        kept("label_ids", (label,)),
         kept("is_real_example", (1,)),
         _feature("example_id", (int(number),)),
+        b"" if weights is None else _feature("weight", (float(weights[i]),)),
       )
     )
     example = tf.train.Example()
@@ -88,10 +118,13 @@ def serialize(
   return records
 
 
-def _feature(name: str, values: Sequence[int], zeros: int = 0) -> bytes:
+def _feature(name: str, values: Sequence[float], zeros: int = 0) -> bytes:
   """Encodes `tf.train.Features` of one feature, with zeros behind."""
   feature = tf.train.Feature()
-  feature.int64_list.value.extend((*values, *(0,) * zeros))
+  if isinstance(values[0], float):
+    feature.float_list.value.extend(values)
+  else:
+    feature.int64_list.value.extend((*values, *(0,) * zeros))
   return tf.train.Features(feature={name: feature}).SerializeToString()
 
 
@@ -190,6 +223,7 @@ def read_records(
   paths: Sequence[str],
   *,
   length: int,
+  label_type: type[np.generic] = np.int32,
   counts: Mapping[str, int],
   on_damaged: str = "stop",
 ) -> Records:
@@ -198,6 +232,7 @@ def read_records(
   Args:
     paths: of the files.
     length: tokens of a row.
+    label_type: int32, or float32 for scores.
     counts: name of a file -> records that it must hold, where that is known.
     on_damaged: "stop" at a damaged file, or "skip" the whole of it.
 
@@ -207,7 +242,7 @@ def read_records(
   parts, damaged = [], []
   for path in paths:
     try:
-      found = _read_file(path, length)
+      found = _read_file(path, length, label_type)
       expected = counts.get(os.path.basename(path), len(found.ids))
       if len(found.ids) != expected:
         raise ValueError(f"{len(found.ids)} of {expected} records are left")
@@ -224,12 +259,7 @@ def read_records(
       damaged.append(path)
   if not parts:
     raise UserError(f"No record is left in {', '.join(paths)}: encode again.")
-  return Records(
-    EncodedPairs.joined([part.encoded for part in parts]),
-    np.concatenate([part.labels for part in parts]),
-    np.concatenate([part.ids for part in parts]),
-    damaged,
-  )
+  return Records.joined(parts, damaged)
 
 
 def count_records(path: str) -> int:
@@ -240,13 +270,16 @@ def count_records(path: str) -> int:
   return int(counted)
 
 
-def _read_file(path: str, length: int) -> Records:
+def _read_file(path: str, length: int, label_type: type[np.generic]) -> Records:
   """Raises `OpError`, `DecodeError` or `ValueError` at damage."""
   _check_length(path, length)
   row, one = (tf.io.FixedLenFeature([n], tf.int64) for n in (length, 1))
   spec = {"input_ids": row, "input_mask": row, "segment_ids": row}
   missing = tf.io.FixedLenFeature([1], tf.int64, default_value=[UNKNOWN])
   spec |= {"label_ids": one, "example_id": missing}
+  if label_type == np.float32:
+    spec["label_ids"] = tf.io.FixedLenFeature([1], tf.float32)
+  spec["weight"] = tf.io.FixedLenFeature([1], tf.float32, default_value=[1.0])
   batches = tf.data.TFRecordDataset(path).batch(_BATCH)
   parts = []
   for batch in batches.map(
@@ -262,15 +295,13 @@ def _read_file(path: str, length: int) -> Records:
       first=(real & (rows["segment_ids"] == 0)).sum(1).astype(np.int32),
       truncated=0,
     )
-    labels, ids = (rows[x][:, 0] for x in ("label_ids", "example_id"))
-    parts.append(Records(encoded, labels.astype(np.int32), ids))
+    labels, ids, weights = (
+      rows[x][:, 0] for x in ("label_ids", "example_id", "weight")
+    )
+    parts.append(Records(encoded, labels.astype(label_type), ids, weights))
   if not parts:
     raise ValueError("it has no record")
-  return Records(
-    EncodedPairs.joined([part.encoded for part in parts]),
-    np.concatenate([part.labels for part in parts]),
-    np.concatenate([part.ids for part in parts]),
-  )
+  return Records.joined(parts)
 
 
 def _check_length(path: str, length: int) -> None:

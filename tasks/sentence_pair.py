@@ -17,13 +17,14 @@ from engine.randomness import Stream
 from engine.task import Source, Task
 from tasks import encoders, weights
 from tasks.config import SentencePairConfig
-from tasks.datasets import classes_of, file_of, read_split
+from tasks.datasets import answers_of, file_of, read_split
 from tasks.encoder import Encoder, build_part
 from tasks.flops import Flops, training_flops
 from tasks.hub_encoder import Facts, HubEncoder
 from tasks.pair_source import PairSource
 from tasks.pairs import Pairs
 from tasks.records import (
+  Records,
   are_records,
   check_meta,
   digest_of_file,
@@ -76,10 +77,9 @@ class PairClassifier(tf_keras.Model):
 
 
 class SentencePairTask(Task):
-  """Two sentences in, one class out."""
+  """Two sentences in, one of some classes out, or a score."""
 
   config_class = SentencePairConfig
-  goal = ("accuracy", "max")
 
   def __init__(self, config: SentencePairConfig):
     """Finds encoder and vocabulary.
@@ -104,7 +104,8 @@ class SentencePairTask(Task):
       longest = self._bert.max_position_embeddings
       words = self._bert.vocab_size
       self._layers = self._bert.num_hidden_layers
-    self.classes = classes_of(config)
+    self.answers = answers_of(config)
+    self.goal = self.answers.goal
     self._tokenizer = PairTokenizer(self._files.vocabulary)
     check(
       longest is None or config.max_seq_length <= longest,
@@ -120,6 +121,11 @@ class SentencePairTask(Task):
       )
 
   @property
+  def classes(self) -> tuple[str, ...]:
+    """Names of the classes, in the order of the labels; none for a score."""
+    return self.answers.classes
+
+  @property
   def lowercase(self) -> bool:
     """Whether texts lose their case and accents."""
     return self._tokenizer.lowercase
@@ -130,7 +136,7 @@ class SentencePairTask(Task):
       encoder = HubEncoder(self._files.saved_model, name="encoder")
     else:
       encoder = Encoder(self._bert, dropout=rate, name="encoder")
-    model = PairClassifier(encoder, classes=len(self.classes), dropout=rate)
+    model = PairClassifier(encoder, classes=self.answers.outputs, dropout=rate)
     model.build(None)
     return model
 
@@ -163,17 +169,27 @@ class SentencePairTask(Task):
   def source(self, split: str) -> Source:
     setting, pattern = file_of(self._config, split)
     if are_records(pattern):
-      return self._recorded(find_files(pattern, setting))
-    pairs = read_split(self._config, split, self.classes)
-    if pairs.labels is None:
+      found = self._recorded(find_files(pattern, setting))
+      encoded, ids = found.encoded, found.ids.tolist()
+    else:
+      found = read_split(self._config, split, self.answers)
+      encoded, ids = self._encoded(found), found.ids
+    labels, weights = found.labels, None
+    if labels is None:
       raise UserError(
         f"The split {split!r} of {self._config.name} has no labels, or they "
         "are not public: choose another split."
       )
-    return self.pair_source(pairs)
+    if split == "train":
+      weights = self._weights(np.asarray(labels), found.weights)
+    return self._laid_out(encoded, labels, ids, weights)
 
-  def _recorded(self, paths: Sequence[str]) -> PairSource:
-    """Reads pairs that `launch.encode` has encoded."""
+  def pair_source(self, pairs: Pairs) -> PairSource:
+    """Lays out pairs whose labels need not be known."""
+    return self._laid_out(self._encoded(pairs), pairs.labels, pairs.ids, None)
+
+  def _recorded(self, paths: Sequence[str]) -> Records:
+    """Reads what `launch.encode` wrote."""
     length, meta = self._config.max_seq_length, read_meta(paths)
     check_meta(
       meta,
@@ -185,17 +201,14 @@ class SentencePairTask(Task):
     found = read_records(
       paths,
       length=length,
+      label_type=self.answers.dtype,
       counts=meta.get("records", {}),
       on_damaged=self._config.on_damaged_shard,
     )
-    if found.labels.min() < 0 or found.labels.max() >= len(self.classes):
-      raise UserError(
-        f"{paths[0]} has pairs without a label, or with one that is none of "
-        f"the {len(self.classes)} classes: choose another split."
-      )
-    return self._laid_out(found.encoded, found.labels, found.ids.tolist())
+    self.answers.check(found.labels, paths[0])
+    return found
 
-  def pair_source(self, pairs: Pairs) -> PairSource:
+  def _encoded(self, pairs: Pairs) -> EncodedPairs:
     """Encodes pairs; says how many were too long."""
     encoded = self._tokenizer.encode(
       pairs.texts_a, pairs.texts_b, self._config.max_seq_length
@@ -207,18 +220,38 @@ class SentencePairTask(Task):
         len(encoded),
         self._config.max_seq_length,
       )
-    return self._laid_out(encoded, pairs.labels, pairs.ids)
+    return encoded
+
+  def _weights(
+    self, labels: np.ndarray, weights: Sequence[float] | None
+  ) -> np.ndarray | None:
+    """Returns what each pair weighs in training: its own times its class's."""
+    given = self._config.class_weights
+    if not given:
+      return weights
+    classes = len(self.classes)
+    check(
+      given == ("balanced",) or (classes and len(given) == classes),
+      "class_weights",
+      ",".join(given),
+      f"a weight for each of the {classes} classes {list(self.classes)}",
+    )
+    if given == ("balanced",):
+      counts = np.bincount(labels, minlength=classes)
+      of_class = len(labels) / (classes * np.maximum(counts, 1))
+    else:
+      of_class = np.array([float(x) for x in given])
+    return of_class[labels] * (1.0 if weights is None else np.array(weights))
 
   def _laid_out(
-    self,
-    encoded: EncodedPairs,
-    labels: Sequence[int] | None,
-    ids: Sequence[int | str],
+    self, encoded: EncodedPairs, labels: Any, ids: Any, weights: Any
   ) -> PairSource:
     return PairSource(
       encoded,
       labels,
       ids,
+      weights=weights,
+      label_type=self.answers.dtype,
       batching=self._config.batching,
       width=self._config.max_seq_length,
       flops=self._flops(encoded.lengths),
@@ -229,7 +262,7 @@ class SentencePairTask(Task):
     if self._bert is None:
       return Flops(np.zeros(len(lengths)), np.zeros(len(lengths)))
     return training_flops(
-      self._bert, lengths=lengths, classes=len(self.classes)
+      self._bert, lengths=lengths, classes=self.answers.outputs
     )
 
   def forward(
@@ -238,28 +271,10 @@ class SentencePairTask(Task):
     return model(features, random=random)
 
   def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
+    return self.answers.loss(labels, outputs)
 
   def metrics(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
-    # Imported here: scikit-learn costs a second.
-    from sklearn import metrics
-
-    predicted = np.argmax(outputs, axis=-1)
-    return {
-      "accuracy": float(metrics.accuracy_score(labels, predicted)),
-      "f1": float(
-        metrics.f1_score(
-          labels,
-          predicted,
-          average="binary" if len(self.classes) == 2 else "macro",
-          zero_division=0.0,
-        )
-      ),
-      "majority": float(np.bincount(labels).max() / len(labels)),
-      "confusion": metrics.confusion_matrix(
-        labels, predicted, labels=range(len(self.classes))
-      ).tolist(),
-    }
+    return self.answers.metrics(labels, outputs)
 
   def layer_depth(self, variable_name: str) -> int:
     block = re.search(r"(?:^|/)layer_(\d+)/", variable_name)

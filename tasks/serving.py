@@ -12,10 +12,7 @@ from tasks.graph_tokenizer import GraphTokenizer
 _DENSE = {
   name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS
 }
-_TEXTS = {
-  name: tf.TensorSpec([None], tf.string, name=name)
-  for name in ("text_a", "text_b")
-}
+_TEXTS = ("text_a", "text_b")
 
 
 class ServedClassifier(tf.Module):
@@ -74,11 +71,15 @@ class ServedClassifier(tf.Module):
     """Reads encoded pairs: any number, of any length."""
     return self.read(inputs, named=False)
 
-  @tf.function(input_signature=[_TEXTS], autograph=False)
-  def raw_text(self, texts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Reads pairs of sentences."""
-    dense = self.tokenizer(texts["text_a"], texts["text_b"])
-    return self.read(dense, named=True)
+  def raw_text(self) -> tf.types.experimental.ConcreteFunction:
+    """Returns what reads pairs of sentences, or single ones."""
+    names = _TEXTS[:1] if self.tokenizer.single else _TEXTS
+    call = lambda texts: self.read(
+      self.tokenizer(texts["text_a"], texts.get("text_b")), named=True
+    )
+    return tf.function(call, autograph=False).get_concrete_function(
+      {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
+    )
 
   def fixed(self, length: int) -> tf.types.experimental.ConcreteFunction:
     """Returns `encoded` for rows of one length."""
@@ -106,7 +107,7 @@ def write_saved_model(
     directory,
     signatures={
       "serving_default": served.encoded,
-      "raw_text": served.raw_text,
+      "raw_text": served.raw_text(),
     },
   )
 

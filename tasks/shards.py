@@ -8,17 +8,17 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
 
 import tensorflow as tf
 from absl import logging
 
 from engine.errors import UserError
 from tasks import encoders, records
+from tasks.answers import Answers
 from tasks.config import SentencePairConfig
-from tasks.datasets import read_split, table_of
+from tasks.datasets import answers_of, read_split, table_of
 from tasks.pairs import Pairs
-from tasks.tables import Cut, Table, check_label, pairs_of
+from tasks.tables import Cut, Table, pairs_of
 from tasks.tokenizer import PairTokenizer
 
 
@@ -32,7 +32,7 @@ class Shard:
     split: of the pairs.
     first: place of its first pair in the split.
     count: of its pairs.
-    classes: names of the classes.
+    answers: what labels mean.
     table: the text files that hold the pairs; None for a named data set.
     cut: its rows there.
   """
@@ -42,7 +42,7 @@ class Shard:
   split: str
   first: int
   count: int
-  classes: Sequence[str]
+  answers: Answers
   table: Table | None = None
   cut: Cut | None = None
 
@@ -51,7 +51,7 @@ def plan(
   config: SentencePairConfig,
   split: str,
   *,
-  classes: Sequence[str],
+  answers: Answers,
   size: int,
   directory: str,
 ) -> tuple[list[Shard], str]:
@@ -68,8 +68,9 @@ def plan(
   if table:
 
     def look(row):
-      check_label(row, classes)
-      digest.update("\t".join((*row[1:3], row.label or "", "")).encode())
+      if row.label is not None:
+        answers.number(row.label, row.place)
+      digest.update("\t".join(map(str, row[1:])).encode())
 
     cuts = list(table.cuts(size, look))
     if table.bad:
@@ -83,7 +84,7 @@ def plan(
   for i, cut in enumerate(cuts):
     count = cut.count if cut else min(size, total - first)
     path = os.path.join(directory, records.name_of(split, i, len(cuts)))
-    shards.append(Shard(path, config, split, first, count, classes, table, cut))
+    shards.append(Shard(path, config, split, first, count, answers, table, cut))
     first += count
   if not shards:
     raise UserError(f"The split {split!r} has no pair.")
@@ -98,26 +99,26 @@ def write(shard: Shard) -> int:
   """
   if shard.table:
     rows = shard.table.read(shard.cut)
-    pairs = pairs_of(rows, shard.classes, shard.first)
+    pairs = pairs_of(rows, shard.answers, shard.first)
   else:
     whole, place = (
       _named(shard.config, shard.split),
       slice(shard.first, shard.first + shard.count),
     )
-    labels = None if whole.labels is None else whole.labels[place]
-    pairs = Pairs(
-      whole.texts_a[place], whole.texts_b[place], labels, whole.ids[place]
-    )
+    pairs = whole[place]
   length = shard.config.max_seq_length
   encoded = _tokenizer(shard.config.encoder).encode(
     pairs.texts_a, pairs.texts_b, length
   )
   labels = pairs.labels
   if labels is None:
-    labels = [records.UNKNOWN] * len(pairs)
+    labels = [shard.answers.dtype(records.UNKNOWN).item()] * len(pairs)
   assert len(pairs) == shard.count
   records.write_records(
-    shard.path, records.serialize(encoded, labels, pairs.ids, length)
+    shard.path,
+    records.serialize(
+      encoded, labels, pairs.ids, weights=pairs.weights, length=length
+    ),
   )
   return encoded.truncated
 
@@ -129,7 +130,7 @@ def is_written(shard: Shard) -> bool:
 
 @functools.lru_cache(maxsize=2)
 def _named(config: SentencePairConfig, split: str) -> Pairs:
-  return read_split(config, split, ())
+  return read_split(config, split, answers_of(config))
 
 
 @functools.lru_cache(maxsize=2)

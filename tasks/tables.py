@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from absl import logging
 
 from engine.errors import UserError
+from tasks.answers import Answers
 from tasks.pairs import Pairs, check_sentences
 from tasks.row_files import (
   MEND,
@@ -37,7 +38,9 @@ _USUAL = {
     "entailmentjudgment entailmentlabel"
   ),
 }
+GUESS = "auto"
 _MOST_CLASSES = 1000
+_FRACTION = r"[+-]?\d+\.\d*[1-9]\d*"
 
 
 class Row(NamedTuple):
@@ -46,14 +49,16 @@ class Row(NamedTuple):
   Attributes:
     place: `file, line number`, for complaints.
     text_a: the first sentence.
-    text_b: the second one.
+    text_b: the second one; "" where there is one only.
     label: as the file has it; None where no column has labels.
+    weight: of the pair in training.
   """
 
   place: str
   text_a: str
   text_b: str
   label: str | None
+  weight: float = 1.0
 
 
 class Cut(NamedTuple):
@@ -79,8 +84,11 @@ class Table:
   Attributes:
     paths: of the files, in their order.
     text_a: column of the first sentences.
-    text_b: column of the second ones.
+    text_b: column of the second ones; "" where there is one sentence only.
     label: column of the labels; "" where there is none.
+    weight: column of the weights; "": all weigh the same.
+    only: column, and the value that rows must have there to be read.
+    unlabelled: the label of rows that nobody knows: they are left out.
     quoting: whether quotes can hold tabs, commas and ends of lines.
     skips: whether a bad row is passed over, not the end.
     bad: rows passed over in the last pass over the files.
@@ -90,7 +98,10 @@ class Table:
   text_a: str
   text_b: str
   label: str
-  quoting: bool
+  weight: str = ""
+  only: tuple[str, str] | None = None
+  unlabelled: str | None = None
+  quoting: bool = False
   skips: bool = False
   bad: int = 0
 
@@ -155,23 +166,32 @@ class Table:
         if row:
           yield offset, line, row
 
-  def _row(self, record: dict[str, Any], place: str) -> Row:
-    names = [x for x in (self.text_a, self.text_b, self.label) if x]
-    if lacking := [x for x in names if record.get(x) is None]:
+  def _row(self, record: dict[str, Any], place: str) -> Row | None:
+    names = (self.text_a, self.text_b, self.label, self.weight)
+    if lacking := [x for x in names if x and record.get(x) is None]:
       raise UserError(f"{place}: there is no {', '.join(lacking)}: {MEND}")
-    a, b = str(record[self.text_a]), str(record[self.text_b])
-    check_sentences(a, b, place)
+    if self.only and record.get(self.only[0]) != self.only[1]:
+      return None
     label = _plain(record[self.label]) if self.label else None
-    return Row(place, a, b, label)
+    if self.label and label == self.unlabelled:
+      return None
+    texts = [str(record[x]) for x in (self.text_a, self.text_b) if x]
+    check_sentences(texts, place)
+    weight = _weight(record[self.weight], place) if self.weight else 1.0
+    return Row(place, texts[0], "".join(texts[1:]), label, weight)
 
 
 def open_table(
   pattern: str,
   *,
   setting: str,
-  text_a: str = "",
-  text_b: str = "",
-  label: str = "",
+  text_a: str = GUESS,
+  text_b: str = GUESS,
+  label: str = GUESS,
+  may_lack_labels: bool = False,
+  weight: str = "",
+  only: tuple[str, str] | None = None,
+  unlabelled: str | None = None,
   quoting: str = "auto",
   skips: bool = False,
 ) -> Table:
@@ -180,9 +200,13 @@ def open_table(
   Args:
     pattern: paths and globs, with commas between.
     setting: that holds the pattern, for complaints.
-    text_a: column of the first sentences ("": guess).
-    text_b: of the second ones.
-    label: of the labels.
+    text_a: column of the first sentences; or `GUESS`.
+    text_b: of the second ones; "" where there are none.
+    label: of the labels; "" where there are none.
+    may_lack_labels: whether the named column need not be there.
+    weight: of the weights, if there are any.
+    only: as `Table.only`.
+    unlabelled: as `Table.unlabelled`.
     quoting: auto (CSV has quotes, TSV has not), on or off.
     skips: whether a bad row is passed over.
 
@@ -192,14 +216,23 @@ def open_table(
   paths = find_files(pattern, setting)
   quotes = has_quotes(paths[0], quoting)
   columns = columns_of(paths[0], quoting=quotes)
-  given = {"text_a": text_a, "text_b": text_b, "label": label}
+  if may_lack_labels and label not in columns:
+    label = ""
+  given = {"text_a": text_a, "text_b": text_b, "label": label, "weight": weight}
   found = {
     role: _column(role, name, columns, paths[0]) for role, name in given.items()
   }
-  guessed = [f"{k}={v}" for k, v in found.items() if v and not given[k]]
+  guessed = [f"{k}={v}" for k, v in found.items() if v and given[k] == GUESS]
   if guessed:
     _say(f"{paths[0]}: took {', '.join(guessed)}.")
-  return Table(paths, **found, quoting=quotes, skips=skips)
+  return Table(
+    paths,
+    **found,
+    only=only,
+    unlabelled=unlabelled,
+    quoting=quotes,
+    skips=skips,
+  )
 
 
 @functools.cache
@@ -214,37 +247,31 @@ def columns_of(path: str, *, quoting: bool) -> list[str]:
     return file.columns
 
 
-def pairs_of(
-  rows: Iterable[Row], classes: Sequence[str], first: int = 0
-) -> Pairs:
+def pairs_of(rows: Iterable[Row], answers: Answers, first: int = 0) -> Pairs:
   """Collects rows.
 
   Args:
     rows: of a table.
-    classes: names of the classes, in the order of the labels.
+    answers: what labels mean.
     first: id of the first row; the others follow.
 
   Raises:
-    UserError: where a label is none of the classes.
+    UserError: where a label is none.
   """
-  texts_a, texts_b, labels = [], [], []
-  numbers = {name: i for i, name in enumerate(classes)}
+  texts_a, texts_b, labels, weights = [], [], [], []
   for row in rows:
     texts_a.append(row.text_a)
     texts_b.append(row.text_b)
-    check_label(row, classes)
+    weights.append(row.weight)
     if row.label is not None:
-      labels.append(numbers[row.label])
-  ids = range(first, first + len(texts_a))
-  return Pairs(texts_a, texts_b, labels or None, ids)
-
-
-def check_label(row: Row, classes: Sequence[str]) -> None:
-  """Raises `UserError` where a row has a label that is none of the classes."""
-  if row.label is not None and row.label not in classes:
-    raise UserError(
-      f"{row.place}: the label {row.label!r} is none of {list(classes)}."
-    )
+      labels.append(answers.number(row.label, row.place))
+  return Pairs(
+    texts_a,
+    texts_b if any(texts_b) else None,
+    labels or None,
+    range(first, first + len(texts_a)),
+    weights if any(weight != 1.0 for weight in weights) else None,
+  )
 
 
 def find_classes(table: Table) -> tuple[str, ...]:
@@ -262,10 +289,11 @@ def find_classes(table: Table) -> tuple[str, ...]:
   found: set[str] = set()
   for row in table.rows():
     found.add(row.label)
-    if len(found) > _MOST_CLASSES:
+    if len(found) > _MOST_CLASSES or re.fullmatch(_FRACTION, row.label):
       raise UserError(
-        f"{row.place}: the column {table.label} has more than {_MOST_CLASSES} "
-        f"different labels, such as {row.label!r}: they are no classes."
+        f"{row.place}: the label {row.label!r} of the column {table.label} "
+        f"looks like a score, or is one of more than {_MOST_CLASSES}: if it "
+        "is a score, add --kind=regression."
       )
   if len(found) < 2:
     raise UserError(
@@ -278,8 +306,8 @@ def find_classes(table: Table) -> tuple[str, ...]:
 
 def _column(role: str, name: str, columns: list[str], path: str) -> str:
   """Returns the column of a role: the named one, or the one that is clear."""
-  if name:
-    if name not in columns:
+  if name != GUESS:
+    if name and name not in columns:
       raise UserError(
         f"`{role}` is {name!r}, but {path} has the columns {columns}."
       )
@@ -297,6 +325,16 @@ def _column(role: str, name: str, columns: list[str], path: str) -> str:
     f"{path} has the columns {columns}, {why} `{role}`: name it by "
     f"--{role}=COLUMN."
   )
+
+
+def _weight(value: Any, place: str) -> float:
+  try:
+    weight = float(value)
+  except (TypeError, ValueError):
+    weight = -1.0
+  if not 0.0 <= weight < float("inf"):
+    raise UserError(f"{place}: the weight {value!r} is no number of 0 or more.")
+  return weight
 
 
 def _plain(value: Any) -> str:

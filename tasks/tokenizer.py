@@ -123,27 +123,33 @@ class PairTokenizer:
     return self._wordpiece.encode(text, add_special_tokens=False).tokens
 
   def encode(
-    self, texts_a: Sequence[str], texts_b: Sequence[str], max_length: int
+    self,
+    texts_a: Sequence[str],
+    texts_b: Sequence[str] | None,
+    max_length: int,
   ) -> EncodedPairs:
-    """Encodes pairs; the longer sentence of a long pair is cut first."""
+    """Encodes pairs; the longer sentence of a long pair is cut first.
+
+    Args:
+      texts_a: first sentences.
+      texts_b: second sentences; None: each text stands alone.
+      max_length: tokens of a pair, at most.
+    """
     pieces, first, truncated = [], [], 0
-    both = (self._ids_of(texts) for texts in (texts_a, texts_b))
-    for one, two in zip(*both, strict=True):
+    ids_a = self._ids_of(texts_a)
+    if texts_b is None:
+      ends = [self._sep]
+      ids = [[self._cls, *one[: max_length - 2], *ends] for one in ids_a]
+      truncated = sum(len(one) > max_length - 2 for one in ids_a)
+      return _joined(ids, [len(one) for one in ids], truncated)
+    for one, two in zip(ids_a, self._ids_of(texts_b), strict=True):
       keep_a, keep_b = truncate(len(one), len(two), max_length - 3)
       truncated += keep_a + keep_b < len(one) + len(two)
       pieces.append(
         [self._cls, *one[:keep_a], self._sep, *two[:keep_b], self._sep]
       )
       first.append(keep_a + 2)
-    lengths = [len(ids) for ids in pieces]
-    return EncodedPairs(
-      ids=np.fromiter(
-        itertools.chain.from_iterable(pieces), np.int32, sum(lengths)
-      ),
-      starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-      first=np.array(first, np.int32),
-      truncated=truncated,
-    )
+    return _joined(pieces, first, truncated)
 
   def _ids_of(self, texts: Sequence[str]) -> list[list[int]]:
     """Returns the ids of texts, word by word: most words come again.
@@ -158,6 +164,21 @@ class PairTokenizer:
     encoded = self._wordpiece.encode_batch(new, add_special_tokens=False)
     known.update(zip(new, (x.ids for x in encoded), strict=True))
     return [[i for word in text for i in known[word]] for text in words]
+
+
+def _joined(
+  pieces: Sequence[list[int]], first: Sequence[int], truncated: int
+) -> EncodedPairs:
+  """Lays the ids of pairs one after the other."""
+  lengths = [len(ids) for ids in pieces]
+  return EncodedPairs(
+    ids=np.fromiter(
+      itertools.chain.from_iterable(pieces), np.int32, sum(lengths)
+    ),
+    starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    first=np.array(first, np.int32),
+    truncated=truncated,
+  )
 
 
 def _said_of_casing(vocab_path: str) -> bool | None:

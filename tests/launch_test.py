@@ -274,7 +274,7 @@ BAD_FLAGS = {
     ["--params_override=optimizer.lerning_rate=1"],
     "did you mean `optimizer.learning_rate`",
   ),
-  "an unknown task": (["--task=mrcp"], "one of ('demo', 'mrpc')"),
+  "an unknown task": (["--task=mrcp"], "one of ('demo', 'mrpc', "),
   "an unknown strategy": (["--strategy=best"], "auto|one_device|mirrored"),
   "no model_dir": (["--model_dir="], "add --model_dir"),
   "a word that is no flag": (["demo"], "is no flag"),
@@ -467,7 +467,7 @@ def test_mrpc_through_tfds(tmp_path):
     f"--model_dir={tmp_path / 'm'}",
   )
   assert hidden.status == 2
-  assert "labels of the split 'test' of mrpc are not public" in hidden.err
+  assert "The split 'test' of mrpc has no labels" in hidden.err
 
 
 def test_mrpc_without_data_and_network_says_what_to_do(tmp_path, monkeypatch):

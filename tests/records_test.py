@@ -12,6 +12,7 @@ from engine.errors import UserError
 from launch.encoding import Plan
 from tasks import records, shards
 from tasks.config import SentencePairConfig
+from tasks.datasets import answers_of, read_split
 from tasks.sentence_pair import SentencePairTask
 from tests.testing import tiny_task
 
@@ -87,10 +88,8 @@ def test_files_do_not_depend_on_who_writes_them_and_when(tmp_path, encoded):
 
 def test_texts_in_files_become_the_same_records(tmp_path, encoded):
   """A named set, and its pairs in a table, are one encoding but for ids."""
-  from tasks.datasets import DATASETS
-
-  pairs = DATASETS["demo"].read("train", "")
-  classes = DATASETS["demo"].classes
+  pairs = read_split(CONFIG, "train", answers_of(CONFIG))
+  classes = answers_of(CONFIG).classes
   lines = ["text_a\ttext_b\tlabel"] + [
     f"{a}\t{b}\t{classes[label]}"
     for a, b, label in zip(
@@ -231,9 +230,8 @@ def test_records_that_model_garden_wrote_are_read(tmp_path):
   from official.nlp.tools import tokenization
 
   from tasks import encoders
-  from tasks.datasets import DATASETS
 
-  pairs = DATASETS["demo"].read("dev", "")
+  pairs = read_split(CONFIG, "dev", answers_of(CONFIG))
   examples = [
     classifier_data_lib.InputExample(
       guid=str(i), text_a=a, text_b=b, label=str(label)

@@ -10,9 +10,10 @@ from official.nlp.tools import tokenization
 
 from engine.errors import UserError
 from tasks import encoders
-from tasks.pairs import read_tsv
+from tasks.config import SentencePairConfig
+from tasks.datasets import answers_of, read_split
 from tasks.tokenizer import PairTokenizer, truncate
-from tests.testing import ROOT, SHARED, needs_demo_encoder, needs_shared_data
+from tests.testing import SHARED, needs_demo_encoder, needs_shared_data
 
 # The columns of sentences in the files of MRPC, RTE, STS-B and SICK.
 SENTENCES = (
@@ -20,7 +21,6 @@ SENTENCES = (
   *("sentence1", "sentence2"),
   *("sentence_A", "sentence_B"),
 )
-CORPUS = os.path.join(ROOT, "tasks", "data", "pairs.tsv")
 
 
 def demo_vocabulary():
@@ -55,7 +55,8 @@ def test_the_tutorials_example():
 
 @needs_demo_encoder
 def test_ids_equal_full_tokenizer_on_our_corpus():
-  pairs = read_tsv(CORPUS, split="train", classes=("different", "paraphrase"))
+  config = SentencePairConfig()
+  pairs = read_split(config, "train", answers_of(config))
   check_against_full_tokenizer([*pairs.texts_a, *pairs.texts_b])
 
 

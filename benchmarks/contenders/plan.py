@@ -89,10 +89,12 @@ def padded(encoded: Any) -> dict[str, np.ndarray]:
 def read(plan: Plan, split: str) -> tuple[Any, np.ndarray]:
   """Reads a split: its `EncodedPairs`, and labels int32 [pairs]."""
   from tasks import encoders
-  from tasks.datasets import DATASETS
+  from tasks.config import SentencePairConfig
+  from tasks.datasets import answers_of, read_split
   from tasks.tokenizer import PairTokenizer
 
-  pairs = DATASETS[plan.task].read(split, plan.data_dir)
+  config = SentencePairConfig(name=plan.task, data_dir=plan.data_dir)
+  pairs = read_split(config, split, answers_of(config))
   tokenizer = PairTokenizer(encoders.find(plan.encoder).vocabulary)
   encoded = tokenizer.encode(pairs.texts_a, pairs.texts_b, WIDTH)
   return encoded, np.array(pairs.labels, np.int32)

@@ -1,0 +1,122 @@
+"""The named data sets: what they are called, what their labels mean.
+
+Each is read from local files of its official layout, where `data_dir` has them,
+else through TFDS. Imports no TensorFlow.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+_ENTAILS = ("entailment", "not_entailment")
+_NLI = ("entailment", "neutral", "contradiction")
+_GLUE = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
+_TFDS = {"train": "train", "dev": "validation", "test": "test"}
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedSet:
+  """A published data set.
+
+  Attributes:
+    tfds: its name there; "" for the project's own.
+    columns: of the two sentences and the label, in TFDS.
+    classes: names of the classes, in the order of TFDS's labels; none where
+      labels are scores.
+    splits: our name of a split -> TFDS's.
+    files: our name of a split -> file name of the official layout; several
+    files: our name of a split -> file name of the official layout; several
+      names of one file have commas between.
+    file_columns: of the official files.
+    dev: splits to evaluate, where the user says nothing else.
+    unlabelled: what official files have where annotators disagree.
+  """
+
+  tfds: str
+  columns: tuple[str, str, str] = ("sentence1", "sentence2", "label")
+  classes: Sequence[str] = ()
+  splits: Mapping[str, str] = dataclasses.field(default_factory=lambda: _TFDS)
+  files: Mapping[str, str] = dataclasses.field(default_factory=lambda: _GLUE)
+  file_columns: tuple[str, str, str] = ("sentence1", "sentence2", "label")
+  dev: str = "dev"
+  unlabelled: str | None = None
+
+
+_SICK = {
+  "files": {
+    "train": "SICK_train.txt",
+    "dev": "SICK_trial.txt",
+    "test": "SICK_test_annotated.txt",
+  },
+  "tfds": "",
+}
+
+NAMED_SETS: Mapping[str, NamedSet] = {
+  "mrpc": NamedSet(
+    "glue/mrpc",
+    classes=("not_equivalent", "equivalent"),
+    file_columns=("#1 String", "#2 String", "Quality"),
+  ),
+  "rte": NamedSet("glue/rte", classes=_ENTAILS),
+  "qnli": NamedSet(
+    "glue/qnli",
+    ("question", "sentence", "label"),
+    _ENTAILS,
+    file_columns=("question", "sentence", "label"),
+  ),
+  "wnli": NamedSet("glue/wnli", classes=_ENTAILS[::-1]),
+  "qqp": NamedSet(
+    "glue/qqp",
+    ("question1", "question2", "label"),
+    ("not_duplicate", "duplicate"),
+    file_columns=("question1", "question2", "is_duplicate"),
+  ),
+  "mnli": NamedSet(
+    "glue/mnli",
+    ("premise", "hypothesis", "label"),
+    _NLI,
+    splits={
+      "train": "train",
+      "dev_matched": "validation_matched",
+      "dev_mismatched": "validation_mismatched",
+      "test_matched": "test_matched",
+      "test_mismatched": "test_mismatched",
+    },
+    files={
+      "train": "train.tsv",
+      "dev_matched": "dev_matched.tsv",
+      "dev_mismatched": "dev_mismatched.tsv",
+      "test_matched": "test_matched.tsv",
+      "test_mismatched": "test_mismatched.tsv",
+    },
+    file_columns=("sentence1", "sentence2", "gold_label"),
+    dev="dev_matched,dev_mismatched",
+    unlabelled="-",
+  ),
+  "snli": NamedSet(
+    "snli",
+    ("premise", "hypothesis", "label"),
+    _NLI,
+    files={
+      "train": "snli_1.0_train.jsonl",
+      "dev": "snli_1.0_dev.jsonl",
+      "test": "snli_1.0_test.jsonl",
+    },
+    file_columns=("sentence1", "sentence2", "gold_label"),
+    unlabelled="-",
+  ),
+  "paws": NamedSet("paws_wiki", classes=("different", "paraphrase")),
+  "stsb": NamedSet(
+    "glue/stsb", file_columns=("sentence1", "sentence2", "score")
+  ),
+  "sick": NamedSet(
+    columns=("sentence_A", "sentence_B", "entailment_label"),
+    classes=("ENTAILMENT", "NEUTRAL", "CONTRADICTION"),
+    file_columns=("sentence_A", "sentence_B", "entailment_judgment"),
+    **_SICK,
+  ),
+  "sickr": NamedSet(
+    columns=("sentence_A", "sentence_B", "relatedness_score"),
+    file_columns=("sentence_A", "sentence_B", "relatedness_score"),
+    **_SICK,
+  ),
+}
