@@ -116,6 +116,7 @@ _RARE = (
   "steps_per_loop",
   "accumulate_steps",
   "eval_batch_size",
+  "max_to_keep",
   "weight",
   "classes",
   "class_weights",

@@ -50,7 +50,7 @@ class SentencePairConfig(TaskConfig):
     "stop", "At a damaged TFRecord file: stop, or pass over the whole file."
   )
   kind: Literal["auto", "classes", "regression"] = setting(
-    "auto", "What labels are (auto: a named set's own; else classes)."
+    "auto", "What labels are (auto: mostly classes)."
   )
   classes: tuple[str, ...] = setting(
     (), "Names of the classes, in order (empty: found in train_file)."

@@ -114,9 +114,12 @@ def test_predictions_and_exports_are_those_of_the_average(tmp_path):
   config = tiny_config(
     train={"train_steps": 4, "global_batch_size": 8}, **DECAY
   )
-  Experiment(config=config, task=tiny_task(), model_dir=str(tmp_path)).run(
-    "train_and_eval"
-  )
+  Experiment(
+    config=config,
+    task=tiny_task(),
+    model_dir=str(tmp_path),
+    strategy=strategy_of(1),
+  ).run("train_and_eval")
   weights, averages = restored(tmp_path)
   kernel = "model/head/kernel/.ATTRIBUTES/VARIABLE_VALUE"
   for best in (False, True):

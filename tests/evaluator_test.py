@@ -5,15 +5,15 @@ import pytest
 
 from engine.evaluator import build_evaluator, in_order
 from engine.ledger import Ledger
-from tasks.datasets import read_demo
-from tasks.pairs import Pairs
+from tasks.config import SentencePairConfig
+from tasks.datasets import answers_of, read_split
 from tests.testing import LineTask, strategy_of, tiny_task
 
 
 def build(replicas, batch_size, batching, bias=(0.0, 0.0)):
   task = tiny_task(batching=batching, max_seq_length=96)
-  dev = read_demo("dev", "")
-  pairs = Pairs(*(column[:53] for column in (vars(dev).values())))
+  config = SentencePairConfig()
+  pairs = read_split(config, "dev", answers_of(config))[:53]
   strategy = strategy_of(replicas)
   with strategy.scope():
     model = task.build_model()

@@ -328,7 +328,7 @@ def test_bad_input_ends_in_one_line_and_status_2(tmp_path, case):
 
 
 BAD_CORPORA = {
-  "a missing column": (b"split\tlabel\ttext_a\n", "lacks ['text_b']"),
+  "a missing column": (b"split\tlabel\ttext_a\n", "`text_b` is 'text_b', but"),
   "an empty sentence": (
     b"split\tlabel\ttext_a\ttext_b\ntrain\tdifferent\ta\t \n",
     "line 2: the second sentence is empty",
@@ -345,7 +345,7 @@ BAD_CORPORA = {
     b"split\tlabel\ttext_a\ttext_b\ntrain\tdifferent\ta\n",
     "line 2: 3 columns, but the header has 4",
   ),
-  "an empty file": (b"", "lacks"),
+  "an empty file": (b"", "is empty"),
 }
 
 
@@ -474,7 +474,8 @@ def test_mrpc_without_data_and_network_says_what_to_do(tmp_path, monkeypatch):
   import tensorflow_datasets as tfds
 
   from engine.errors import UserError
-  from tasks.datasets import read_mrpc
+  from tasks.config import SentencePairConfig
+  from tasks.datasets import answers_of, read_split
 
   def unreachable(*_, **__):
     raise ConnectionError("no network")
@@ -485,4 +486,5 @@ def test_mrpc_without_data_and_network_says_what_to_do(tmp_path, monkeypatch):
   with pytest.raises(
     UserError, match=r"--data_dir, or run once with a network"
   ):
-    read_mrpc("train", str(tmp_path))
+    config = SentencePairConfig(name="mrpc", data_dir=str(tmp_path))
+    read_split(config, "train", answers_of(config))

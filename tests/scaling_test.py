@@ -17,6 +17,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.slow
 def test_replicas_are_measured_and_held_against_the_model(tmp_path):
   ended = enter(
     tmp_path,

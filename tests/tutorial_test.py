@@ -6,6 +6,7 @@ import runpy
 import sys
 
 import jupytext
+import pytest
 
 from tests.testing import ROOT, needs_demo_encoder
 
@@ -13,6 +14,7 @@ SCRIPT = os.path.join(ROOT, "docs", "tutorial.py")
 NOTEBOOK = os.path.join(ROOT, "docs", "tutorial.ipynb")
 
 
+@pytest.mark.slow
 @needs_demo_encoder
 def test_all_twelve_sections_run(tmp_path, monkeypatch, capsys):
   for name, value in {
