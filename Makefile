@@ -20,7 +20,7 @@ demo: .venv/ready
 	  | $(BIN)/python -m launch.predict --model_dir=$(DEMO_DIR)
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow

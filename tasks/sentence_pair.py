@@ -105,6 +105,7 @@ class SentencePairTask(Task):
       words = self._bert.vocab_size
       self._layers = self._bert.num_hidden_layers
     self.answers = answers_of(config)
+    self._trained_on = np.zeros(0, np.int64)
     self.goal = self.answers.goal
     self._tokenizer = PairTokenizer(self._files.vocabulary)
     check(
@@ -174,6 +175,7 @@ class SentencePairTask(Task):
     else:
       found = read_split(self._config, split, self.answers)
       encoded, ids = self._encoded(found), found.ids
+    self._warn_of_copies(split, encoded)
     labels, weights = found.labels, None
     if labels is None:
       raise UserError(
@@ -183,6 +185,20 @@ class SentencePairTask(Task):
     if split == "train":
       weights = self._weights(np.asarray(labels), found.weights)
     return self._laid_out(encoded, labels, ids, weights)
+
+  def _warn_of_copies(self, split: str, encoded: EncodedPairs) -> None:
+    """Says how many pairs of a split were trained on."""
+    if split == "train":
+      self._trained_on = encoded.digests()
+      return
+    copies = int(np.isin(encoded.digests(), self._trained_on).sum())
+    if copies:
+      logging.warning(
+        "%d of the %d pairs of %r are in 'train' too: metrics will flatter.",
+        copies,
+        len(encoded),
+        split,
+      )
 
   def pair_source(self, pairs: Pairs) -> PairSource:
     """Lays out pairs whose labels need not be known."""

@@ -44,6 +44,12 @@ class EncodedPairs:
     """Tokens of each pair, int64 [pairs]."""
     return np.diff(self.starts)
 
+  def digests(self) -> np.ndarray:
+    """Returns 64 bits of each pair, int64 [pairs]; others in each process."""
+    spans = itertools.pairwise(self.starts.tolist())
+    each = (hash(self.ids[start:end].tobytes()) for start, end in spans)
+    return np.fromiter(each, np.int64, len(self))
+
   @classmethod
   def joined(cls, parts: Sequence["EncodedPairs"]) -> "EncodedPairs":
     """Returns the pairs of all parts, in their order."""
