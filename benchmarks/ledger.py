@@ -87,9 +87,10 @@ def measure(
   from engine.actions import TrainLog
   from engine.builder import Builder
   from engine.experiment import Experiment
-  from engine.journal import Journal, Terminal
+  from engine.journal import Journal
   from engine.ledger import Ledger
   from engine.strategies import create_strategy
+  from engine.terminal import Terminal
   from tasks.sentence_pair import SentencePairTask
 
   assert Experiment  # Its import silences Orbit, as in a run.

@@ -31,7 +31,6 @@ from engine.journal import (
   DISK_ERRORS,
   Journal,
   LineFile,
-  Terminal,
   reason_of,
 )
 from engine.ledger import Ledger, goodput
@@ -45,6 +44,7 @@ from engine.progress import Progress
 from engine.run_directory import RunDirectory
 from engine.strategies import create_strategy, describe, is_chief, workers_of
 from engine.task import Source, Task, digest_of
+from engine.terminal import Terminal
 from engine.trainer import Trainer
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")

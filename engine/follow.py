@@ -11,8 +11,9 @@ from engine.checkpoints import restore
 from engine.config import EvaluationConfig
 from engine.errors import UserError
 from engine.evaluator import Evaluator, SplitsEvaluator
-from engine.journal import DISK_ERRORS, Journal, Terminal
+from engine.journal import DISK_ERRORS, Journal
 from engine.run_directory import RunDirectory
+from engine.terminal import Terminal
 
 _LOOK = 1.0  # Seconds between two looks for a new checkpoint.
 

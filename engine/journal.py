@@ -4,13 +4,14 @@ import contextlib
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
+
+from engine.terminal import Terminal
 
 # What a disk says that is full, gone or read-only.
 DISK_ERRORS = (tf.errors.OpError, OSError)
@@ -35,7 +36,7 @@ class Journal:
     directory: str,
     *,
     step: int,
-    terminal: "Terminal",
+    terminal: Terminal,
     writes: bool = True,
   ):
     """Opens the journal of the run in `directory` at `step`.
@@ -165,81 +166,6 @@ class LineFile:
       self._mend()
       self._waiting = []
     self._file.close()
-
-
-class Terminal:
-  """A progress line that renews itself; plain lines where nobody watches."""
-
-  def __init__(
-    self, *, train_steps: int, quiet: bool, stream: TextIO | None = None
-  ):
-    self._train_steps = train_steps
-    self._quiet = quiet
-    self._stream = stream or sys.stdout
-    self._live = self._stream.isatty()
-    self._open_line = False
-
-  def show(self, kind: str, step: int, point: Mapping[str, Any]) -> None:
-    """Shows a log point."""
-    text = (
-      progress_line(step, self._train_steps, point)
-      if kind == "train"
-      else f"eval at step {step}: {scores(point)}"
-    )
-    if self._quiet:
-      return
-    if self._live and kind == "train":
-      self._write(f"\r\033[K{text}")
-      self._open_line = True
-    else:
-      self.say(text)
-
-  def say(self, text: str) -> None:
-    """Prints a line below the progress line."""
-    if not self._quiet:
-      self.close()
-      self._write(text + "\n")
-
-  def close(self) -> None:
-    """Ends the progress line."""
-    if self._open_line:
-      self._write("\n")
-      self._open_line = False
-
-  def _write(self, text: str) -> None:
-    """Writes; a reader that went away does not stop the training."""
-    try:
-      self._stream.write(text)
-      self._stream.flush()
-    except BrokenPipeError:
-      self._quiet = True
-
-
-def progress_line(step: int, train_steps: int, point: Mapping[str, Any]) -> str:
-  """Step 120/344  35%  loss 0.4321  lr 4.1e-05  23.4 examples/s  3:21 left."""
-  rate = point.get("steps_per_second")
-  text = (
-    f"step {step}/{train_steps} {100 * step // train_steps:3d}%  "
-    f"loss {point['loss']:.4f}  lr {point['learning_rate']:.1e}"
-  )
-  if point.get("skipped_steps"):
-    text += f"  {point['skipped_steps']} overflowed"
-  if not rate:
-    return text + "  compiling"
-  left = int((train_steps - step) / rate)
-  return (
-    text + f"  {point['examples_per_second']:.1f} examples/s  "
-    f"{left // 60}:{left % 60:02d} left"
-  )
-
-
-def scores(point: Mapping[str, Any]) -> str:
-  """Returns `loss 0.4321  accuracy 0.8113  ...`: the fractional metrics."""
-  return "  ".join(
-    f"{name} {value:.4f}"
-    for name, value in point.items()
-    if isinstance(value, float)
-  )
 
 
 def read_jsonl(path: str) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def main(verb: str) -> None:
 def list_all(model_dir: str) -> None:
   """Prints a table of the checkpoints; reads no more than their manifests."""
   from engine import manifest
-  from engine.journal import scores
+  from engine.terminal import scores
 
   rows = [("checkpoint", "written", "size", "state", "versions", "metrics")]
   for name, prefix in _checkpoints(model_dir):

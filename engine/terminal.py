@@ -1,0 +1,145 @@
+"""What a person sees of a run that goes on."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+_BAR = 30  # Characters.
+
+
+class Terminal:
+  """A block of lines that renews itself; plain lines where nobody watches."""
+
+  def __init__(
+    self, *, train_steps: int, quiet: bool, stream: TextIO | None = None
+  ):
+    """Initializes the terminal.
+
+    Args:
+      train_steps: at which the run ends.
+      quiet: whether nothing is shown.
+      stream: instead of the standard output.
+    """
+    self._train_steps = train_steps
+    self._quiet = quiet
+    self._stream = stream or sys.stdout
+    self._live = self._stream.isatty()
+    self._block: list[str] = []  # What stands at the end of the screen.
+    self._last: Mapping[str, Any] = {}  # Train point, for its work.
+    self._evaluation = ""
+
+  def show(self, kind: str, step: int, point: Mapping[str, Any]) -> None:
+    """Shows a log point."""
+    if self._quiet:
+      return
+    if kind == "eval":
+      self._evaluation = f"eval at step {step}: {scores(point)}"
+      self.say(self._evaluation)
+    elif self._live:
+      self._renew(self._lines(step, point))
+    else:
+      self.say(progress_line(step, self._train_steps, point))
+    if kind == "train":
+      self._last = point
+
+  def say(self, text: str) -> None:
+    """Prints a line that stays, above the block."""
+    if not self._quiet:
+      self._renew(self._block, above=text + "\n")
+
+  def close(self) -> None:
+    """Lets the block stand as it is."""
+    self._block = []
+
+  def _renew(self, lines: list[str], above: str = "") -> None:
+    """Writes a block over the one before it."""
+    width = shutil.get_terminal_size().columns
+    over = f"\033[{len(self._block)}A\r\033[J" if self._block else ""
+    self._block = [line[: width - 1] for line in lines]
+    self._write(over + above + "".join(f"{line}\n" for line in self._block))
+
+  def _lines(self, step: int, point: Mapping[str, Any]) -> list[str]:
+    """Returns progress, loss, rates and the last evaluation, a line each."""
+    total = self._train_steps
+    done = _BAR * step // total
+    lines = [
+      f"[{'#' * done}{'.' * (_BAR - done)}] {100 * step // total}%  "
+      f"step {step}/{total}  {time_left(step, total, point)}",
+      "  ".join(
+        f"{name.replace('_', ' ')} {point[name]:{form}}"
+        for name, form in (
+          ("loss", ".4f"),
+          ("learning_rate", ".1e"),
+          ("gradient_norm", ".2f"),
+          ("skipped_steps", "d"),
+          ("skipped_batches", "d"),
+        )
+        if name in point
+      ),
+    ]
+    rates = work_rates(self._last.get("work"), point.get("work"))
+    if rates:
+      lines.append(rates)
+    if self._evaluation:
+      lines.append(self._evaluation)
+    return lines
+
+  def _write(self, text: str) -> None:
+    """Writes; a reader that went away does not stop the training."""
+    try:
+      self._stream.write(text)
+      self._stream.flush()
+    except BrokenPipeError:
+      self._quiet = True
+
+
+def work_rates(
+  before: Mapping[str, Any] | None, now: Mapping[str, Any] | None
+) -> str:
+  """Returns the rates between two log points; "" where no step was timed."""
+  if not now:
+    return ""
+  names = ("examples", "units", "capacity", "seconds")
+  old = before or dict.fromkeys(names, 0)
+  examples, units, capacity, seconds = (now[x] - old[x] for x in names)
+  if seconds <= 0:
+    return ""
+  return (
+    f"{examples / seconds:.1f} examples/s  {units / seconds:,.0f} real "
+    f"tokens/s  {1 - units / capacity:.1%} padding"
+  )
+
+
+def time_left(step: int, train_steps: int, point: Mapping[str, Any]) -> str:
+  """Returns `3:21 left`; or that the rate is not known yet."""
+  rate = point.get("steps_per_second")
+  if not rate:
+    return "compiling"
+  left = int((train_steps - step) / rate)
+  hours = (
+    f"{left // 3600}:{left // 60 % 60:02d}" if left >= 3600 else left // 60
+  )
+  return f"{hours}:{left % 60:02d} left"
+
+
+def progress_line(step: int, train_steps: int, point: Mapping[str, Any]) -> str:
+  """Step 120/344  35%  loss 0.4321  lr 4.1e-05  23.4 examples/s  3:21 left."""
+  text = (
+    f"step {step}/{train_steps} {100 * step // train_steps:3d}%  "
+    f"loss {point['loss']:.4f}  lr {point['learning_rate']:.1e}"
+  )
+  if point.get("skipped_steps"):
+    text += f"  {point['skipped_steps']} overflowed"
+  if point.get("steps_per_second"):
+    text += f"  {point['examples_per_second']:.1f} examples/s"
+  return f"{text}  {time_left(step, train_steps, point)}"
+
+
+def scores(point: Mapping[str, Any]) -> str:
+  """Returns `loss 0.4321  accuracy 0.8113  ...`: the fractional metrics."""
+  return "  ".join(
+    f"{name} {value:.4f}"
+    for name, value in point.items()
+    if isinstance(value, float)
+  )
