@@ -1,8 +1,10 @@
 """`orbit.Action`s of a training run: what happens after each device loop."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import tensorflow as tf
 
 from engine.journal import Journal, LineFile, read_jsonl
 from engine.ledger import Ledger
@@ -132,15 +134,57 @@ class StartLog:
     return max(0.0, now - self._began - sum(booked.values()))
 
 
+class Profile:
+  """Profiles some steps, for TensorBoard's page of that name."""
+
+  def __init__(
+    self, steps: Sequence[int], directory: str, trainer: Trainer, log: Journal
+  ):
+    """Initializes the action; loops must end at both steps.
+
+    Args:
+      steps: the first, and the one behind the last; none: profiles nothing.
+      directory: of TensorBoard's files.
+      trainer: whose steps are counted.
+      log: shows where the profile is.
+    """
+    self._steps = tuple(steps)
+    self._directory = directory
+    self._trainer = trainer
+    self._log = log
+    self._runs = False
+
+  def __call__(self, output: Mapping[str, Any] | None = None) -> None:
+    """Starts or stops at its step."""
+    if not self._steps:
+      return
+    step, (first, last) = int(self._trainer.global_step.numpy()), self._steps
+    if not self._runs and first <= step < last:
+      tf.profiler.experimental.start(self._directory)
+      self._runs = True
+    elif self._runs and step >= last:
+      self.stop()
+
+  def stop(self) -> None:
+    """Writes what was profiled so far."""
+    if self._runs:
+      tf.profiler.experimental.stop()
+      self._runs = False
+      self._log.say(f"profile of steps {self._steps[0]} on: {self._directory}")
+
+
 def _age(line: Mapping[str, Any]) -> float:
   """What all processes had booked when a line was written."""
   return sum(line["ledger"].values())
 
 
-def steps_to_stop(step: int, steps_per_loop: int, interval: int) -> int:
-  """Steps of the next loop, so that none crosses a checkpoint.
+def steps_to_stop(
+  step: int, steps_per_loop: int, interval: int, others: Sequence[int] = ()
+) -> int:
+  """Steps of the next loop, so that none crosses a checkpoint or `others`.
 
   Loops and checkpoints then lie at the same steps before and after a resume.
   """
   stops = (steps_per_loop, interval)
-  return min(stop - step % stop for stop in stops)
+  ahead = [other - step for other in others if other > step]
+  return min([*(stop - step % stop for stop in stops), *ahead])

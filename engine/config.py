@@ -6,6 +6,7 @@ when a run is resumed. All other fields identify the run.
 """
 
 import dataclasses
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
@@ -72,6 +73,9 @@ class RuntimeConfig:
     "A file whose appearance stops the run (MODEL_DIR/stop always does).",
     free=True,
   )
+  profile_steps: str = setting(
+    "", "Steps to profile for TensorBoard, as 100-110.", free=True
+  )
   quiet: bool = setting(False, "Print the final result only.", free=True)
 
   def __post_init__(self):
@@ -94,12 +98,24 @@ class RuntimeConfig:
       "above 0 and finite",
     )
     check(self.threads >= 0, "threads", self.threads, "0 or more")
+    match = re.fullmatch(r"(\d+)-(\d+)", self.profile_steps or "0-1")
+    check(
+      bool(match) and int(match[1]) < int(match[2]),
+      "profile_steps",
+      self.profile_steps,
+      "the first step and the one behind the last, as 100-110",
+    )
     check(
       self.steps_per_loop > 0,
       "steps_per_loop",
       self.steps_per_loop,
       "1 or more",
     )
+
+  @property
+  def profiled(self) -> tuple[int, ...]:
+    """First step to profile, and the one behind the last; or nothing."""
+    return tuple(int(x) for x in self.profile_steps.split("-") if x)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

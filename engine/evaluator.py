@@ -50,6 +50,7 @@ class Evaluator(orbit.StandardEvaluator):
     self._ledger = ledger
     self._boundary = boundary
     self._averages = averages
+    self.table: dict[str, Any] = {}  # Of the newest evaluation.
     self.programs = Programs(self._program, ledger)
 
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
@@ -62,13 +63,18 @@ class Evaluator(orbit.StandardEvaluator):
     averages = self._averages
     place = averages.in_place() if averages else contextlib.nullcontext()
     with self._ledger.time("evaluation"), place:
-      table = self.predictions()
+      table = self.table = self.predictions()
       weights = table[WEIGHTS].astype(np.float64)
       return {
         "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
         "examples_seen": len(weights),
         **self._task.metrics(table[LABELS], table["outputs"]),
       }
+
+  @property
+  def evaluators(self) -> list["Evaluator"]:
+    """Itself: one split is evaluated."""
+    return [self]
 
   def predictions(self) -> dict[str, Any]:
     """Returns labels, weights, losses and outputs, each [examples, ...].
@@ -131,6 +137,11 @@ class SplitsEvaluator(orbit.AbstractEvaluator):
         are those of the run, the others' have `split/` before their names.
     """
     self._evaluators = dict(evaluators)
+
+  @property
+  def evaluators(self) -> list[Evaluator]:
+    """What evaluates the splits, in their order."""
+    return list(self._evaluators.values())
 
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
     """Returns the metrics of all splits."""

@@ -13,9 +13,10 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine import manifest, result
+from engine import examples, manifest, result
 from engine.actions import (
   ExampleIdLog,
+  Profile,
   StartLog,
   TrainLog,
   steps_to_stop,
@@ -26,6 +27,7 @@ from engine.builder import Builder
 from engine.checkpoints import Checkpoints, restore_newest
 from engine.config import ExperimentConfig
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
+from engine.evaluator import Evaluator, SplitsEvaluator
 from engine.follow import follow
 from engine.journal import (
   DISK_ERRORS,
@@ -226,6 +228,13 @@ class Experiment:
     ids = self._example_id_log(trainer)
     if self.is_chief:
       files += [log.file, *(x.file for x in ids)]
+    profile = Profile(
+      self._config.runtime.profiled if self.is_chief else (),
+      self._directory.file("tensorboard/train"),
+      trainer,
+      log,
+    )
+    profile()
     controller = orbit.Controller(
       global_step=step,
       trainer=trainer,
@@ -235,17 +244,20 @@ class Experiment:
         int(now),
         self._config.runtime.steps_per_loop,
         manager.checkpoint_interval,
+        self._config.runtime.profiled,
       ),
       checkpoint_manager=manager,
       train_actions=[
         TrainLog(log=log, trainer=trainer, ledger=self._ledger),
         *ids,
+        profile,
       ],
       eval_actions=[
         # In this order: an evaluation that is logged is not done again.
         best.check,
         lambda output: self.is_chief and best.offer(int(step.numpy()), output),
         lambda output: log.write("eval", int(step.numpy()), output),
+        lambda _: self._keep_examples(int(step.numpy()), evaluator, log),
       ],
     )
     return _Run(
@@ -258,6 +270,7 @@ class Experiment:
       files=files,
       ends=ends,
       starts=starts,
+      profile=profile,
     )
 
   def _run_to_the_end(
@@ -284,6 +297,7 @@ class Experiment:
           break
     except StopRequested as stop:
       self._stop(run, str(stop))
+    run.profile.stop()
     saved = run.manager.settle()
     if self.is_chief and not _is_of(saved, int(step.numpy())):
       raise SaveFailed(
@@ -335,6 +349,25 @@ class Experiment:
     """
     with contextlib.suppress(tf.errors.OpError):
       self._agree_on(end=0)
+
+  def _keep_examples(
+    self, step: int, evaluator: Evaluator | SplitsEvaluator, log: Journal
+  ) -> None:
+    """Keeps what an evaluation said of each example, for who looks into it."""
+    if not self.is_chief:
+      return
+    splits = self._config.evaluation.splits
+    for split, each in zip(splits, evaluator.evaluators, strict=True):
+      with contextlib.suppress(*DISK_ERRORS):
+        worst = examples.write(
+          self._directory.path,
+          split,
+          step=step,
+          table=each.table,
+          source=each.inputs.source,
+        )
+        name = f"{split}: largest losses"
+        log.write_text("eval", step, name, examples.markdown(worst))
 
   def _result(self, run: "_Run", *, stopped_early: bool) -> dict[str, Any]:
     trainer, log = run.trainer, run.log
@@ -442,6 +475,7 @@ class _Run:
   files: list[LineFile]
   ends: list[int]
   starts: StartLog
+  profile: Profile
 
 
 def _is_of(prefix: str | None, step: int) -> bool:

@@ -85,6 +85,19 @@ class Journal:
       self._summaries[kind].flush()
     self._terminal.show(kind, step, point)
 
+  def say(self, text: str) -> None:
+    """Shows a line in the terminal."""
+    self._terminal.say(text)
+
+  def write_text(self, kind: str, step: int, name: str, text: str) -> None:
+    """Writes a text in Markdown to TensorBoard."""
+    with (
+      contextlib.suppress(tf.errors.OpError),
+      self._summaries[kind].as_default(step=step),
+    ):
+      tf.summary.text(name, text)
+      self._summaries[kind].flush()
+
   def close(self) -> None:
     """Closes the files."""
     if not self._writes:

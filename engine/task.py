@@ -59,6 +59,14 @@ class Source(abc.ABC):
     """32 bits of all that the examples hold: workers compare it."""
     return digest_of(np.array(repr(self.ids(np.arange(len(self))))))
 
+  def describe(self, indices: np.ndarray) -> list[str]:
+    """A line about each example, for reports; by default its id."""
+    return [str(x) for x in self.ids(indices)]
+
+  def sizes(self, indices: np.ndarray) -> np.ndarray:
+    """Units of work in each example, int64 [n]; by default 1."""
+    return np.ones(len(indices), np.int64)
+
   @abc.abstractmethod
   def layout(
     self, indices: np.ndarray, *, batch_size: int, shares: int

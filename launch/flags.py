@@ -49,6 +49,7 @@ SETTINGS = {
   "xla": "runtime.xla",
   "steps_per_loop": "runtime.steps_per_loop",
   "log_example_ids": "runtime.log_example_ids",
+  "profile_steps": "runtime.profile_steps",
   "quiet": "runtime.quiet",
   "seed": "train.seed",
   "epochs": "train.epochs",
@@ -98,6 +99,7 @@ _RARE = (
   "worker_index",
   "startup_timeout",
   "log_example_ids",
+  "profile_steps",
   "grace_seconds",
   "stop_file",
   "threads",
@@ -205,7 +207,8 @@ def run_door(
     main: the door; called once the flags are parsed.
     summary: its one sentence, for --help.
     takes_rest: whether `main` takes a list, what stands behind `--`.
-    files: names of the files that `main` takes, given without a flag.
+    files: names of the files that `main` takes, given without a flag; a last
+      one that ends in `...` may stand for several.
   """
 
   def parse(argv):
@@ -213,7 +216,8 @@ def run_door(
       rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:
       fail(str(error))
-    if files and len(rest) != len(files):
+    many = files and files[-1].endswith("...") and len(rest) > len(files)
+    if files and len(rest) != len(files) and not many:
       fail(f"{len(rest)} file(s) given, but it takes {' '.join(files)}.")
     if rest and not files and not (takes_rest and "--" in argv):
       fail(f"{rest[0]!r} is no flag: flags are written --name=value.")

@@ -1,5 +1,6 @@
 """Trains, evaluates, or both: python -m launch.train --help."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -68,10 +69,12 @@ def main() -> None:
   import tensorflow as tf
 
   from engine.experiment import Experiment
+  from engine.journal import DISK_ERRORS
   from engine.ledger import Ledger, process_seconds
   from engine.result import summary_lines
   from engine.run_directory import RunDirectory
   from engine.strategies import create_strategy, is_chief
+  from launch.page import write_page
 
   notices.exists = tf.io.gfile.exists
   if not cluster:
@@ -99,6 +102,9 @@ def main() -> None:
   if not experiment.is_chief:
     return
   if trains:
+    report = os.path.join(model_dir, "report.html")
+    with contextlib.suppress(*DISK_ERRORS):
+      write_page([model_dir], report)
     print("\n".join(summary_lines(result, model_dir)))
   else:
     print(json.dumps(result))

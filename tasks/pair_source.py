@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +34,7 @@ class PairSource(Source):
     *,
     weights: Sequence[float] | None = None,
     label_type: type[np.generic] = np.int32,
+    tell: Callable[[int], str] | None = None,
     batching: Batching,
     width: int,
     flops: Flops,
@@ -46,12 +47,14 @@ class PairSource(Source):
       ids: a stable name for each pair.
       weights: of each pair; ones where they are not given.
       label_type: of the labels.
+      tell: index of a pair -> its sentences.
       batching: how they lie in a batch.
       width: tokens of the longest pair that there can be.
       flops: operations of a training step on each pair.
     """
     self.encoded = encoded
     self._ids = ids
+    self._tell = tell
     self._lengths = encoded.lengths
     self._flops = flops
     self._labels = np.array(
@@ -71,6 +74,14 @@ class PairSource(Source):
 
   def ids(self, indices: np.ndarray) -> list[int | str]:
     return [self._ids[i] for i in indices]
+
+  def describe(self, indices: np.ndarray) -> list[str]:
+    if self._tell is None:
+      return super().describe(indices)
+    return [self._tell(int(i)) for i in indices]
+
+  def sizes(self, indices: np.ndarray) -> np.ndarray:
+    return self._lengths[indices]
 
   def digest(self) -> int:
     encoded = self.encoded

@@ -30,6 +30,12 @@ class Pairs:
   def __len__(self) -> int:
     return len(self.texts_a)
 
+  def texts(self, index: int) -> str:
+    """Returns the sentences of a pair in one line."""
+    if self.texts_b is None:
+      return self.texts_a[index]
+    return f"{self.texts_a[index]} | {self.texts_b[index]}"
+
   def __getitem__(self, place: slice) -> "Pairs":
     """Returns some pairs in a row."""
     columns = (getattr(self, f.name) for f in dataclasses.fields(self))

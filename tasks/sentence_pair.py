@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -184,7 +184,8 @@ class SentencePairTask(Task):
       )
     if split == "train":
       weights = self._weights(np.asarray(labels), found.weights)
-    return self._laid_out(encoded, labels, ids, weights)
+    texts = getattr(found, "texts", None) if split != "train" else None
+    return self._laid_out(encoded, labels, ids, weights, texts)
 
   def _warn_of_copies(self, split: str, encoded: EncodedPairs) -> None:
     """Says how many pairs of a split were trained on."""
@@ -260,14 +261,23 @@ class SentencePairTask(Task):
     return of_class[labels] * (1.0 if weights is None else np.array(weights))
 
   def _laid_out(
-    self, encoded: EncodedPairs, labels: Any, ids: Any, weights: Any
+    self,
+    encoded: EncodedPairs,
+    labels: Any,
+    ids: Any,
+    weights: Any,
+    texts: Callable[[int], str] | None = None,
   ) -> PairSource:
+    words = lambda i: self._tokenizer.decode(
+      encoded.ids[encoded.starts[i] : encoded.starts[i + 1]]
+    )
     return PairSource(
       encoded,
       labels,
       ids,
       weights=weights,
       label_type=self.answers.dtype,
+      tell=texts or words,
       batching=self._config.batching,
       width=self._config.max_seq_length,
       flops=self._flops(encoded.lengths),

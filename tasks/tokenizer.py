@@ -128,6 +128,11 @@ class PairTokenizer:
     """Returns the wordpieces of a text."""
     return self._wordpiece.encode(text, add_special_tokens=False).tokens
 
+  def decode(self, ids: Sequence[int]) -> str:
+    """Returns the text of a pair, as far as its ids still have it."""
+    pieces = self._wordpiece.decode(list(ids), skip_special_tokens=False)
+    return pieces.replace("[CLS] ", "").replace("[SEP]", "|").rstrip("| ")
+
   def encode(
     self,
     texts_a: Sequence[str],

@@ -1,0 +1,35 @@
+"""Writes a page about runs: python -m launch.report RUN [RUN...]."""
+
+import os
+
+from absl import flags
+
+from engine.errors import UserError
+from launch.flags import run_door
+
+flags.DEFINE_string(
+  "output", "", "HTML file to write; by default report.html in the first run."
+)
+
+
+def main(*directories: str) -> None:
+  """Writes the page; several runs stand side by side."""
+  path = flags.FLAGS.output or os.path.join(directories[0], "report.html")
+  folder = os.path.dirname(os.path.abspath(path))
+  for directory in directories:
+    if not os.path.exists(os.path.join(directory, "config.yaml")):
+      raise UserError(f"{directory} holds no run: there is no config.yaml.")
+  if not os.access(folder, os.W_OK):
+    raise UserError(
+      f"`output` {path} cannot be written: its directory is missing or not "
+      "yours to write."
+    )
+  # Imported behind the checks: TensorFlow takes seconds.
+  from launch.page import write_page
+
+  write_page(directories, path)
+  print(f"{path}: {os.path.getsize(path) / 1e3:,.0f} kB")
+
+
+if __name__ == "__main__":
+  run_door(main, "Writes one page about runs.", files=("RUN...",))
