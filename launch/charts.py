@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 COLOURS = (
-  "#1f6f8b", "#d98c3f", "#7a9e5f", "#a05c7b", "#5b6fb5", "#b5a55b", "#8b8b8b",
+  "#1f6f8b", "#d98c3f", "#7a9e5f", "#a05c7b",
+  "#5b6fb5", "#b5a55b", "#8b8b8b", "#c04f4f",
 )  # fmt: skip
 _WIDTH, _HEIGHT = 420, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 26
@@ -85,43 +86,48 @@ def line_chart(
         f'cy="{p.split(",")[1]}"/>'
         for p in points
       ]
-  return _figure(title, parts, _HEIGHT, legend_of(kept), x_label)
+  return _figure(title, parts, legend_of(kept), x_label)
 
 
 def stacked_bars(
   title: str, rows: Sequence[tuple[str, Sequence[tuple[str, float]]]]
 ) -> str:
-  """Draws a bar for each row, of parts that are shares of its sum.
+  """Draws a bar for each row, of parts that are shares of its sum, as HTML.
 
   Args:
     title: above the chart.
     rows: (name, parts), each part (name, value of 0 or more).
   """
-  rows = [(name, parts) for name, parts in rows if sum(x for _, x in parts)]
-  if not rows:
-    return ""
+  rows = [
+    (row, [(name, value) for name, value in parts if value > 0])
+    for row, parts in rows
+  ]
   names = list(dict.fromkeys(name for _, parts in rows for name, _ in parts))
-  drawn = []
-  for i, (row, parts) in enumerate(rows):
-    total, across = sum(value for _, value in parts), 0.0
-    drawn.append(_text(0, 14 + 44 * i, f"{row}: {total:,.0f} s", "start"))
-    for name, value in parts:
-      width = value / total * _WIDTH
-      tip = f"{name}: {value:,.1f} s, {value / total:.1%}"
-      drawn.append(
-        f'<rect x="{across:.2f}" y="{20 + 44 * i}" width="{width:.2f}" '
-        f'height="18" fill="{COLOURS[names.index(name) % len(COLOURS)]}">'
-        f"<title>{html.escape(tip)}</title></rect>"
+  colour = lambda name: COLOURS[names.index(name) % len(COLOURS)]
+  bars = []
+  for row, parts in rows:
+    total = sum(value for _, value in parts)
+    spans = "".join(
+      f'<span style="width:{value / total:.3%};background:{colour(name)}" '
+      f'title="{html.escape(name)}: {value:,.1f} s, {value / total:.1%}">'
+      "</span>"
+      for name, value in parts
+    )
+    if spans:
+      bars.append(
+        f"<div>{html.escape(row)}: {total:,.0f} s</div>"
+        f'<div class="bar">{spans}</div>'
       )
-      across += width
+  if not bars:
+    return ""
   sums = {
     name: sum(dict(parts).get(name, 0.0) for _, parts in rows) for name in names
   }
-  legend = [
-    (f"{name} {sums[name]:,.1f} s", COLOURS[i % len(COLOURS)])
-    for i, name in enumerate(names)
-  ]
-  return _figure(title, drawn, 44 * len(rows), legend, "")
+  legend = [(f"{name} {sums[name]:,.1f} s", colour(name)) for name in names]
+  return (
+    f"<figure><figcaption>{html.escape(title)}</figcaption>{''.join(bars)}"
+    f"{_legend(legend)}</figure>"
+  )
 
 
 def legend_of(lines: Sequence[Line]) -> list[tuple[str, str]]:
@@ -134,22 +140,26 @@ def legend_of(lines: Sequence[Line]) -> list[tuple[str, str]]:
 def _figure(
   title: str,
   parts: Sequence[str],
-  height: int,
   legend: Sequence[tuple[str, str]],
   x_label: str,
 ) -> str:
+  return (
+    f"<figure><figcaption>{html.escape(title)} "
+    f"<small>by {html.escape(x_label)}</small></figcaption>"
+    f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+    f'aria-label="{html.escape(title)}">{"".join(parts)}</svg>'
+    f"{_legend(legend)}</figure>"
+  )
+
+
+def _legend(legend: Sequence[tuple[str, str]]) -> str:
+  if not legend:
+    return ""
   names = "".join(
     f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>'
     for name, colour in legend
   )
-  return (
-    f"<figure><figcaption>{html.escape(title)}"
-    + (f" <small>by {html.escape(x_label)}</small>" if x_label else "")
-    + f'</figcaption><svg viewBox="0 0 {_WIDTH} {height}" role="img" '
-    f'aria-label="{html.escape(title)}">{"".join(parts)}</svg>'
-    + (f'<div class="legend">{names}</div>' if names else "")
-    + "</figure>"
-  )
+  return f'<div class="legend">{names}</div>'
 
 
 def _text(

@@ -32,6 +32,7 @@ svg{width:100%;height:auto;overflow:visible}
 svg text{font-size:11px;fill:currentColor}svg .grid{stroke:var(--line)}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem .8rem;font-size:.85rem}
 .legend i{display:inline-block;width:.8em;height:.8em;margin-right:.3em}
+.bar{display:flex;height:1.4rem;margin:.2rem 0 .6rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
 td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);
 text-align:left;vertical-align:top}
@@ -113,7 +114,7 @@ def page_of(runs: Sequence[Run]) -> str:
     f"<h1>{html.escape(title)}</h1>",
     _summary(runs),
     _section("Curves", _curves(runs)),
-    _section("Where the seconds went", [_ledger(runs)]),
+    f"<h2>Where the seconds went</h2>{_ledger(runs)}",
   ]
   for run in runs:
     for split, table in run.splits.items():
@@ -215,7 +216,7 @@ def _curves(runs: Sequence[Run]) -> Iterable[str]:
     for line in run.lines
     if line["kind"] == "eval"
     for name, value in line.items()
-    if isinstance(value, float)
+    if isinstance(value, float) and not name.endswith("majority")
   )
   for name in seen:
     yield chart(f"evaluation: {name}", "eval", name)
@@ -229,7 +230,7 @@ def _ledger(runs: Sequence[Run]) -> str:
     booked = [line["ledger"] for line in run.lines if "ledger" in line]
     parts = run.result.get("ledger") or (booked[-1] if booked else {})
     rows.append((run.name, list(parts.items())))
-  return stacked_bars("seconds by kind of work", rows)
+  return stacked_bars("", rows)
 
 
 def _charts(table: Mapping[str, np.ndarray]) -> Iterable[str]:
