@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from engine import journal
 from engine.checkpoints import Checkpoints
 from engine.peaks import LEAST_FLOPS, Peak
+from engine.terminal import scores
 from engine.trainer import Work
 from engine.versions import versions
 
@@ -187,7 +187,7 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
   evaluation, train = result["eval"], result["train"]
   if evaluation:
     lines.append(
-      f"  evaluation   {journal.scores(evaluation)}  "
+      f"  evaluation   {scores(evaluation)}  "
       f"({evaluation['examples_seen']} examples)"
     )
   if train["timed_steps"]:

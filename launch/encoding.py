@@ -146,7 +146,10 @@ def run(todo: Sequence[Shard], *, workers: int) -> Iterator[Shard]:
   """Makes files in processes; yields each one that is whole."""
   context = multiprocessing.get_context("spawn")
   with concurrent.futures.ProcessPoolExecutor(
-    max(1, min(workers, len(todo))), context, initializer=_begin
+    max(1, min(workers, len(todo))),
+    context,
+    initializer=_begin,
+    initargs=(os.getpid(),),
   ) as pool:
     made = {pool.submit(shards.write, shard): shard for shard in todo}
     try:
@@ -214,9 +217,11 @@ def run_on_beam(
       concurrent.futures.wait([running], timeout=_LOOK)
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
   """Prepares a process that encodes; it ends with the one that started it."""
   os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Each process has its core.
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent hears it.
   if sys.platform.startswith("linux"):
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+  if os.getppid() != parent:  # It has ended before.
+    os._exit(os.EX_TEMPFAIL)
