@@ -64,13 +64,13 @@ def line_chart(
     return f"{across:.1f},{down:.1f}"
 
   parts = []
-  for tick in _ticks(y0, y1):
+  for tick, text in _ticks(y0, y1):
     start, end = place(x0, tick), place(x1, tick)
     parts.append(f'<path class="grid" d="M{start}L{end}"/>')
-    parts.append(_text(_LEFT - 6, start.split(",")[1], tick, "end"))
-  for tick in _ticks(x0, x1):
+    parts.append(_text(_LEFT - 6, start.split(",")[1], text, "end"))
+  for tick, text in _ticks(x0, x1):
     across = place(tick, y0).split(",")[0]
-    parts.append(_text(across, _HEIGHT - 8, tick, "middle"))
+    parts.append(_text(across, _HEIGHT - 8, text, "middle"))
   if diagonal:
     parts.append(f'<path class="grid" d="M{place(0, 0)}L{place(1, 1)}"/>')
   for line in kept:
@@ -162,10 +162,7 @@ def _legend(legend: Sequence[tuple[str, str]]) -> str:
   return f'<div class="legend">{names}</div>'
 
 
-def _text(
-  x: float | str, y: float | str, value: float | str, anchor: str
-) -> str:
-  text = value if isinstance(value, str) else f"{value:.4g}"
+def _text(x: float | str, y: float | str, text: str, anchor: str) -> str:
   return (
     f'<text x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>'
   )
@@ -190,12 +187,15 @@ def _span(values: np.ndarray) -> tuple[float, float]:
   return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _ticks(low: float, high: float) -> list[float]:
-  """Some round numbers between two."""
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+  """Some round numbers between two, and their texts."""
   step = 10.0 ** np.floor(np.log10((high - low) / 2))
   for factor in (1, 2, 5):
     if (high - low) / (step * factor) <= 5:
       step *= factor
       break
+  digits = max(0, -int(np.floor(np.log10(step))))
+  form = f".{digits}f" if digits < 5 else ".1e"
   first = np.ceil(low / step) * step
-  return [float(x) for x in np.arange(first, high + step * 1e-6, step)]
+  ticks = np.arange(first, high + step * 1e-6, step).tolist()
+  return [(tick, f"{tick:{form}}") for tick in ticks]
