@@ -195,7 +195,8 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
       step *= factor
       break
   digits = max(0, -int(np.floor(np.log10(step))))
-  form = f".{digits}f" if digits < 5 else ".1e"
+  small = max(abs(low), abs(high)) < 0.01
+  form = ".1e" if small else f".{digits}f"
   first = np.ceil(low / step) * step
   ticks = np.arange(first, high + step * 1e-6, step).tolist()
   return [(tick, f"{tick:{form}}") for tick in ticks]
