@@ -170,7 +170,8 @@ class Profile:
     if self._runs:
       tf.profiler.experimental.stop()
       self._runs = False
-      self._log.say(f"profile of steps {self._steps[0]} on: {self._directory}")
+      first, last = self._steps
+      self._log.say(f"profile of steps {first} to {last}: {self._directory}")
 
 
 def _age(line: Mapping[str, Any]) -> float:

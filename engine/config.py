@@ -318,25 +318,22 @@ class ExperimentConfig:
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
-  """Yields (dotted name, value, free) of each setting, in order."""
+  """Yields (dotted name, value, free) of each setting, in order.
+
+  Tuples are lists, as they come back from YAML and JSON.
+  """
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
     if dataclasses.is_dataclass(value):
       yield from leaves(value, f"{prefix}{field.name}.")
     else:
+      value = list(value) if isinstance(value, tuple) else value
       yield f"{prefix}{field.name}", value, field.metadata.get("free", False)
 
 
 def identity(config: Any) -> dict[str, Any]:
-  """Dotted name -> value of each setting that makes a run what it is.
-
-  Tuples are lists there, as they come back from YAML and JSON.
-  """
-  return {
-    name: list(value) if isinstance(value, tuple) else value
-    for name, value, free in leaves(config)
-    if not free
-  }
+  """Dotted name -> value of each setting that makes a run what it is."""
+  return {name: value for name, value, free in leaves(config) if not free}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

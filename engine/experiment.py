@@ -321,6 +321,7 @@ class Experiment:
   def _stop(self, run: "_Run", reason: str) -> typing.NoReturn:
     """Saves where the run was told to stop, and leaves."""
     step = int(run.trainer.global_step.numpy())
+    run.profile.stop()
     for log in run.ids:
       log()
     for file in run.files:

@@ -37,11 +37,7 @@ _OWN = (
 
 def common_facts(config: ExperimentConfig) -> dict[str, Any]:
   """What must be equal on all workers: settings and versions."""
-  facts = {
-    name: list(value) if isinstance(value, tuple) else value
-    for name, value, _ in leaves(config)
-    if name not in _OWN
-  }
+  facts = {name: value for name, value, _ in leaves(config) if name not in _OWN}
   facts.update({f"version of {k}": v for k, v in versions().items()})
   return facts
 

@@ -41,7 +41,6 @@ def main(rest: Sequence[str]) -> None:
       "--beam."
     )
   # Imported behind the checks: TensorFlow takes seconds.
-
   from launch import encoding
   from tasks import shards
 

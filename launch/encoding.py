@@ -18,7 +18,7 @@ import tensorflow as tf
 from engine.errors import UserError
 from tasks import encoders, records, shards
 from tasks.config import SentencePairConfig
-from tasks.datasets import answers_of, file_of
+from tasks.datasets import answers_of, records_of
 from tasks.shards import Shard
 
 _PLAN = "encoding.json"  # Written first: what the files are meant to be.
@@ -59,9 +59,8 @@ class Plan:
       UserError: where the pairs are not as they must be.
     """
     for split in splits:
-      setting, pattern = file_of(config, split)
-      if records.are_records(pattern):
-        raise UserError(f"`{setting}` {pattern} is encoded already.")
+      if paths := records_of(config, split):
+        raise UserError(f"{paths[0]} is encoded already: name the texts.")
     found = encoders.find(config.encoder)
     answers = answers_of(config)
     plans = {
@@ -134,7 +133,7 @@ class Plan:
         raise UserError(
           _DAMAGED.format(shard.path, f"{found} of {shard.count} records")
         )
-    for left in tf.io.gfile.glob(os.path.join(directory, "*.part-*")):
+    for left in tf.io.gfile.glob(os.path.join(directory, ".*.part-*")):
       tf.io.gfile.remove(left)
     records.write_meta(directory, self.facts)
 

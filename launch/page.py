@@ -236,9 +236,7 @@ def _ledger(runs: Sequence[Run]) -> str:
 def _charts(table: Mapping[str, np.ndarray]) -> Iterable[str]:
   """Charts of what an evaluation said of each example."""
   outputs, labels = table.get("outputs"), table["labels"]
-  if outputs is None or outputs.ndim != 2:
-    return
-  if outputs.shape[1] == 1:
+  if _are_scores(table):
     scores = outputs[:, 0]
     order = np.argsort(labels, kind="stable")
     groups = np.array_split(order, min(_BINS, len(order)))
@@ -247,6 +245,8 @@ def _charts(table: Mapping[str, np.ndarray]) -> Iterable[str]:
       "mean score", [Line("", *means, dots=True)], x_label="label"
     )
     yield _by_length(table, np.square(scores - labels), "squared error")
+    return
+  if not _are_classes(table):
     return
   shares = _softmax(outputs)
   sure, right = shares.max(-1), shares.argmax(-1) == labels
@@ -258,6 +258,25 @@ def _charts(table: Mapping[str, np.ndarray]) -> Iterable[str]:
     diagonal=True,
   )
   yield _by_length(table, right.astype(float), "accuracy")
+
+
+def _are_scores(table: Mapping[str, np.ndarray]) -> bool:
+  """Whether there is one number for each example: a task may do otherwise."""
+  outputs, labels = table.get("outputs"), table["labels"]
+  return outputs is not None and outputs.shape == (*labels.shape, 1)
+
+
+def _are_classes(table: Mapping[str, np.ndarray]) -> bool:
+  """Whether there are logits of classes for each example."""
+  outputs, labels = table.get("outputs"), table["labels"]
+  return (
+    outputs is not None
+    and outputs.ndim == 2
+    and outputs.shape[1] > 1
+    and labels.ndim == 1
+    and labels.dtype.kind in "iu"
+    and 0 <= labels.min() <= labels.max() < outputs.shape[1]
+  )
 
 
 def calibration(
@@ -299,11 +318,13 @@ def _tables(run: Run, table: Mapping[str, np.ndarray]) -> Iterable[str]:
   """Confusion matrix, and the examples with the largest losses."""
   outputs, labels = table.get("outputs"), table["labels"]
   tell: Callable[[int], str] = lambda i: f"loss {table['losses'][i]:.3f}"
-  if outputs is not None and outputs.ndim == 2 and outputs.shape[1] > 1:
+  if _are_classes(table):
     shares = _softmax(outputs)
     called = shares.argmax(-1)
     classes = outputs.shape[1]
-    names = list(run.classes) or [str(i) for i in range(classes)]
+    names = [str(i) for i in range(classes)]
+    if len(run.classes) == classes:
+      names = list(run.classes)
     matrix = np.zeros([classes, classes], int)
     np.add.at(matrix, (labels, called), 1)
     yield _table(
@@ -314,7 +335,7 @@ def _tables(run: Run, table: Mapping[str, np.ndarray]) -> Iterable[str]:
     tell = lambda i: (
       f"{names[labels[i]]}, called {names[called[i]]} ({shares[i].max():.1%})"
     )
-  elif outputs is not None and outputs.ndim == 2:
+  elif _are_scores(table):
     tell = lambda i: f"{labels[i]:.2f}, called {outputs[i, 0]:.2f}"
   worst = zip(table["worst"].tolist(), table["texts"].tolist(), strict=True)
   yield _table(

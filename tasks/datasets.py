@@ -38,6 +38,17 @@ def file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
   return setting, value
 
 
+def records_of(config: SentencePairConfig, split: str) -> list[str]:
+  """Returns the TFRecord files of a split; none where it is somewhere else.
+
+  Raises:
+    UserError: where a file that is named is not there.
+  """
+  setting, pattern = file_of(config, split)
+  paths = find_files(pattern, setting)
+  return paths if records.are_records(paths) else []
+
+
 def table_of(config: SentencePairConfig, split: str) -> Table | None:
   """Opens the text files of a split; None where it is not in text files.
 
@@ -47,8 +58,6 @@ def table_of(config: SentencePairConfig, split: str) -> Table | None:
   setting, pattern = file_of(config, split)
   named = NAMED_SETS.get(config.name)
   if pattern:
-    if records.are_records(pattern):
-      raise UserError(f"`{setting}` {pattern} holds records, not texts.")
     return open_table(
       pattern,
       setting=setting,
@@ -98,14 +107,14 @@ def _classes_of(
     return DEMO_CLASSES
   if named and named.classes:
     return named.classes
-  setting, pattern = file_of(config, "train")
-  if not records.are_records(pattern):
+  paths = records_of(config, "train")
+  if not paths:
     return find_classes(table_of(config, "train"))
-  classes = records.read_meta(find_files(pattern, setting)).get("classes")
+  classes = records.read_meta(paths).get("classes")
   if not classes:
     raise UserError(
-      f"{pattern} does not say its classes: name them by --classes=no,yes, in "
-      "the order of the labels."
+      f"{config.train_file} does not say its classes: name them by "
+      "--classes=no,yes, in the order of the labels."
     )
   return classes
 

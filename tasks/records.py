@@ -25,6 +25,7 @@ META = "meta_data"
 UNKNOWN = -1  # The label of a pair without one.
 
 _ENDING = ".tfrecord"
+_ENDINGS = (_ENDING, ".tfrecords", ".tf_record")  # What others write.
 _BATCH = 1024  # Records parsed at once.
 
 
@@ -61,13 +62,9 @@ class Records:
     )
 
 
-def are_records(pattern: str) -> bool:
-  """Whether a pattern names TFRecord files."""
-  parts = [part for part in pattern.split(",") if part]
-  return bool(parts) and all(
-    part.endswith(_ENDING) or os.path.basename(part).rstrip("*").endswith("-")
-    for part in parts
-  )
+def are_records(paths: Sequence[str]) -> bool:
+  """Whether files are TFRecord files, by their names."""
+  return bool(paths) and all(path.endswith(_ENDINGS) for path in paths)
 
 
 def name_of(split: str, index: int, count: int) -> str:
@@ -130,7 +127,9 @@ def _feature(name: str, values: Sequence[float], zeros: int = 0) -> bytes:
 
 def write_records(path: str, records: Sequence[bytes]) -> None:
   """Writes a file, which appears whole."""
-  part = f"{path}.part-{os.getpid()}"
+  folder, name = os.path.split(path)
+  # A name that no glob of shards finds.
+  part = os.path.join(folder, f".{name}.part-{os.getpid()}")
   with tf.io.TFRecordWriter(part) as writer:
     for record in records:
       writer.write(record)

@@ -17,7 +17,7 @@ from engine.randomness import Stream
 from engine.task import Source, Task
 from tasks import encoders, weights
 from tasks.config import SentencePairConfig
-from tasks.datasets import answers_of, file_of, read_split
+from tasks.datasets import answers_of, read_split, records_of
 from tasks.encoder import Encoder, build_part
 from tasks.flops import Flops, training_flops
 from tasks.hub_encoder import Facts, HubEncoder
@@ -25,13 +25,11 @@ from tasks.pair_source import PairSource
 from tasks.pairs import Pairs
 from tasks.records import (
   Records,
-  are_records,
   check_meta,
   digest_of_file,
   read_meta,
   read_records,
 )
-from tasks.row_files import find_files
 from tasks.tokenizer import EncodedPairs, PairTokenizer
 
 _CLASSES = "classes.json"
@@ -168,9 +166,9 @@ class SentencePairTask(Task):
       )
 
   def source(self, split: str) -> Source:
-    setting, pattern = file_of(self._config, split)
-    if are_records(pattern):
-      found = self._recorded(find_files(pattern, setting))
+    paths = records_of(self._config, split)
+    if paths:
+      found = self._recorded(paths)
       encoded, ids = found.encoded, found.ids.tolist()
     else:
       found = read_split(self._config, split, self.answers)

@@ -70,7 +70,7 @@ def plan(
     def look(row):
       if row.label is not None:
         answers.number(row.label, row.place)
-      digest.update("\t".join(map(str, row[1:])).encode())
+      digest.update(repr(row[1:]).encode())
 
     cuts = list(table.cuts(size, look))
     if table.bad:

@@ -10,7 +10,7 @@ from engine.errors import UserError
 from engine.experiment import Experiment
 from launch import configs
 from tasks.config import SentencePairConfig
-from tasks.datasets import answers_of, read_split
+from tasks.datasets import answers_of, read_split, records_of
 from tasks.named_sets import NAMED_SETS
 from tests.testing import (
   SHARED,
@@ -123,6 +123,19 @@ def test_both_splits_of_mnli_are_evaluated(tmp_path):
   assert len(both) == 2 * len(found[matched, 1])
   for name in ("loss", f"{mismatched}/loss"):
     assert both[name] == pytest.approx(found[recipe, 2][name], abs=1e-5)
+
+
+def test_files_are_what_their_own_names_say(tmp_path):
+  """A glob like that of shards may find texts."""
+  for i in range(2):
+    (tmp_path / f"train-{i}.tsv").write_text(
+      f"text_a\ttext_b\tlabel\nx\ty\t{i}"
+    )
+  config = SentencePairConfig(name="pairs", train_file=f"{tmp_path}/train-*")
+  assert records_of(config, "train") == []
+  answers = answers_of(config)
+  assert answers.classes == ("0", "1")
+  assert read_split(config, "train", answers).labels == [0, 1]
 
 
 def test_a_run_may_train_without_a_split_to_evaluate(tmp_path):

@@ -15,6 +15,20 @@ from tests import doors
 WORDS = ("red", "green", "blue", "old", "new", "tall", "short", "wet", "dry")
 
 
+def train_on(directory, *flags):
+  """Trains on train.tsv and dev.tsv of a directory."""
+  return doors.enter(
+    directory,
+    "launch.train",
+    "--task=pairs",
+    f"--train_file={directory}/train.tsv",
+    f"--eval_file={directory}/dev.tsv",
+    "--encoder=tiny",
+    f"--model_dir={directory}/run",
+    *flags,
+  )
+
+
 def rows(count, label):
   """Pairs whose label is a function of their words."""
   draws = np.random.default_rng(count).integers(len(WORDS), size=[count, 2])
@@ -54,18 +68,12 @@ def run(request, tmp_path_factory):
     (directory / f"{name}.tsv").write_text(text)
   if "--text_b=" not in flags:
     flags = [*flags, "--text_b=right"]
-  ended = doors.enter(
+  ended = train_on(
     directory,
-    "launch.train",
-    "--task=pairs",
-    f"--train_file={directory}/train.tsv",
-    f"--eval_file={directory}/dev.tsv",
     "--text_a=left",
     *flags,
-    "--encoder=tiny",
     "--train_steps=4",
     "--global_batch_size=16",
-    f"--model_dir={directory}/run",
   )
   assert ended.status == 0, ended.err
   return request.param, directory, ended
@@ -155,14 +163,8 @@ def test_what_does_not_go_together_is_said(
   for name, labels in (("train", train), ("dev", dev)):
     lines = ["text_a\ttext_b\tlabel", *(f"x\ty\t{x}" for x in labels.split())]
     (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n")
-  ended = doors.enter(
+  ended = train_on(
     tmp_path,
-    "launch.train",
-    "--task=pairs",
-    f"--train_file={tmp_path}/train.tsv",
-    f"--eval_file={tmp_path}/dev.tsv",
-    "--encoder=tiny",
-    f"--model_dir={tmp_path}/run",
     *flags,
   )
   assert ended.status == 2, ended.err
@@ -174,16 +176,10 @@ def test_pairs_that_are_in_both_splits_are_counted(tmp_path):
   lines = ["text_a\ttext_b\tlabel", *(f"x {i}\ty\t{i % 2}" for i in range(20))]
   (tmp_path / "train.tsv").write_text("\n".join(lines))
   (tmp_path / "dev.tsv").write_text("\n".join([*lines[:8], "new\tpair\t1"]))
-  ended = doors.enter(
+  ended = train_on(
     tmp_path,
-    "launch.train",
-    "--task=pairs",
-    f"--train_file={tmp_path}/train.tsv",
-    f"--eval_file={tmp_path}/dev.tsv",
-    "--encoder=tiny",
     "--train_steps=1",
     "--global_batch_size=4",
-    f"--model_dir={tmp_path}/run",
   )
   assert ended.status == 0
   assert "7 of the 8 pairs of 'dev' are in 'train' too" in ended.err

@@ -137,6 +137,26 @@ def test_scores_have_no_confusion():
   assert "Confusion" not in page
 
 
+@pytest.mark.parametrize(
+  "other",
+  [
+    {"labels": np.zeros([40, 2], int)},  # Several classes at once.
+    {"labels": np.full(40, 0.5)},
+    {"outputs": np.zeros([40, 4, 3])},
+    {"outputs": np.zeros(40)},
+    {"labels": np.full(40, 7)},
+  ],
+)
+def test_what_another_task_says_has_no_charts_and_does_no_harm(other):
+  page = page_of([run_of(splits={"dev": {**table(), **other}})])
+  Checker(page)
+  assert "Confusion" not in page
+  assert "calibration" not in page
+  assert "text 0" in page
+  nothing = {k: v for k, v in table().items() if k != "outputs"}
+  assert "Confusion" not in page_of([run_of(splits={"dev": nothing})])
+
+
 def test_a_run_that_goes_on_has_a_page():
   run = run_of()
   unfinished = Run(
@@ -200,7 +220,7 @@ def run(tmp_path_factory):
     f"--model_dir={directory}/run",
   )
   assert ended.status == 0, ended.err
-  assert "profile of steps 5" in ended.out
+  assert "profile of steps 5 to 9" in ended.out
   return directory / "run"
 
 
