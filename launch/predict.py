@@ -1,18 +1,25 @@
 """Labels pairs with a trained run: python -m launch.predict --help."""
 
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from absl import flags
 
 from engine.errors import UserError
-from launch.flags import require, run_door
+from launch.flags import define_settings, require, run_door
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
 flags.DEFINE_string("input", "-", "TSV or JSON lines of pairs; -: stdin.")
 flags.DEFINE_string("output", "-", "Where the labels go; -: stdout.")
+flags.DEFINE_list(
+  "split", [], "Label splits of the run's data, as their leaderboard wants."
+)
+_PLACES = ("data_dir", "test_file")  # Of the data, if it is elsewhere.
+define_settings(_PLACES)
 flags.DEFINE_enum(
   "checkpoint", "newest", ["newest", "best"], "Whose weights to take."
 )
@@ -25,19 +32,23 @@ def main() -> None:
   """Labels the pairs; one line each, in their order."""
   model_dir, values = require("model_dir"), flags.FLAGS
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.journal import write_atomically
   from launch.predictions import predict
   from launch.restored import config_of
   from tasks.pairs import Pairs, decode, parse_pair, read_lines
 
   # Before somebody types pairs for nothing.
-  single = not config_of(model_dir).task.text_b
+  config = config_of(model_dir).task
+  single = not config.text_b
   folder = os.path.dirname(os.path.abspath(values.output))
   if values.output != "-" and not os.access(folder, os.W_OK):
     raise UserError(
       f"`output` {values.output} cannot be written: its directory is missing "
       "or not yours to write."
     )
+  moved = {x: values[x].value for x in _PLACES if values[x].present}
+  if values.split or moved:
+    _predict_splits(model_dir, dataclasses.replace(config, **moved))
+    return
   if values.input == "-":
     lines = (
       (f"standard input, line {n}", decode(raw, f"standard input, line {n}"))
@@ -63,10 +74,44 @@ def main() -> None:
     f"{format_line(pair, classes, share, as_json)}\n"
     for pair, share, as_json in zip(pairs, shares, is_json, strict=True)
   )
-  if values.output == "-":
+  _write(values.output, text)
+
+
+def _predict_splits(model_dir: str, config: Any) -> None:
+  """Labels splits of the data in the form that a leaderboard wants."""
+  from launch import submission
+  from launch.predictions import predict_split
+
+  values = flags.FLAGS
+  splits = values.split or submission.splits_of(config)
+  if len(splits) > 1 and not os.path.isdir(values.output):
+    raise UserError(
+      f"`output` {values.output} must be a directory for the files of {splits}."
+    )
+  for split in splits:
+    pairs, classes, outputs = predict_split(
+      model_dir,
+      config,
+      split,
+      values.batch_size,
+      best=values.checkpoint == "best",
+    )
+    lines = submission.lines_of(
+      config, split, ids=pairs.ids, classes=classes, outputs=outputs
+    )
+    output = values.output
+    if os.path.isdir(output):
+      output = os.path.join(output, submission.name_of(config, split))
+    _write(output, "".join(f"{line}\n" for line in lines))
+
+
+def _write(output: str, text: str) -> None:
+  from engine.journal import write_atomically
+
+  if output == "-":
     sys.stdout.write(text)
   else:
-    write_atomically(values.output, text)
+    write_atomically(output, text)
 
 
 def format_line(

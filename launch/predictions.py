@@ -3,9 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
+from engine.errors import UserError
 from engine.evaluator import build_evaluator
 from engine.ledger import Ledger
-from launch.restored import restore_run
+from launch.restored import Restored, restore_run
+from tasks.config import SentencePairConfig
+from tasks.datasets import read_split, records_of
 from tasks.pairs import Pairs
 
 
@@ -34,6 +37,41 @@ def predict(
     UserError: where the run has no checkpoint.
   """
   restored = restore_run(model_dir, best=best, precision=precision)
+  return _predict(restored, pairs, batch_size)
+
+
+def predict_split(
+  model_dir: str,
+  config: SentencePairConfig,
+  split: str,
+  batch_size: int = 32,
+  *,
+  best: bool = False,
+) -> tuple[Pairs, list[str], np.ndarray]:
+  """As `predict`, of a split.
+
+  Args:
+    model_dir: directory of the run.
+    config: where the split is.
+    split: whose pairs are predicted.
+    batch_size: pairs in a step.
+    best: whether to take the best evaluation's weights, not the newest.
+
+  Returns:
+    The pairs, and what `predict` returns of them.
+  """
+  if paths := records_of(config, split):
+    raise UserError(
+      f"{paths[0]} holds no texts: name the files it was made of."
+    )
+  restored = restore_run(model_dir, best=best)
+  pairs = read_split(config, split, restored.task.answers)
+  return pairs, *_predict(restored, pairs, batch_size)
+
+
+def _predict(
+  restored: Restored, pairs: Pairs, batch_size: int
+) -> tuple[list[str], np.ndarray]:
   evaluator = build_evaluator(
     task=restored.task,
     model=restored.model,

@@ -52,14 +52,23 @@ class Classes(Answers):
   dtype = np.int32
   goal = ("accuracy", "max")
 
-  def __init__(self, names: Sequence[str], *, smoothing: float = 0.0):
+  def __init__(
+    self,
+    names: Sequence[str],
+    *,
+    smoothing: float = 0.0,
+    ranked: bool = False,
+  ):
     """Initializes the classes.
 
     Args:
       names: in the order of the labels.
       smoothing: share of each label that is spread over all classes (Szegedy
         et al., arXiv 1512.00567).
+      ranked: whether metrics have the area under precision and recall of the
+        second of two classes.
     """
+    self._ranked = ranked and len(names) == 2
     self.classes = tuple(names)
     self.outputs = len(names)
     self._smoothing = smoothing
@@ -101,9 +110,14 @@ class Classes(Answers):
       average="binary" if self.outputs == 2 else "macro",
       zero_division=0.0,
     )
+    area = {}
+    if self._ranked:
+      scores = outputs[:, 1] - outputs[:, 0]
+      area["pr_auc"] = float(metrics.average_precision_score(labels, scores))
     return {
       "accuracy": float(metrics.accuracy_score(labels, called)),
       "f1": float(f1),
+      **area,
       "majority": float(np.bincount(labels).max() / len(labels)),
       "confusion": metrics.confusion_matrix(
         labels, called, labels=range(self.outputs)

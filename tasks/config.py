@@ -42,9 +42,16 @@ class SentencePairConfig(TaskConfig):
   text_b: str = setting("auto", "Column of the second sentence (empty: none).")
   label: str = setting("auto", "Column of the label.")
   weight: str = setting("", "Column of a weight for each training pair.")
+  file_format: Literal["auto", "tsv", "csv", "jsonl"] = setting(
+    "auto", "What files of text hold (auto: what their names say)."
+  )
   quoting: Literal["auto", "on", "off"] = setting(
     "auto", "Quotes in TSV and CSV (auto: in CSV)."
   )
+  columns: tuple[str, ...] = setting(
+    (), "Names of all columns, where files have no header."
+  )
+  unlabelled: str = setting("", "Label of pairs that are to be left out.")
   skip_bad_lines: bool = setting(False, "Pass over bad lines, and count them.")
   on_damaged_shard: Literal["stop", "skip"] = setting(
     "stop", "At a damaged TFRecord file: stop, or pass over the whole file."

@@ -11,11 +11,14 @@ from absl import logging
 from engine.errors import UserError
 from tasks import records
 from tasks.answers import Answers, Classes, Score
+from tasks.columns import open_table
 from tasks.config import DEMO, FILES, SentencePairConfig
+from tasks.labels import Labels, check_labelled, find_classes
 from tasks.named_sets import NAMED_SETS, NamedSet
 from tasks.pairs import Pairs
+from tasks.pairs_on_disk import PairsOnDisk, is_large
 from tasks.row_files import find_files
-from tasks.tables import Table, find_classes, open_table, pairs_of
+from tasks.tables import Table, pairs_of
 
 DEMO_CLASSES = ("different", "paraphrase")
 _NO_LABEL = -1  # What TFDS has where nobody knows.
@@ -64,8 +67,12 @@ def table_of(config: SentencePairConfig, split: str) -> Table | None:
       text_a=config.text_a,
       text_b=config.text_b,
       label=config.label,
+      may_lack_labels=split == "test",
       weight=config.weight if split == "train" else "",
+      unlabelled=config.unlabelled or None,
+      file_format=config.file_format,
       quoting=config.quoting,
+      columns=config.columns,
       skips=config.skip_bad_lines,
     )
   if named and _is_local(named, config.data_dir):
@@ -95,21 +102,29 @@ def answers_of(config: SentencePairConfig) -> Answers:
     kind = "regression" if named and not named.classes else "classes"
   if kind == "regression":
     return Score()
-  return Classes(_classes_of(config, named), smoothing=config.label_smoothing)
+  classes = _known_classes(config) or _found_classes(config)
+  return Classes(
+    classes,
+    smoothing=config.label_smoothing,
+    ranked=named is not None and named.ranked,
+  )
 
 
-def _classes_of(
-  config: SentencePairConfig, named: NamedSet | None
-) -> Sequence[str]:
-  if config.classes:
-    return config.classes
-  if config.name == DEMO:
-    return DEMO_CLASSES
-  if named and named.classes:
-    return named.classes
+def _known_classes(config: SentencePairConfig) -> Sequence[str]:
+  """Returns the names of the classes, where nothing must be read for them."""
+  named = NAMED_SETS.get(config.name)
+  if config.classes or not named:
+    return config.classes or (DEMO_CLASSES if config.name == DEMO else ())
+  return named.classes
+
+
+def _found_classes(config: SentencePairConfig) -> Sequence[str]:
   paths = records_of(config, "train")
   if not paths:
-    return find_classes(table_of(config, "train"))
+    table = table_of(config, "train")
+    if is_large(table):
+      return _of_unknown_classes(config)[1]
+    return find_classes(table)
   classes = records.read_meta(paths).get("classes")
   if not classes:
     raise UserError(
@@ -121,8 +136,8 @@ def _classes_of(
 
 def read_split(
   config: SentencePairConfig, split: str, answers: Answers
-) -> Pairs:
-  """Reads the pairs of a split.
+) -> Pairs | PairsOnDisk:
+  """Reads the pairs of a split, or where they are.
 
   Args:
     config: of the task.
@@ -135,14 +150,39 @@ def read_split(
   table = table_of(config, split)
   if table is None:
     return _from_tfds(config, split)
-  pairs = pairs_of(table.rows(), answers)
-  if table.bad:
+  paths = ", ".join(table.paths)
+  if is_large(table):
     logging.warning(
-      "%s: passed over %d bad lines.", ", ".join(table.paths), table.bad
+      "%s: pairs are read and encoded whenever a batch has them; launch.encode "
+      "does it once.",
+      paths,
     )
+    if split == "train" and not _known_classes(config) and answers.classes:
+      pairs, _ = _of_unknown_classes(config)
+    else:
+      pairs = PairsOnDisk(table, lambda x: answers.number(x.label, x.place))
+    table.bad = pairs.bad
+  else:
+    pairs = pairs_of(table.rows(), answers)
+  if table.bad:
+    logging.warning("%s: passed over %d bad lines.", paths, table.bad)
   if not len(pairs):
-    raise UserError(f"{', '.join(table.paths)} has no pair of {split!r}.")
+    raise UserError(f"{paths} has no pair of {split!r}.")
   return pairs
+
+
+@functools.lru_cache(maxsize=1)
+def _of_unknown_classes(
+  config: SentencePairConfig,
+) -> tuple[PairsOnDisk, tuple[str, ...]]:
+  """Reads training pairs and the names of their classes in one pass."""
+  table = table_of(config, "train")
+  check_labelled(table)
+  labels = Labels(table.label)
+  pairs = PairsOnDisk(table, labels.number)
+  classes = labels.classes()
+  pairs.relabel([classes.index(name) for name in labels.numbers])
+  return pairs, classes
 
 
 def _is_local(named: NamedSet, data_dir: str) -> bool:

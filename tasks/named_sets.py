@@ -14,6 +14,25 @@ _TFDS = {"train": "train", "dev": "validation", "test": "test"}
 
 
 @dataclasses.dataclass(frozen=True)
+class Board:
+  """The form in which a leaderboard wants predictions; GLUE's, by default.
+
+  Attributes:
+    files: our name of a split -> name of the file.
+    ids: column of the official file that names a pair; "": 0, 1, 2, ...
+    columns: of the file: the id, and what is predicted of the pair.
+    says: the classes, as they are written; none: by their names.
+    limits: of scores.
+  """
+
+  files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  ids: str = ""
+  columns: Sequence[str] = ("index", "prediction")
+  says: Sequence[str] = ()
+  limits: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class NamedSet:
   """A published data set.
 
@@ -24,11 +43,12 @@ class NamedSet:
       labels are scores.
     splits: our name of a split -> TFDS's.
     files: our name of a split -> file name of the official layout; several
-    files: our name of a split -> file name of the official layout; several
       names of one file have commas between.
     file_columns: of the official files.
     dev: splits to evaluate, where the user says nothing else.
     unlabelled: what official files have where annotators disagree.
+    board: the form in which its leaderboard wants predictions.
+    ranked: whether papers report the area under precision and recall.
   """
 
   tfds: str
@@ -39,6 +59,8 @@ class NamedSet:
   file_columns: tuple[str, str, str] = ("sentence1", "sentence2", "label")
   dev: str = "dev"
   unlabelled: str | None = None
+  board: Board = Board()
+  ranked: bool = False
 
 
 _SICK = {
@@ -48,6 +70,13 @@ _SICK = {
     "test": "SICK_test_annotated.txt",
   },
   "tfds": "",
+  # SemEval-2014's own evaluation reads it; NA: not predicted.
+  "board": Board(
+    {"test": "SICK_test.txt"},
+    ids="pair_ID",
+    columns=("pair_ID", "entailment_judgment", "relatedness_score"),
+    limits=(1.0, 5.0),
+  ),
 }
 
 NAMED_SETS: Mapping[str, NamedSet] = {
@@ -55,20 +84,29 @@ NAMED_SETS: Mapping[str, NamedSet] = {
     "glue/mrpc",
     classes=("not_equivalent", "equivalent"),
     file_columns=("#1 String", "#2 String", "Quality"),
+    board=Board({"test": "MRPC.tsv"}, says=("0", "1")),
   ),
-  "rte": NamedSet("glue/rte", classes=_ENTAILS),
+  "rte": NamedSet(
+    "glue/rte", classes=_ENTAILS, board=Board({"test": "RTE.tsv"})
+  ),
   "qnli": NamedSet(
     "glue/qnli",
     ("question", "sentence", "label"),
     _ENTAILS,
     file_columns=("question", "sentence", "label"),
+    board=Board({"test": "QNLI.tsv"}),
   ),
-  "wnli": NamedSet("glue/wnli", classes=_ENTAILS[::-1]),
+  "wnli": NamedSet(
+    "glue/wnli",
+    classes=_ENTAILS[::-1],
+    board=Board({"test": "WNLI.tsv"}, says=("0", "1")),
+  ),
   "qqp": NamedSet(
     "glue/qqp",
     ("question1", "question2", "label"),
     ("not_duplicate", "duplicate"),
     file_columns=("question1", "question2", "is_duplicate"),
+    board=Board({"test": "QQP.tsv"}, says=("0", "1")),
   ),
   "mnli": NamedSet(
     "glue/mnli",
@@ -91,6 +129,9 @@ NAMED_SETS: Mapping[str, NamedSet] = {
     file_columns=("sentence1", "sentence2", "gold_label"),
     dev="dev_matched,dev_mismatched",
     unlabelled="-",
+    board=Board(
+      {"test_matched": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"}
+    ),
   ),
   "snli": NamedSet(
     "snli",
@@ -104,9 +145,13 @@ NAMED_SETS: Mapping[str, NamedSet] = {
     file_columns=("sentence1", "sentence2", "gold_label"),
     unlabelled="-",
   ),
-  "paws": NamedSet("paws_wiki", classes=("different", "paraphrase")),
+  "paws": NamedSet(
+    "paws_wiki", classes=("different", "paraphrase"), ranked=True
+  ),
   "stsb": NamedSet(
-    "glue/stsb", file_columns=("sentence1", "sentence2", "score")
+    "glue/stsb",
+    file_columns=("sentence1", "sentence2", "score"),
+    board=Board({"test": "STS-B.tsv"}, limits=(0.0, 5.0)),
   ),
   "sick": NamedSet(
     columns=("sentence_A", "sentence_B", "entailment_label"),

@@ -66,24 +66,34 @@ class Packing:
   levels: tuple[tuple[int, int], ...]
 
 
-def declare(lengths: np.ndarray, *, batch_size: int, shares: int) -> Packing:
+def declare(
+  lengths: np.ndarray,
+  *,
+  batch_size: int,
+  shares: int,
+  total: int | None = None,
+  longest: int | None = None,
+) -> Packing:
   """Declares the shapes for batches that are drawn from a split.
 
   Args:
-    lengths: int [pairs], tokens of each pair of the split.
+    lengths: int [pairs], tokens of the pairs of the split, or of a sample.
     batch_size: pairs in a full batch.
     shares: into which it is cut.
+    total: pairs of the split, if there are others.
+    longest: tokens of any of them, at most.
   """
   lengths = lengths if len(lengths) else np.ones(1, int)
-  longest, pairs = int(lengths.max()), batch_size // shares
+  total, longest = total or len(lengths), longest or int(lengths.max())
+  pairs = batch_size // shares
   mean, deviation = pairs * lengths.mean(), lengths.std() * pairs**0.5
-  few = len(lengths) < _FEW_BATCHES * batch_size
+  few = total < _FEW_BATCHES * batch_size
   # A share has a token of padding more (see `take`). The last holds any batch.
   chosen = (*(_LEVELS[-1:] if few else _LEVELS), _RARE_LEVEL)
   tokens = [mean + z * deviation for z in chosen]
   most = _round_up(pairs * longest + 1, TOKEN_STEP)
   sizes = sorted({min(most, _round_up(t + 1, TOKEN_STEP)) for t in tokens})
-  width, usual, worst = _best_width(lengths, pairs=pairs)
+  width, usual, worst = _best_width(lengths, longest=longest, pairs=pairs)
   # What does not fit its level goes to the next: so the last has more rows.
   levels = [
     (size, min(pairs, math.ceil(size / width * usual)) + 1)
@@ -93,7 +103,9 @@ def declare(lengths: np.ndarray, *, batch_size: int, shares: int) -> Packing:
   return Packing(width, (*levels, last, (most, pairs + 1)))
 
 
-def _best_width(lengths: np.ndarray, *, pairs: int) -> tuple[int, float, float]:
+def _best_width(
+  lengths: np.ndarray, *, longest: int, pairs: int
+) -> tuple[int, float, float]:
   """Finds the width at which attention, rows * width ** 2, is least.
 
   Returns:
@@ -110,7 +122,7 @@ def _best_width(lengths: np.ndarray, *, pairs: int) -> tuple[int, float, float]:
     rows = [1 + max(row for row, _ in found) for found in places]
     return [r * width / sum(s) for r, s in zip(rows, samples, strict=True)]
 
-  first = _round_up(lengths.max(), TOKEN_STEP)
+  first = _round_up(longest, TOKEN_STEP)
   widths = range(first, first + first // 2 + 1, TOKEN_STEP)
   spread = {w: np.quantile(ratios(w), (0.97, 1.0)).tolist() for w in widths}
   width = min(widths, key=lambda w: w * spread[w][0])

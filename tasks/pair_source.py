@@ -18,6 +18,7 @@ from engine.task import (
 from tasks import packing
 from tasks.config import Batching
 from tasks.flops import Flops
+from tasks.pairs_on_disk import EncodedOnDemand
 from tasks.tokenizer import EncodedPairs
 
 _LONGEST = 2**12  # Tokens of a pair: names of tokens in a batch are multiples.
@@ -28,7 +29,7 @@ class PairSource(Source):
 
   def __init__(
     self,
-    encoded: EncodedPairs,
+    encoded: EncodedPairs | EncodedOnDemand,
     labels: Sequence[int] | None,
     ids: Sequence[int | str],
     *,
@@ -37,7 +38,7 @@ class PairSource(Source):
     tell: Callable[[int], str] | None = None,
     batching: Batching,
     width: int,
-    flops: Flops,
+    flops: Callable[[np.ndarray], Flops],
   ):
     """Initializes the source.
 
@@ -50,12 +51,11 @@ class PairSource(Source):
       tell: index of a pair -> its sentences.
       batching: how they lie in a batch.
       width: tokens of the longest pair that there can be.
-      flops: operations of a training step on each pair.
+      flops: lengths -> operations of a training step on each pair.
     """
     self.encoded = encoded
     self._ids = ids
     self._tell = tell
-    self._lengths = encoded.lengths
     self._flops = flops
     self._labels = np.array(
       np.zeros(len(encoded)) if labels is None else labels, label_type
@@ -66,7 +66,12 @@ class PairSource(Source):
     self._batching = batching
     self._width = width
     self._packing = functools.cache(
-      functools.partial(packing.declare, self._lengths)
+      functools.partial(
+        packing.declare,
+        encoded.sample,
+        total=len(encoded),
+        longest=encoded.longest,
+      )
     )
 
   def __len__(self) -> int:
@@ -81,31 +86,29 @@ class PairSource(Source):
     return [self._tell(int(i)) for i in indices]
 
   def sizes(self, indices: np.ndarray) -> np.ndarray:
-    return self._lengths[indices]
+    return self.encoded.lengths_at(indices)
 
   def digest(self) -> int:
-    encoded = self.encoded
     return digest_of(
-      np.array(super().digest()),
+      np.asarray(self._ids),
       self._labels,
       self._weights,
-      encoded.ids,
-      encoded.starts,
-      encoded.first,
+      np.array(self.encoded.digest()),
     )
 
   def layout(
     self, indices: np.ndarray, *, batch_size: int, shares: int
   ) -> Layout:
+    lengths = self.sizes(indices)
     layout = packing.arrange(
-      self._lengths[indices].tolist(),
+      lengths.tolist(),
       batching=self._batching,
       width=self._width,
       batch_size=batch_size,
       shares=shares,
       packing=self._packing(batch_size=batch_size, shares=shares),
     )
-    model, executed = (float(each[indices].sum()) for each in self._flops)
+    model, executed = (float(each.sum()) for each in self._flops(lengths))
     return dataclasses.replace(layout, flops=model, executed_flops=executed)
 
   def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
@@ -142,17 +145,18 @@ class PairSource(Source):
     batch["names"] -= 1
     batch["rows"] -= 1
     batch["slots"] -= 1
+    pairs = self.encoded.pick(indices)
     for k, (i, place) in enumerate(zip(indices, layout.places, strict=True)):
-      length = self._lengths[i]
-      start = self.encoded.starts[i]
+      start, end = pairs.starts[k : k + 2]
+      length = end - start
       token = np.arange(place.token, place.token + length)
       stream = place.share, slice(place.token, place.token + length)
       row = place.share, place.row, slice(place.column, place.column + length)
       slot = place.share, place.slot
       position = np.arange(length)
-      batch["word_ids"][stream] = self.encoded.ids[start : start + length]
+      batch["word_ids"][stream] = pairs.ids[start:end]
       batch["positions"][stream] = position
-      batch["type_ids"][stream] = position >= self.encoded.first[i]
+      batch["type_ids"][stream] = position >= pairs.first[k]
       batch["names"][stream] = k * _LONGEST + position
       batch["slots"][stream] = place.row * width + place.column + position
       batch["rows"][row] = token

@@ -25,7 +25,12 @@ META = "meta_data"
 UNKNOWN = -1  # The label of a pair without one.
 
 _ENDING = ".tfrecord"
-_ENDINGS = (_ENDING, ".tfrecords", ".tf_record")  # What others write.
+_PACKED = ".gz"
+_ENDINGS = tuple(  # What others write.
+  ending + packed
+  for ending in (_ENDING, ".tfrecords", ".tf_record")
+  for packed in ("", _PACKED)
+)
 _BATCH = 1024  # Records parsed at once.
 
 
@@ -261,11 +266,14 @@ def read_records(
   return Records.joined(parts, damaged)
 
 
+def _open(path: str) -> tf.data.Dataset:
+  packed = "GZIP" if path.endswith(_PACKED) else ""
+  return tf.data.TFRecordDataset(path, compression_type=packed)
+
+
 def count_records(path: str) -> int:
   """Counts the records of a file, and checks their checksums."""
-  counted = tf.data.TFRecordDataset(path).reduce(
-    np.int64(0), lambda count, _: count + 1
-  )
+  counted = _open(path).reduce(np.int64(0), lambda count, _: count + 1)
   return int(counted)
 
 
@@ -279,7 +287,7 @@ def _read_file(path: str, length: int, label_type: type[np.generic]) -> Records:
   if label_type == np.float32:
     spec["label_ids"] = tf.io.FixedLenFeature([1], tf.float32)
   spec["weight"] = tf.io.FixedLenFeature([1], tf.float32, default_value=[1.0])
-  batches = tf.data.TFRecordDataset(path).batch(_BATCH)
+  batches = _open(path).batch(_BATCH)
   parts = []
   for batch in batches.map(
     lambda records: tf.io.parse_example(records, spec),
@@ -305,7 +313,7 @@ def _read_file(path: str, length: int, label_type: type[np.generic]) -> Records:
 
 def _check_length(path: str, length: int) -> None:
   """Raises `UserError` where the first record has another length."""
-  for record in tf.data.TFRecordDataset(path).take(1):
+  for record in _open(path).take(1):
     example = tf.train.Example.FromString(record.numpy())
     found = len(example.features.feature["input_ids"].int64_list.value)
     if found != length:

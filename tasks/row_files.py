@@ -6,29 +6,48 @@ A row begins at a byte (of the unpacked file), from which it can be read again.
 import bz2
 import contextlib
 import csv
+import dataclasses
 import gzip
 import json
 import lzma
+import operator
 import os
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, Literal
 
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.pairs import decode
 
+Kind = Literal["tsv", "csv", "jsonl"]
 MEND = "mend the line, or pass over such lines with --skip_bad_lines."
 
 _PACKERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_FORMS = {
+_KINDS: dict[str, Kind] = {
   ".tsv": "tsv",
   ".txt": "tsv",
   ".csv": "csv",
-  ".jsonl": "json",
-  ".ndjson": "json",
-  ".json": "json",
+  ".jsonl": "jsonl",
+  ".ndjson": "jsonl",
+  ".json": "jsonl",
 }
+_DELIMITERS = {"tsv": "\t", "csv": ","}
+_MARK = b"\xef\xbb\xbf"  # Of UTF-8, at the beginning of a file.
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+  """How rows lie in a file.
+
+  Attributes:
+    kind: of the file.
+    quoting: whether quotes can hold delimiters and ends of lines.
+    columns: their names, where no first line says them.
+  """
+
+  kind: Kind
+  quoting: bool = False
+  columns: Sequence[str] = ()
 
 
 class DamagedFile(UserError):
@@ -55,23 +74,45 @@ def find_files(pattern: str, setting: str) -> list[str]:
   return found
 
 
-def has_quotes(path: str, quoting: str) -> bool:
-  """Whether fields of a file may be quoted; "auto": in CSV they may."""
-  return quoting == "on" or (quoting == "auto" and _form(path) == "csv")
+def form_of(
+  path: str, *, kind: str, quoting: str, columns: Sequence[str]
+) -> Form:
+  """Returns the form of a file.
+
+  Args:
+    path: its ending says what it holds, where nothing else does.
+    kind: what it holds; or "auto".
+    quoting: on, off, or "auto": CSV has quotes, TSV has not.
+    columns: as `Form.columns`.
+
+  Raises:
+    UserError: where the ending says nothing.
+  """
+  stem, ending = os.path.splitext(path)
+  if ending in _PACKERS:
+    ending = os.path.splitext(stem)[1]
+  if kind == "auto" and ending not in _KINDS:
+    raise UserError(
+      f"{path} ends neither in .tsv, .csv nor .jsonl (.gz, .bz2 or .xz behind "
+      "it): say what it holds by --file_format=tsv, csv or jsonl."
+    )
+  kind = _KINDS[ending] if kind == "auto" else kind
+  quotes = quoting == "on" or (quoting == "auto" and kind == "csv")
+  return Form(kind, quotes, tuple(columns))
+
+
+def is_packed(path: str) -> bool:
+  """Whether a file must be unpacked to be read."""
+  return path.endswith(tuple(_PACKERS))
 
 
 @contextlib.contextmanager
-def opened(path: str, *, quoting: bool) -> Iterator["RowFile"]:
+def opened(path: str, form: Form) -> Iterator["RowFile"]:
   """Opens a file, local or not.
-
-  Args:
-    path: of the file; its ending says what it holds.
-    quoting: whether fields may be quoted.
 
   Raises:
     UserError: where it cannot be read.
   """
-  _form(path)
   try:
     with contextlib.ExitStack() as stack:
       opens = open if os.path.exists(path) else tf.io.gfile.GFile
@@ -79,7 +120,7 @@ def opened(path: str, *, quoting: bool) -> Iterator["RowFile"]:
       unpack = _PACKERS.get(os.path.splitext(path)[1])
       if unpack:
         file = stack.enter_context(unpack(file))
-      yield RowFile(file, path, quoting=quoting)
+      yield RowFile(file, path, form)
   except (OSError, tf.errors.OpError) as error:
     raise UserError(f"{path} cannot be read: {error}.") from error
 
@@ -88,108 +129,129 @@ class RowFile:
   """An open file at the beginning of a row.
 
   Attributes:
-    offset: bytes before the next row.
-    line: number of its first line.
+    path: of the file.
     columns: names of the columns; those of the first row, in JSON lines.
   """
 
-  def __init__(self, file: IO[bytes], path: str, *, quoting: bool):
-    self._file, self._path, self._form = file, path, _form(path)
-    self._quoting = quoting
-    self.offset, self.line = 0, 1
-    self._records = self._parsed()
-    first = next(self._records, None)
-    if not first:
+  def __init__(self, file: IO[bytes], path: str, form: Form):
+    self.path = path
+    self._file, self._form = file, form
+    self._offset, self._line = 0, 1
+    self.columns: list[str] = []
+    first = next(self._records(), None)
+    if first is None:
       raise UserError(f"{path} is empty: name a file with pairs.")
-    self.columns = list(first)
-    if self._form == "json":
+    *_, record = first
+    if isinstance(record, UserError):
+      raise record
+    self.columns = list(form.columns or record)
+    if form.columns or form.kind == "jsonl":
       self.seek(0, 1)
 
   def seek(self, offset: int, line: int) -> None:
     """Goes to a row that begins there."""
     self._file.seek(offset)
-    self.offset, self.line = offset, line
+    self._offset, self._line = offset, line
 
-  def next_row(self) -> dict[str, Any] | None:
-    """Returns the next row, {} for an empty line, None at the end.
+  def rows(
+    self, names: Sequence[str]
+  ) -> Iterator[tuple[int, int, Sequence[Any] | UserError]]:
+    """Yields the rows from here on; nothing is read ahead.
+
+    Args:
+      names: of columns, two or more; "" has "" in all rows.
+
+    Yields:
+      Bytes before the row, the number of its first line, and its values in
+      these columns, None where there is none; or what is wrong with the row.
 
     Raises:
-      UserError: naming file and line, where it is none. The next call goes on
-        behind it.
+      DamagedFile: where the rest of the file cannot be read.
     """
-    place = self.place
-    try:
-      record = next(self._records, None)
-    except UserError:
-      self._records = self._parsed()  # A generator that raised is at its end.
-      raise
-    if not record or self._form == "json":
-      return None if record is None else dict(record)
-    if len(record) != len(self.columns):
-      raise UserError(
-        f"{place}: {len(record)} columns, but the header has "
-        f"{len(self.columns)}: {MEND}"
-      )
-    return dict(zip(self.columns, record, strict=True))
+    columns = self.columns
+    if self._form.kind == "jsonl":
+      pick = lambda record: [record.get(x) if x else "" for x in names]
+    else:
+      pick = operator.itemgetter(*((*columns, "").index(x) for x in names))
+    for offset, line, record in self._records():
+      if isinstance(record, UserError):
+        yield offset, line, record
+      elif self._form.kind != "jsonl" and len(record) != len(columns):
+        there = "--columns names" if self._form.columns else "the header has"
+        what = f"{len(record)} columns, but {there} {len(columns)}"
+        yield offset, line, self._fault(line, what)
+      else:
+        if self._form.kind != "jsonl":
+          record.append("")
+        yield offset, line, pick(record)
 
-  @property
-  def place(self) -> str:
-    """`file, line number` of the next row."""
-    return f"{self._path}, line {self.line}"
-
-  def _parsed(self) -> Iterator[list[str] | dict[str, Any]]:
-    """Yields the fields of each row; nothing is read ahead."""
-    if self._form == "json":
-      yield from map(self._json, self._lines())
+  def _records(self) -> Iterator[tuple[int, int, Any]]:
+    """Yields offset, line and all fields of rows; or what is wrong with one."""
+    kind = self._form.kind
+    if self._form.quoting and kind != "jsonl":
+      yield from self._quoted(_DELIMITERS[kind])
       return
-    delimiter = "\t" if self._form == "tsv" else ","
-    if not self._quoting:
-      for line in self._lines():
-        yield line.split(delimiter) if line else []
-      return
-    lines = (f"{line}\n" for line in self._lines())
-    try:
-      yield from csv.reader(lines, delimiter=delimiter, strict=True)
-    except csv.Error as error:
-      raise UserError(
-        f"{self._path}, line {self.line - 1}: {error}: {MEND[:-1]}, or read "
-        "without quotes by --quoting=off."
-      ) from error
+    split = operator.methodcaller("split", _DELIMITERS.get(kind))
+    parse = _parse_json if kind == "jsonl" else split
+    for offset, line, raw in self._lines():
+      try:
+        text = raw.decode().rstrip("\r\n")
+        record = parse(text) if text else None
+      except ValueError as error:
+        yield offset, line, self._fault(line, _reason(error))
+      else:
+        if record:
+          yield offset, line, record
 
-  def _json(self, line: str) -> dict[str, Any]:
-    try:
-      record = json.loads(line) if line.strip() else {}
-      if not isinstance(record, dict):
-        raise ValueError("it is something else")
-    except ValueError as error:
-      raise UserError(
-        f"{self._path}, line {self.line - 1}: no JSON object ({error}): {MEND}"
-      ) from error
-    return record
+  def _quoted(self, delimiter: str) -> Iterator[tuple[int, int, Any]]:
+    """Yields rows whose fields may be quoted, and have several lines."""
+    while True:
+      offset, line = self._offset, self._line
+      lines = (raw.decode() for *_, raw in self._lines())
+      try:
+        record = next(csv.reader(lines, delimiter=delimiter, strict=True), None)
+      except UnicodeDecodeError as error:
+        yield offset, line, self._fault(self._line - 1, _reason(error))
+      except csv.Error as error:
+        self.seek(offset, line)
+        next(self._lines())  # What is open takes no more lines with it.
+        cure = "or read without quotes by --quoting=off"
+        yield offset, line, self._fault(line, f"{error} ({cure})")
+      else:
+        if record is None:
+          return
+        if record:
+          yield offset, line, record
 
-  def _lines(self) -> Iterator[str]:
-    while raw := self._raw():
-      place = self.place
-      self.offset += len(raw)
-      self.line += 1
-      yield decode(raw, place)
-
-  def _raw(self) -> bytes:
+  def _lines(self) -> Iterator[tuple[int, int, bytes]]:
+    """Yields offset, number and bytes of lines; goes on behind them."""
     try:
-      return self._file.readline()
+      for raw in self._file:
+        offset, line = self._offset, self._line
+        self._offset, self._line = offset + len(raw), line + 1
+        yield offset, line, raw if offset else raw.removeprefix(_MARK)
     except (EOFError, OSError, lzma.LZMAError, tf.errors.OpError) as error:
       raise DamagedFile(
-        f"{self.place}: {error}: the file is damaged, bring back a whole one."
+        f"{self.path}, line {self._line}: {error}: the file is damaged, bring "
+        "back a whole one."
       ) from error
 
+  def _fault(self, line: int, what: str) -> UserError:
+    return UserError(f"{self.path}, line {line}: {what}: {MEND}")
 
-def _form(path: str) -> str:
-  stem, ending = os.path.splitext(path)
-  if ending in _PACKERS:
-    ending = os.path.splitext(stem)[1]
-  if ending not in _FORMS:
-    raise UserError(
-      f"{path} ends neither in .tsv, .csv nor .jsonl (.gz, .bz2 or .xz behind "
-      "it): rename it to what it holds."
-    )
-  return _FORMS[ending]
+
+def _parse_json(text: str) -> dict[str, Any]:
+  try:
+    record = json.loads(text) if text.strip() else {}
+  except ValueError as error:
+    raise ValueError(f"no JSON object ({error})") from error
+  if not isinstance(record, dict):
+    raise ValueError("no JSON object, but something else")
+  return record
+
+
+def _reason(error: ValueError) -> str:
+  if isinstance(error, UnicodeDecodeError):
+    byte = error.object[error.start]
+    return f"byte {byte:#04x} is not UTF-8 (save the file as UTF-8)"
+  return str(error)

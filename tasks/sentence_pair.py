@@ -16,13 +16,14 @@ from engine.errors import UserError
 from engine.randomness import Stream
 from engine.task import Source, Task
 from tasks import encoders, weights
-from tasks.config import SentencePairConfig
+from tasks.config import FILES, SentencePairConfig
 from tasks.datasets import answers_of, read_split, records_of
 from tasks.encoder import Encoder, build_part
 from tasks.flops import Flops, training_flops
 from tasks.hub_encoder import Facts, HubEncoder
 from tasks.pair_source import PairSource
 from tasks.pairs import Pairs
+from tasks.pairs_on_disk import EncodedOnDemand, PairsOnDisk
 from tasks.records import (
   Records,
   check_meta,
@@ -103,7 +104,7 @@ class SentencePairTask(Task):
       words = self._bert.vocab_size
       self._layers = self._bert.num_hidden_layers
     self.answers = answers_of(config)
-    self._trained_on = np.zeros(0, np.int64)
+    self._trained_on: dict[str, np.ndarray] = {}
     self.goal = self.answers.goal
     self._tokenizer = PairTokenizer(self._files.vocabulary)
     check(
@@ -173,24 +174,54 @@ class SentencePairTask(Task):
     else:
       found = read_split(self._config, split, self.answers)
       encoded, ids = self._encoded(found), found.ids
-    self._warn_of_copies(split, encoded)
+    self._warn_of_copies(split, found, encoded)
     labels, weights = found.labels, None
     if labels is None:
       raise UserError(
         f"The split {split!r} of {self._config.name} has no labels, or they "
         "are not public: choose another split."
       )
+    self._look_at(split, np.asarray(labels))
     if split == "train":
       weights = self._weights(np.asarray(labels), found.weights)
     texts = getattr(found, "texts", None) if split != "train" else None
     return self._laid_out(encoded, labels, ids, weights, texts)
 
-  def _warn_of_copies(self, split: str, encoded: EncodedPairs) -> None:
-    """Says how many pairs of a split were trained on."""
-    if split == "train":
-      self._trained_on = encoded.digests()
+  def _look_at(self, split: str, labels: np.ndarray) -> None:
+    """Says how many pairs of files each class has; refuses a single class."""
+    if not self.classes:
       return
-    copies = int(np.isin(encoded.digests(), self._trained_on).sum())
+    counts = np.bincount(labels.astype(int), minlength=len(self.classes))
+    if self._config.name == FILES:
+      said = (f"{n:,} {x}" for n, x in zip(counts, self.classes, strict=True))
+      logging.warning("%r has %s.", split, ", ".join(said))
+    if np.count_nonzero(counts) < 2:
+      only = self.classes[counts.argmax()]
+      if split == "train":
+        raise UserError(
+          f"All pairs of 'train' are {only!r}: there is nothing to learn, name "
+          "files or columns with two classes or more."
+        )
+      logging.warning(
+        "All pairs of %r are %r: their accuracy says little.", split, only
+      )
+
+  def _warn_of_copies(self, split: str, found: Any, encoded: Any) -> None:
+    """Says how many pairs of a split were trained on."""
+    # Texts are not kept in records, nor tokens for pairs on disk.
+    digests = {
+      kind: holder.digests
+      for kind, holder in (("tokens", encoded), ("texts", found))
+      if hasattr(holder, "digests")
+    }
+    if split == "train":
+      self._trained_on = digests
+      return
+    both = digests.keys() & self._trained_on.keys()
+    copies = sum(
+      int(np.isin(digests[kind], self._trained_on[kind]).sum())
+      for kind in sorted(both)[-1:]
+    )
     if copies:
       logging.warning(
         "%d of the %d pairs of %r are in 'train' too: metrics will flatter.",
@@ -223,17 +254,27 @@ class SentencePairTask(Task):
     self.answers.check(found.labels, paths[0])
     return found
 
-  def _encoded(self, pairs: Pairs) -> EncodedPairs:
-    """Encodes pairs; says how many were too long."""
-    encoded = self._tokenizer.encode(
-      pairs.texts_a, pairs.texts_b, self._config.max_seq_length
+  def _encoded(
+    self, pairs: Pairs | PairsOnDisk
+  ) -> EncodedPairs | EncodedOnDemand:
+    """Encodes pairs, or a sample of them; says how many were too long."""
+    length = self._config.max_seq_length
+    encode = lambda pairs: self._tokenizer.encode(
+      pairs.texts_a, pairs.texts_b, length
     )
+    if isinstance(pairs, PairsOnDisk):
+      encoded = EncodedOnDemand(pairs, encode, length)
+      looked_at = encoded.sampled
+    else:
+      encoded = encode(pairs)
+      looked_at = len(encoded)
     if encoded.truncated:
       logging.warning(
-        "%d of %d pairs are longer than %d tokens and were cut.",
+        "%d of %d pairs are longer than %d tokens and %s cut.",
         encoded.truncated,
-        len(encoded),
-        self._config.max_seq_length,
+        looked_at,
+        length,
+        "were" if looked_at == len(encoded) else "like all such ones are",
       )
     return encoded
 
@@ -260,15 +301,13 @@ class SentencePairTask(Task):
 
   def _laid_out(
     self,
-    encoded: EncodedPairs,
+    encoded: EncodedPairs | EncodedOnDemand,
     labels: Any,
     ids: Any,
     weights: Any,
     texts: Callable[[int], str] | None = None,
   ) -> PairSource:
-    words = lambda i: self._tokenizer.decode(
-      encoded.ids[encoded.starts[i] : encoded.starts[i + 1]]
-    )
+    words = lambda i: self._tokenizer.decode(encoded.pick(np.array([i])).ids)
     return PairSource(
       encoded,
       labels,
@@ -278,7 +317,7 @@ class SentencePairTask(Task):
       tell=texts or words,
       batching=self._config.batching,
       width=self._config.max_seq_length,
-      flops=self._flops(encoded.lengths),
+      flops=self._flops,
     )
 
   def _flops(self, lengths: np.ndarray) -> Flops:

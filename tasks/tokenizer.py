@@ -5,6 +5,7 @@ of Model Garden's `FullTokenizer`, which a test holds it to.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import tensorflow as tf
 import tokenizers
 
 from engine.errors import UserError
+from engine.task import digest_of
 
 _MOST_KNOWN = 2**18  # Words whose ids are kept.
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -39,16 +41,45 @@ class EncodedPairs:
   def __len__(self) -> int:
     return len(self.first)
 
-  @property
+  @functools.cached_property
   def lengths(self) -> np.ndarray:
     """Tokens of each pair, int64 [pairs]."""
     return np.diff(self.starts)
 
+  @property
+  def sample(self) -> np.ndarray:
+    """Lengths that are like those of all pairs: here they are all."""
+    return self.lengths
+
+  @property
+  def longest(self) -> int:
+    """Tokens that a pair can have."""
+    return int(self.lengths.max(initial=1))
+
+  @property
   def digests(self) -> np.ndarray:
-    """Returns 64 bits of each pair, int64 [pairs]; others in each process."""
+    """64 bits of each pair, int64 [pairs]; others in each process."""
     spans = itertools.pairwise(self.starts.tolist())
     each = (hash(self.ids[start:end].tobytes()) for start, end in spans)
     return np.fromiter(each, np.int64, len(self))
+
+  def digest(self) -> int:
+    """32 bits of all pairs."""
+    return digest_of(self.ids, self.starts, self.first)
+
+  def lengths_at(self, indices: np.ndarray) -> np.ndarray:
+    """Returns the tokens of some pairs, int64 [n]."""
+    return self.lengths[indices]
+
+  def pick(self, indices: np.ndarray) -> "EncodedPairs":
+    """Returns some pairs."""
+    spans = zip(self.starts[indices], self.starts[indices + 1], strict=True)
+    return EncodedPairs(
+      ids=np.concatenate([self.ids[:0], *(self.ids[a:b] for a, b in spans)]),
+      starts=np.concatenate([[0], np.cumsum(self.lengths[indices])]),
+      first=self.first[indices],
+      truncated=0,
+    )
 
   @classmethod
   def joined(cls, parts: Sequence["EncodedPairs"]) -> "EncodedPairs":

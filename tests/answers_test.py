@@ -95,6 +95,28 @@ def test_pairs_weigh_what_is_asked(tmp_path, settings, weights):
   assert weights_of(tmp_path, FOUR, **settings) == pytest.approx(weights)
 
 
+@pytest.mark.parametrize("classes", [(), ("a", "b")])
+def test_one_class_is_nothing_to_learn(tmp_path, caplog, classes):
+  with pytest.raises(UserError, match="two or more|All pairs of 'train' are"):
+    weights_of(tmp_path, FOUR[:3], classes=classes)
+  task = tiny_task(
+    name="pairs", eval_file=f"{tmp_path}/t.tsv", classes=("b", "a")
+  )
+  assert len(task.source("dev")) == 2
+  assert "'dev' has 0 b, 2 a." in caplog.text
+  assert "All pairs of 'dev' are 'a'" in caplog.text
+
+
+def test_the_area_under_precision_and_recall_is_that_of_the_second_class():
+  labels = np.array([0, 1, 0, 1])
+  margins = np.array([0.0, 1.0, 2.0, 3.0])
+  outputs = np.stack([-margins / 2, margins / 2], axis=1)
+  found = Classes(("a", "b"), ranked=True).metrics(labels, outputs)
+  # Ranked 1, 0, 1, 0: precision 1 at the first hit, 2/3 at the second.
+  assert found["pr_auc"] == pytest.approx((1 + 2 / 3) / 2)
+  assert "pr_auc" not in Classes(("a", "b")).metrics(labels, outputs)
+
+
 def test_weights_are_for_training(tmp_path):
   (tmp_path / "t.tsv").write_text("\n".join(FOUR))
   task = tiny_task(

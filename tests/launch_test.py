@@ -1,11 +1,13 @@
 """Every door is started; bad input ends in one line and exit status 2."""
 
+import functools
 import json
 import os
 import signal
 
 import pytest
 
+from engine import examples
 from launch.cluster import free_ports
 from tests.doors import Door, enter
 from tests.testing import REFERENCE_PAIRS, SHARED, needs_shared_data
@@ -172,6 +174,26 @@ def test_predict_labels_each_pair_in_order(run, tmp_path):
   assert ended.status == 0, ended.err
   lines = [json.loads(line) for line in target.read_text().splitlines()]
   assert [x["label"] for x in lines] == [row[0] for row in rows]
+
+
+def test_predict_labels_a_split_for_its_leaderboard(run, tmp_path):
+  model_dir, _ = run
+  ask = functools.partial(
+    enter, tmp_path, "launch.predict", f"--model_dir={model_dir}"
+  )
+  ended = ask("--split=dev", f"--output={tmp_path}")
+  assert (ended.status, ended.out) == (0, ""), ended.err
+  header, *lines = (tmp_path / "dev.tsv").read_text().splitlines()
+  assert header == "index\tprediction"
+  says = dict(line.split("\t") for line in lines)
+  assert list(says) == [str(i) for i in range(len(lines))]
+  table = examples.read(model_dir, "dev")
+  called = ("different", "paraphrase")
+  expected = [called[i] for i in table["outputs"].argmax(-1)]
+  assert list(says.values()) == expected
+  ended = ask("--split=train,dev")
+  assert (ended.status, ended.out) == (2, "")
+  assert "must be a directory" in ended.err
 
 
 def test_kill_9_and_the_same_command_goes_on(tmp_path):

@@ -1,6 +1,7 @@
 """Pairs in TFRecord files: the tutorial's features, and the same training."""
 
 import dataclasses
+import gzip
 import json
 import os
 
@@ -110,6 +111,20 @@ def test_texts_in_files_become_the_same_records(tmp_path, encoded):
   for name in ("ids", "starts", "first"):
     one, other = (getattr(x.encoded, name) for x in (found, named))
     assert np.array_equal(one, other)
+
+
+def test_packed_records_are_read(tmp_path, encoded):
+  for path in encoded.iterdir():
+    packed = path.name.startswith("train")
+    name, content = path.name + ".gz" * packed, path.read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(content) if packed else content)
+  config = dataclasses.replace(CONFIG, train_file=f"{tmp_path}/train-*.gz")
+  found = SentencePairTask(config).source("train")
+  assert found.digest() == from_files(encoded).source("train").digest()
+  victim = next(tmp_path.glob("train-*"))
+  victim.write_bytes(victim.read_bytes()[:-20])
+  with pytest.raises(UserError, match="are damaged"):
+    SentencePairTask(config).source("train")
 
 
 def test_an_encoding_goes_on_where_it_was(tmp_path, encoded):

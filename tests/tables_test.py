@@ -9,7 +9,9 @@ import pytest
 
 from engine.errors import UserError
 from tasks.answers import Classes
-from tasks.tables import find_classes, open_table, pairs_of
+from tasks.columns import open_table
+from tasks.labels import find_classes
+from tasks.tables import pairs_of
 
 ROWS = [(f"one {i}", f"two, {i}", "yes" if i % 3 else "no") for i in range(10)]
 
@@ -176,6 +178,58 @@ def test_a_bad_line_is_named_or_passed_over(tmp_path, name):
     assert [x for cut in cuts for x in texts(table.read(cut))] == ROWS
 
 
+def test_a_file_without_a_header_has_its_columns_named(tmp_path):
+  path = tmp_path / "x.data"
+  path.write_text("a\tb\tyes\t1\nc\td\tno\t2\n")
+  with pytest.raises(UserError, match="--file_format=tsv"):
+    table_of(path)
+  with pytest.raises(UserError, match="'a', 'b', 'yes'.* all by --columns="):
+    table_of(path, file_format="tsv")
+  named = {"file_format": "tsv", "columns": ("premise", "answer", "label", "n")}
+  table = table_of(path, **named)
+  assert texts(table.rows()) == [("a", "b", "yes"), ("c", "d", "no")]
+  path.write_text("\ufeffa\tb\tyes\nc\td\tno\t2\n")
+  with pytest.raises(UserError, match="line 1: 3 columns, but --columns names"):
+    list(table_of(path, **named).rows())
+
+
+def test_pairs_without_a_label_are_left_out_or_refused(tmp_path):
+  rows = [("a", "b", "-"), ("c", "d", "yes")]
+  path = write(tmp_path / "x.tsv", rows)
+  assert len(texts(table_of(path).rows())) == 2
+  assert texts(table_of(path, unlabelled="-").rows()) == rows[1:]
+  path = write(tmp_path / "x.csv", [("a", "b", ""), rows[1]])
+  with pytest.raises(UserError, match="line 2: the label is empty.*--skip_bad"):
+    list(table_of(path).rows())
+  assert texts(table_of(path, skips=True).rows()) == rows[1:]
+  assert texts(table_of(path, unlabelled="").rows()) == rows[1:]
+
+
+def test_a_column_that_is_there_twice_is_not_taken(tmp_path):
+  path = write(tmp_path / "x.tsv", columns=("premise", "premise", "label"))
+  with pytest.raises(UserError, match="each of"):
+    table_of(path)
+  with pytest.raises(UserError, match="'premise' .more than once., but"):
+    table_of(path, text_a="premise", text_b="premise")
+
+
+def test_a_quote_that_stays_open_costs_one_line(tmp_path):
+  path = write(tmp_path / "x.csv")
+  lines = path.read_text().splitlines()
+  lines.insert(5, '"open,b,yes')
+  path.write_text("\n".join(lines))
+  with pytest.raises(UserError, match="line 6: .*--quoting=off"):
+    list(table_of(path).rows())
+  table = table_of(path, skips=True)
+  assert (texts(table.rows()), table.bad) == (ROWS, 1)
+
+
+def test_labels_that_differ_in_case_alone_are_told(tmp_path, caplog):
+  rows = [("a", "b", label) for label in ("Yes", "no", "yes")]
+  assert len(find_classes(table_of(write(tmp_path / "x.tsv", rows)))) == 3
+  assert "differ in case alone: ['Yes', 'no', 'yes']" in caplog.text
+
+
 def test_what_is_no_text_is_refused(tmp_path):
   path = write(tmp_path / "x.tsv")
   path.write_bytes(path.read_bytes() + b"\xff\tb\tyes\n")
@@ -193,7 +247,7 @@ def test_what_is_no_text_is_refused(tmp_path):
   "name, complaint",
   [
     ("none.tsv", "finds no file"),
-    ("x.parquet", "ends neither in .tsv"),
+    ("x.parquet", "ends neither in .tsv.*--file_format"),
     ("empty.csv", "is empty"),
   ],
 )
