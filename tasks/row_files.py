@@ -12,7 +12,7 @@ import json
 import lzma
 import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, Literal
 
 import tensorflow as tf
@@ -137,14 +137,12 @@ class RowFile:
     self.path = path
     self._file, self._form = file, form
     self._offset, self._line = 0, 1
-    self.columns: list[str] = []
-    first = next(self._records(), None)
+    *_, first = next(self._read(list), (None,))
     if first is None:
       raise UserError(f"{path} is empty: name a file with pairs.")
-    *_, record = first
-    if isinstance(record, UserError):
-      raise record
-    self.columns = list(form.columns or record)
+    if isinstance(first, UserError):
+      raise first
+    self.columns = list(form.columns) or first
     if form.columns or form.kind == "jsonl":
       self.seek(0, 1)
 
@@ -168,60 +166,67 @@ class RowFile:
     Raises:
       DamagedFile: where the rest of the file cannot be read.
     """
-    columns = self.columns
-    if self._form.kind == "jsonl":
-      pick = lambda record: [record.get(x) if x else "" for x in names]
-    else:
-      pick = operator.itemgetter(*((*columns, "").index(x) for x in names))
-    for offset, line, record in self._records():
-      if isinstance(record, UserError):
-        yield offset, line, record
-      elif self._form.kind != "jsonl" and len(record) != len(columns):
-        there = "--columns names" if self._form.columns else "the header has"
-        what = f"{len(record)} columns, but {there} {len(columns)}"
-        yield offset, line, self._fault(line, what)
-      else:
-        if self._form.kind != "jsonl":
-          record.append("")
-        yield offset, line, pick(record)
+    return self._read(self._picker(names))
 
-  def _records(self) -> Iterator[tuple[int, int, Any]]:
-    """Yields offset, line and all fields of rows; or what is wrong with one."""
+  def _picker(self, names: Sequence[str]) -> Callable[[Any], Any]:
+    """Returns what takes values out of a row; raises `ValueError`."""
+    if self._form.kind == "jsonl":
+      return lambda record: record and [x and record.get(x) for x in names]
+    columns, there = len(self.columns), "the header has"
+    if self._form.columns:
+      there = "--columns names"
+    pick = operator.itemgetter(*((*self.columns, "").index(x) for x in names))
+
+    def checked(fields):
+      if len(fields) != columns:
+        raise ValueError(f"{len(fields)} columns, but {there} {columns}")
+      fields.append("")
+      return pick(fields)
+
+    return checked
+
+  def _read(self, take: Callable[[Any], Any]) -> Iterator[Any]:
+    """As `rows`, with what `take` takes out of the fields of each row."""
     kind = self._form.kind
     if self._form.quoting and kind != "jsonl":
-      yield from self._quoted(_DELIMITERS[kind])
+      yield from self._quoted(_DELIMITERS[kind], take)
       return
     split = operator.methodcaller("split", _DELIMITERS.get(kind))
     parse = _parse_json if kind == "jsonl" else split
     for offset, line, raw in self._lines():
       try:
         text = raw.decode().rstrip("\r\n")
-        record = parse(text) if text else None
+        values = take(parse(text)) if text else None
       except ValueError as error:
-        yield offset, line, self._fault(line, _reason(error))
+        yield offset, line, self._fault(line, error)
       else:
-        if record:
-          yield offset, line, record
+        if values:
+          yield offset, line, values
 
-  def _quoted(self, delimiter: str) -> Iterator[tuple[int, int, Any]]:
-    """Yields rows whose fields may be quoted, and have several lines."""
+  def _quoted(
+    self, delimiter: str, take: Callable[[Any], Any]
+  ) -> Iterator[Any]:
+    """As `_read`, where fields may have quotes, and rows several lines."""
     while True:
       offset, line = self._offset, self._line
       lines = (raw.decode() for *_, raw in self._lines())
       try:
-        record = next(csv.reader(lines, delimiter=delimiter, strict=True), None)
+        fields = next(csv.reader(lines, delimiter=delimiter, strict=True), None)
+        if fields is None:
+          return
+        values = take(fields) if fields else None
       except UnicodeDecodeError as error:
-        yield offset, line, self._fault(self._line - 1, _reason(error))
+        yield offset, line, self._fault(self._line - 1, error)
       except csv.Error as error:
         self.seek(offset, line)
         next(self._lines())  # What is open takes no more lines with it.
         cure = "or read without quotes by --quoting=off"
         yield offset, line, self._fault(line, f"{error} ({cure})")
+      except ValueError as error:
+        yield offset, line, self._fault(line, error)
       else:
-        if record is None:
-          return
-        if record:
-          yield offset, line, record
+        if values:
+          yield offset, line, values
 
   def _lines(self) -> Iterator[tuple[int, int, bytes]]:
     """Yields offset, number and bytes of lines; goes on behind them."""
@@ -236,7 +241,10 @@ class RowFile:
         "back a whole one."
       ) from error
 
-  def _fault(self, line: int, what: str) -> UserError:
+  def _fault(self, line: int, what: str | Exception) -> UserError:
+    if isinstance(what, UnicodeDecodeError):
+      byte = what.object[what.start]
+      what = f"byte {byte:#04x} is not UTF-8 (save the file as UTF-8)"
     return UserError(f"{self.path}, line {line}: {what}: {MEND}")
 
 
@@ -248,10 +256,3 @@ def _parse_json(text: str) -> dict[str, Any]:
   if not isinstance(record, dict):
     raise ValueError("no JSON object, but something else")
   return record
-
-
-def _reason(error: ValueError) -> str:
-  if isinstance(error, UnicodeDecodeError):
-    byte = error.object[error.start]
-    return f"byte {byte:#04x} is not UTF-8 (save the file as UTF-8)"
-  return str(error)

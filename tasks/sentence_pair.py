@@ -217,18 +217,15 @@ class SentencePairTask(Task):
     if split == "train":
       self._trained_on = digests
       return
-    both = digests.keys() & self._trained_on.keys()
-    copies = sum(
-      int(np.isin(digests[kind], self._trained_on[kind]).sum())
-      for kind in sorted(both)[-1:]
-    )
-    if copies:
-      logging.warning(
-        "%d of the %d pairs of %r are in 'train' too: metrics will flatter.",
-        copies,
-        len(encoded),
-        split,
-      )
+    for kind in sorted(digests.keys() & self._trained_on.keys())[-1:]:
+      copies = _number_of_copies(digests[kind], self._trained_on[kind])
+      if copies:
+        logging.warning(
+          "%d of the %d pairs of %r are in 'train' too: metrics will flatter.",
+          copies,
+          len(encoded),
+          split,
+        )
 
   def pair_source(self, pairs: Pairs) -> PairSource:
     """Lays out pairs whose labels need not be known."""
@@ -349,6 +346,15 @@ class SentencePairTask(Task):
     self._files.copy_to(directory)
     with tf.io.gfile.GFile(os.path.join(directory, _CLASSES), "w") as file:
       file.write(json.dumps(self.classes))
+
+
+def _number_of_copies(ours: np.ndarray, theirs: np.ndarray) -> int:
+  """Counts which of some digests are among many others."""
+  # Many times as fast as `np.isin(ours, theirs)`, which sorts the many.
+  known = np.unique(ours)
+  places = np.searchsorted(known, theirs)
+  found = known.take(places, mode="clip") == theirs
+  return int(np.isin(ours, theirs[found]).sum())
 
 
 def read_classes(directory: str) -> tuple[str, ...]:
