@@ -1,13 +1,16 @@
 """What the newest evaluation of a run said of each example of a split."""
 
+import contextlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from engine.evaluator import Evaluator
+from engine.journal import DISK_ERRORS, Journal
 from engine.task import LABELS, WEIGHTS, Source
 
 _WORST = 50  # Examples whose content is kept.
@@ -16,6 +19,38 @@ _WORST = 50  # Examples whose content is kept.
 def path_of(directory: str, split: str) -> str:
   """Returns where the examples of a split are, in the directory of a run."""
   return os.path.join(directory, "examples", f"{split}.npz")
+
+
+def keep(
+  directory: str,
+  splits: Sequence[str],
+  evaluators: Sequence[Evaluator],
+  *,
+  step: int,
+  log: Journal,
+) -> None:
+  """Keeps what evaluations said of each example, for who looks into it.
+
+  The worst examples go to TensorBoard too. Where the disk is full nothing is
+  kept, and the run goes on.
+
+  Args:
+    directory: of the run.
+    splits: their names.
+    evaluators: what has evaluated each.
+    step: at which.
+    log: of the run.
+  """
+  for split, each in zip(splits, evaluators, strict=True):
+    with contextlib.suppress(*DISK_ERRORS):
+      worst = write(
+        directory,
+        split,
+        step=step,
+        table=each.table,
+        source=each.inputs.source,
+      )
+      log.write_text("eval", step, f"{split}: largest losses", markdown(worst))
 
 
 def write(

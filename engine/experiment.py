@@ -27,7 +27,6 @@ from engine.builder import Builder
 from engine.checkpoints import Checkpoints, restore_newest
 from engine.config import ExperimentConfig
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
-from engine.evaluator import Evaluator, SplitsEvaluator
 from engine.follow import follow
 from engine.journal import (
   DISK_ERRORS,
@@ -257,7 +256,16 @@ class Experiment:
         best.check,
         lambda output: self.is_chief and best.offer(int(step.numpy()), output),
         lambda output: log.write("eval", int(step.numpy()), output),
-        lambda _: self._keep_examples(int(step.numpy()), evaluator, log),
+        lambda _: (
+          self.is_chief
+          and examples.keep(
+            self._directory.path,
+            self._config.evaluation.splits,
+            evaluator.evaluators,
+            step=int(step.numpy()),
+            log=log,
+          )
+        ),
       ],
     )
     return _Run(
@@ -350,25 +358,6 @@ class Experiment:
     """
     with contextlib.suppress(tf.errors.OpError):
       self._agree_on(end=0)
-
-  def _keep_examples(
-    self, step: int, evaluator: Evaluator | SplitsEvaluator, log: Journal
-  ) -> None:
-    """Keeps what an evaluation said of each example, for who looks into it."""
-    if not self.is_chief:
-      return
-    splits = self._config.evaluation.splits
-    for split, each in zip(splits, evaluator.evaluators, strict=True):
-      with contextlib.suppress(*DISK_ERRORS):
-        worst = examples.write(
-          self._directory.path,
-          split,
-          step=step,
-          table=each.table,
-          source=each.inputs.source,
-        )
-        name = f"{split}: largest losses"
-        log.write_text("eval", step, name, examples.markdown(worst))
 
   def _result(self, run: "_Run", *, stopped_early: bool) -> dict[str, Any]:
     trainer, log = run.trainer, run.log

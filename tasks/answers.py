@@ -80,7 +80,8 @@ class Classes(Answers):
   def number(self, label: str, place: str) -> float:
     if label not in self._numbers:
       raise UserError(
-        f"{place}: the label {label!r} is none of {list(self.classes)}."
+        f"{place}: the label {label!r} is none of {list(self.classes)}: mend "
+        "it, name all by --classes, or leave such pairs out by --unlabelled."
       )
     return self._numbers[label]
 

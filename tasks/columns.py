@@ -25,7 +25,6 @@ _USUAL = {
   ),
 }
 GUESS = "auto"
-_HEADLESS = ", or all by --columns=... if it has no header"
 
 
 def open_table(
@@ -70,9 +69,17 @@ def open_table(
   if may_lack_labels and label not in (GUESS, *there):
     label = ""
   given = {"text_a": text_a, "text_b": text_b, "label": label, "weight": weight}
-  found = {
-    role: _column(role, name, there, paths[0]) for role, name in given.items()
-  }
+  found, faults = {}, {}
+  for role, name in given.items():
+    found[role], fault = _find(role, name, there)
+    if fault:
+      faults[role] = fault
+  if faults:
+    flags = " ".join(f"--{role}=COLUMN" for role in faults)
+    raise UserError(
+      f"{paths[0]} has the columns {there}, but {'; '.join(faults.values())}: "
+      f"say {flags}, or name all by --columns=... if there is no header."
+    )
   guessed = [f"{k}={v}" for k, v in found.items() if v and given[k] == GUESS]
   if guessed:
     _say(f"{paths[0]}: took {', '.join(guessed)}.")
@@ -93,26 +100,18 @@ def columns_of(path: str, form: Form) -> list[str]:
     return file.columns
 
 
-def _column(role: str, name: str, columns: list[str], path: str) -> str:
-  """Returns the column of a role: the named one, or the one that is clear."""
+def _find(role: str, name: str, columns: list[str]) -> tuple[str, str]:
+  """Returns the column of a role, and what is wrong with it, if anything is."""
   if name != GUESS:
-    if name and columns.count(name) != 1:
-      twice = " (more than once)" if name in columns else ""
-      raise UserError(
-        f"`{role}` is {name!r}{twice}, but {path} has the columns {columns}: "
-        f"name one by --{role}=COLUMN{_HEADLESS}."
-      )
-    return name
+    if not name or columns.count(name) == 1:
+      return name, ""
+    twice = ", which is there more than once" if name in columns else ""
+    return name, f"`{role}` is {name!r}{twice}"
   usual = _USUAL[role].split()
   fits = [x for x in columns if re.sub("[^a-z0-9]", "", x.lower()) in usual]
   if len(fits) == 1:
-    return fits[0]
-  if role == "label" and not fits:
-    return ""
-  why = (
-    f"each of {fits} could be" if fits else "none of which is called as usual:"
-  )
-  raise UserError(
-    f"{path} has the columns {columns}, {why} `{role}`: name it by "
-    f"--{role}=COLUMN{_HEADLESS}."
-  )
+    return fits[0], ""
+  if fits:
+    return "", f"`{role}` could be each of {fits}"
+  # Labels need not be there: not all pairs have some.
+  return "", "" if role == "label" else f"nothing is called like `{role}`"

@@ -51,8 +51,8 @@ class Labels:
     found = self.numbers
     if len(found) < 2:
       raise UserError(
-        f"The column {self._column} has the labels {list(found)}: classes must "
-        "be two or more."
+        f"`train_file` has the labels {list(found)} in its column "
+        f"{self._column}: name files with pairs of two classes or more."
       )
     if len({name.lower() for name in found}) < len(found):
       logging.warning(

@@ -97,7 +97,7 @@ def test_pairs_weigh_what_is_asked(tmp_path, settings, weights):
 
 @pytest.mark.parametrize("classes", [(), ("a", "b")])
 def test_one_class_is_nothing_to_learn(tmp_path, caplog, classes):
-  with pytest.raises(UserError, match="two or more|All pairs of 'train' are"):
+  with pytest.raises(UserError, match="two classes or more"):
     weights_of(tmp_path, FOUR[:3], classes=classes)
   task = tiny_task(
     name="pairs", eval_file=f"{tmp_path}/t.tsv", classes=("b", "a")

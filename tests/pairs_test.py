@@ -150,7 +150,7 @@ def test_an_export_says_what_the_run_says(run, tmp_path):
   "train, dev, flags, complaint",
   [
     ("yes no", "yes maybe", [], "line 3: the label 'maybe' is none of"),
-    ("yes yes", "yes yes", [], "classes must be two or more"),
+    ("yes yes", "yes yes", [], "two classes or more"),
     ("yes no", "", [], "dev.tsv has no pair"),
     ("yes no", "no yes", ["--kind=regression"], "'yes' is no number"),
     ("0.5 1.25", "0.5 1.25", [], "add --kind=regression"),
