@@ -52,10 +52,11 @@ def write(restored: Restored, form: str, directory: str) -> str:
       lowercase=lowercase,
     )
     return "hub.KerasLayer(..., trainable=True) loads it, --encoder too"
+  kernel, bias = model.readout()
   served = serving.ServedClassifier(
     encoder=garden.copy_of(model.encoder),
-    kernel=model.head.kernel,
-    bias=model.head.bias,
+    kernel=kernel,
+    bias=bias,
     classes=task.classes,
     tokenizer=GraphTokenizer(
       vocabulary,

@@ -39,8 +39,9 @@ def write_hugging_face(
       value = variable.numpy()
       is_kernel = value.ndim == 2 and "_embeddings" not in name
       tensors[f"bert.{name}.{key}"] = value.T if is_kernel else value
-  tensors["classifier.weight"] = model.head.kernel.numpy().T
-  tensors["classifier.bias"] = model.head.bias.numpy()
+  kernel, bias = model.readout()
+  tensors["classifier.weight"] = kernel.numpy().T
+  tensors["classifier.bias"] = bias.numpy()
   safetensors.numpy.save_file(
     {name: np.ascontiguousarray(value) for name, value in tensors.items()},
     os.path.join(directory, "model.safetensors"),

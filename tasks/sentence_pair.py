@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from engine.errors import UserError
 from engine.randomness import Stream
 from engine.task import Source, Task
 from tasks import encoders, weights
+from tasks.classifier import PairClassifier
 from tasks.config import FILES, SentencePairConfig
 from tasks.datasets import answers_of, read_split, records_of
-from tasks.encoder import Encoder, build_part
+from tasks.encoder import Encoder
 from tasks.flops import Flops, training_flops
 from tasks.hub_encoder import Facts, HubEncoder
 from tasks.pair_source import PairSource
@@ -35,44 +36,6 @@ from tasks.tokenizer import EncodedPairs, PairTokenizer
 
 _CLASSES = "classes.json"
 _INITIALIZER_RANGE = 0.02  # Of a head on an encoder without a config.
-
-
-class PairClassifier(tf_keras.Model):
-  """An encoder and a head: logits of each pair, [shares, pairs, classes]."""
-
-  def __init__(
-    self, encoder: Encoder | HubEncoder, *, classes: int, dropout: float
-  ):
-    """Initializes the classifier.
-
-    Args:
-      encoder: with or without variables.
-      classes: of the head.
-      dropout: rate for the pooled output.
-    """
-    super().__init__(name="pair_classifier")
-    self.encoder = encoder
-    self.head = tf_keras.layers.Dense(classes, name="head")
-    self._dropout = dropout
-
-  def build(self, input_shape):
-    """Creates all variables; no input shape is needed."""
-    with tf.name_scope(self.name):
-      build_part(self.encoder, input_shape)
-      build_part(self.head, [None, self.encoder.hidden_size])
-    self.built = True
-
-  def call(
-    self, features: Mapping[str, tf.Tensor], random: Stream | None = None
-  ) -> tf.Tensor:
-    """Computes float32 logits; `random` gives the dropout in training."""
-    _, pooled = self.encoder(features, random=random, pooled_only=True)
-    if random is not None:
-      names = tf.gather(features["names"], features["firsts"], batch_dims=1)
-      flat = tf.reshape(pooled, [-1, pooled.shape[-1]])
-      flat = random.dropout(flat, self._dropout, names=tf.reshape(names, [-1]))
-      pooled = tf.reshape(flat, pooled.shape)
-    return tf.cast(self.head(pooled), tf.float32)
 
 
 class SentencePairTask(Task):
@@ -104,6 +67,7 @@ class SentencePairTask(Task):
       words = self._bert.vocab_size
       self._layers = self._bert.num_hidden_layers
     self.answers = answers_of(config)
+    self._scores: tuple[float, float] | None = None
     self._trained_on: dict[str, np.ndarray] = {}
     self.goal = self.answers.goal
     self._tokenizer = PairTokenizer(self._files.vocabulary)
@@ -136,11 +100,18 @@ class SentencePairTask(Task):
       encoder = HubEncoder(self._files.saved_model, name="encoder")
     else:
       encoder = Encoder(self._bert, dropout=rate, name="encoder")
-    model = PairClassifier(encoder, classes=self.answers.outputs, dropout=rate)
+    model = PairClassifier(
+      encoder,
+      classes=self.answers.outputs,
+      dropout=rate,
+      scores=not self.classes,
+    )
     model.build(None)
     return model
 
   def initialize(self, model: tf_keras.Model, seed: int) -> None:
+    if self._scores:
+      model.locate_scores(*self._scores)
     if self._bert is None:  # It has brought its weights.
       value = tf.random.stateless_truncated_normal(
         model.head.kernel.shape, [seed, 0], stddev=_INITIALIZER_RANGE
@@ -190,6 +161,9 @@ class SentencePairTask(Task):
   def _look_at(self, split: str, labels: np.ndarray) -> None:
     """Says how many pairs of files each class has; refuses a single class."""
     if not self.classes:
+      if split == "train":
+        # Equal scores have no distance: any one serves.
+        self._scores = float(labels.mean()), float(labels.std()) or 1.0
       return
     counts = np.bincount(labels.astype(int), minlength=len(self.classes))
     if self._config.name == FILES:

@@ -13,9 +13,10 @@ from official.nlp.tools import tf2_bert_encoder_checkpoint_converter
 from engine.errors import UserError
 from tasks import cache, encoders, hub, tf1_checkpoint
 from tasks.bert_config import BertConfig
+from tasks.classifier import PairClassifier
 from tasks.config import SentencePairConfig
 from tasks.encoder import Encoder
-from tasks.sentence_pair import PairClassifier, SentencePairTask
+from tasks.sentence_pair import SentencePairTask
 from tasks.tokenizer import PairTokenizer
 from tasks.weights import restore_encoder
 from tests import doors
