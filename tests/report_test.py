@@ -3,6 +3,8 @@
 import html.parser
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -104,6 +106,46 @@ def test_a_page_needs_nothing_from_elsewhere():
     "train.seed",
   ):
     assert part in told, part
+
+
+# Loads a page in a frame, and says how wide it is.
+PROBE = """<body style="margin:0"><iframe id=f style="border:0;width:{width}px">
+</iframe><script>f.onload = () => {{
+  const page = f.contentDocument.documentElement
+  document.title = page.scrollWidth + " " + page.querySelectorAll("svg").length
+}}
+f.src = "page.html"</script>"""
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+def test_a_browser_shows_all_of_a_page(tmp_path, width):
+  browser = shutil.which("chromium") or shutil.which("google-chrome")
+  if not browser:
+    pytest.skip("no browser is installed")
+  page = page_of([run_of(splits={"dev": table()}), run_of("two")])
+  (tmp_path / "page.html").write_text(page)
+  (tmp_path / "probe.html").write_text(PROBE.format(width=width))
+  shown = subprocess.run(
+    [
+      browser,
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--allow-file-access-from-files",
+      f"--user-data-dir={tmp_path}/profile",
+      "--virtual-time-budget=9000",
+      "--dump-dom",
+      f"file://{tmp_path}/probe.html",
+    ],
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  title = re.search("<title>(.*?)</title>", shown.stdout)
+  assert title, shown.stderr
+  wide, charts = map(int, title[1].split())
+  assert wide <= width  # Nothing sticks out: no scrolling to the side.
+  assert charts == page.count("<svg")
 
 
 def test_ten_thousand_points_are_a_small_page():
