@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
+import tf_keras
 
 
 class Averages(tf.Module):
@@ -77,3 +78,22 @@ def build_averages(
 ) -> Averages | None:
   """Builds the averages of a run, where it keeps them (`decay` above 0)."""
   return Averages(variables, decay) if decay else None
+
+
+def checkpoint_of(
+  model: tf_keras.Model,
+  step: tf.Variable,
+  averages: Averages | None,
+  **more: tf.Module | tf_keras.optimizers.Optimizer,
+) -> tf.train.Checkpoint:
+  """Returns the checkpoint of a model: what all that read one look for.
+
+  Args:
+    model: with all of its variables.
+    step: of training.
+    averages: of the model's weights, if the run keeps them.
+    more: what training goes on from.
+  """
+  if averages:
+    more["averages"] = averages
+  return tf.train.Checkpoint(model=model, global_step=step, **more)

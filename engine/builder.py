@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
-from engine.averages import Averages, build_averages
+from engine.averages import Averages, build_averages, checkpoint_of
 from engine.boundary import Boundary
 from engine.config import ExperimentConfig
 from engine.errors import UserError
@@ -90,9 +90,7 @@ class Builder:
       step = tf.Variable(0, dtype=tf.int64, trainable=False)
       averages = self._averages(model)
       evaluator = self._evaluator(model, devs, averages)
-    state = {"averages": averages} if averages else {}
-    checkpoint = tf.train.Checkpoint(model=model, global_step=step, **state)
-    return evaluator, checkpoint
+    return evaluator, checkpoint_of(model, step, averages)
 
   def _model(self) -> tf_keras.Model:
     with precision_scope(self._config.train.precision):

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
-import tensorflow as tf
 import tf_keras
 from absl import logging
 
+from engine.averages import checkpoint_of
 from engine.best import BestCheckpoints, goal_of
 from engine.checkpoints import Checkpoints
 from engine.config import ExperimentConfig, identity
@@ -50,7 +50,6 @@ def build_managers(
     writes: whether this worker is the one that saves.
   """
   checkpoint = config.checkpoint
-  averages = {"averages": trainer.averages} if trainer.averages else {}
   scale = {"loss_scale": trainer.loss_scale} if trainer.loss_scale else {}
   facts = {"config": identity(config), "versions": versions()}
 
@@ -78,13 +77,13 @@ def build_managers(
     "say": logging.warning if writes else lambda *_: None,
   }
   newest = Checkpoints(
-    tf.train.Checkpoint(
-      model=model,
+    checkpoint_of(
+      model,
+      trainer.global_step,
+      trainer.averages,
       optimizer=trainer.optimizer,
-      global_step=trainer.global_step,
       window=trainer.window,
       guard=trainer.guard,
-      **averages,
       **scale,
     ),
     directory=directory.checkpoints,
@@ -104,9 +103,7 @@ def build_managers(
   )
   metric, sign = goal_of(config, task)
   best = BestCheckpoints(
-    tf.train.Checkpoint(
-      model=model, global_step=trainer.global_step, **averages
-    ),
+    checkpoint_of(model, trainer.global_step, trainer.averages),
     directory=directory.best,
     metric=metric,
     sign=sign,

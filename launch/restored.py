@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from engine.averages import build_averages
+from engine.averages import build_averages, checkpoint_of
 from engine.best import goal_of, restore_best
 from engine.checkpoints import restore_newest
 from engine.config import ExperimentConfig
@@ -78,8 +78,7 @@ def restore_run(
   averages = build_averages(
     model.trainable_variables, config.optimizer.average_decay
   )
-  state = {"averages": averages} if averages else {}
-  checkpoint = tf.train.Checkpoint(model=model, global_step=step, **state)
+  checkpoint = checkpoint_of(model, step, averages)
   if best:
     metric, sign = goal_of(config, task)
     restore_best(checkpoint, directory.best, metric=metric, sign=sign)

@@ -4,6 +4,8 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
+import numpy as np
+
 from engine.config import ExperimentConfig
 from engine.optimization import build_schedule
 from engine.order import Order
@@ -12,6 +14,7 @@ from tasks import pictures
 from tasks.model_picture import draw_model
 from tasks.sentence_pair import SentencePairTask
 
+_MOST_DRAWN = 2**14  # Pairs: more are finer than the picture.
 _WAYS = ("pad", "bucket", "pack")
 
 
@@ -34,15 +37,16 @@ def views(
   task = SentencePairTask(config.task)
   source = task.source(split)
   path = lambda name: os.path.join(out, f"{name}.png")
-  arrays = source.encoded.dense()
-  pairs, tokens = arrays["input_word_ids"].shape
+  shown = source.encoded.pick(np.arange(min(len(source), _MOST_DRAWN)))
+  arrays = shown.dense()
   yield (
     "arrays",
-    f"{pairs:,} pairs of {split}, {tokens} tokens at most, "
+    f"{len(source):,} pairs of {split}, {source.encoded.longest} tokens at "
+    "most, "
     f"{'classes ' + ', '.join(task.classes) if task.classes else 'scores'}: "
     + pictures.save(pictures.draw_arrays(arrays), path("arrays")),
   )
-  lengths = source.encoded.lengths
+  lengths = source.encoded.sample
   figure = pictures.draw_lengths(
     lengths,
     limit=config.task.max_seq_length,

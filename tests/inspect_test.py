@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from launch import configs
+from launch.views import views
+from tasks import pairs_on_disk
 from tasks.model_picture import box_of
 from tasks.pair_source import PairSource
 from tests import doors
@@ -55,6 +58,14 @@ def test_inspect_writes_each_picture_and_says_so(tmp_path):
   for name in names:
     assert (out / f"{name}.png").read_bytes().startswith(SIGNATURE)
   assert len(list(out.iterdir())) == len(names)
+
+
+def test_pairs_on_disk_are_drawn_too(tmp_path, monkeypatch):
+  monkeypatch.setattr(pairs_on_disk, "LARGE", 0)
+  config = configs.build_config([{"task": {"encoder": "tiny"}}])
+  drawn = dict(views(config, "train", str(tmp_path)))
+  assert drawn["arrays"].startswith("984 pairs of train, ")
+  assert (tmp_path / "packing.png").read_bytes().startswith(SIGNATURE)
 
 
 @pytest.mark.parametrize(
