@@ -13,17 +13,19 @@ from tasks.tables import Table
 # What columns are called in published sets, without case and punctuation.
 _USUAL = {
   "text_a": (
-    "texta text1 sentence1 sentencea question1 premise question 1string"
+    "texta text1 sentence1 sentencea sent1 s1 question1 q1 premise question "
+    "1string"
   ),
   "text_b": (
-    "textb text2 sentence2 sentenceb question2 hypothesis sentence answer "
-    "2string"
+    "textb text2 sentence2 sentenceb sent2 s2 question2 q2 hypothesis sentence "
+    "answer 2string"
   ),
   "label": (
-    "label labels goldlabel class target quality isduplicate "
-    "entailmentjudgment entailmentlabel"
+    "label labels goldlabel gold class target quality isduplicate score "
+    "similarity relatednessscore entailmentjudgment entailmentlabel"
   ),
 }
+_ALONE = "text sentence"  # Besides, where there is one sentence a row.
 GUESS = "auto"
 
 
@@ -71,7 +73,10 @@ def open_table(
   given = {"text_a": text_a, "text_b": text_b, "label": label, "weight": weight}
   found, faults = {}, {}
   for role, name in given.items():
-    found[role], fault = _find(role, name, there)
+    usual = _USUAL.get(role, "").split()
+    if role == "text_a" and not text_b:
+      usual += _ALONE.split()
+    found[role], fault = _find(role, name, there, usual)
     if fault:
       faults[role] = fault
   if faults:
@@ -100,14 +105,15 @@ def columns_of(path: str, form: Form) -> list[str]:
     return file.columns
 
 
-def _find(role: str, name: str, columns: list[str]) -> tuple[str, str]:
+def _find(
+  role: str, name: str, columns: list[str], usual: Sequence[str]
+) -> tuple[str, str]:
   """Returns the column of a role, and what is wrong with it, if anything is."""
   if name != GUESS:
     if not name or columns.count(name) == 1:
       return name, ""
     twice = ", which is there more than once" if name in columns else ""
     return name, f"`{role}` is {name!r}{twice}"
-  usual = _USUAL[role].split()
   fits = [x for x in columns if re.sub("[^a-z0-9]", "", x.lower()) in usual]
   if len(fits) == 1:
     return fits[0], ""

@@ -88,6 +88,7 @@ def test_quotes_hold_tabs_and_ends_of_lines(tmp_path):
     (("premise", "hypothesis", "gold_label"), True),
     (("question1", "question2", "is_duplicate"), True),
     (("question", "sentence", "label"), True),
+    (("q1", "q2", "similarity"), True),
     (("#1 String", "#2 String", "Quality"), True),
     (("left", "right", "label"), "text_a"),
     (("premise", "right", "label"), "text_b"),
@@ -102,6 +103,14 @@ def test_columns_are_guessed_where_they_are_clear(tmp_path, columns, found):
     table_of(path)
   names = dict(zip(("text_a", "text_b", "label"), columns, strict=True))
   assert texts(table_of(path, **names).rows()) == ROWS
+
+
+def test_a_sentence_alone_is_called_otherwise(tmp_path):
+  path = write(tmp_path / "x.tsv", columns=("n", "sentence", "label"))
+  table = table_of(path, text_b="")
+  assert texts(table.rows()) == [(b, "", c) for _, b, c in ROWS]
+  with pytest.raises(UserError, match="nothing is called like `text_a`"):
+    table_of(path)
 
 
 def test_two_columns_that_could_be_it_are_not_guessed(tmp_path):
