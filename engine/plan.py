@@ -14,6 +14,8 @@ from engine.config import ExperimentConfig, TrainConfig
 from engine.inputs import Inputs
 from engine.optimization import build_schedule, warmup_steps
 
+_MOST = 5000  # Batches that are laid out for a plan.
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batches:
@@ -25,7 +27,9 @@ class Batches:
     batch_size: examples of a full batch, over all replicas.
     replica_batch_size: a replica's share of them.
     last_batch: examples of the last batch.
-    shapes: (declared shape, in how many steps), the largest first; each is
+    looked_at: batches that were laid out: all; or some, evenly over the run,
+      where that would take minutes.
+    shapes: (declared shape, in how many of these), the largest first; each is
       compiled once.
     padding: share of the capacity that holds nothing real.
   """
@@ -35,6 +39,7 @@ class Batches:
   batch_size: int
   replica_batch_size: int
   last_batch: int
+  looked_at: int
   shapes: tuple[tuple[tuple[int, ...], int], ...]
   padding: float
 
@@ -85,7 +90,10 @@ def plan_batches(inputs: Inputs, *, batch_size: int, replicas: int) -> Batches:
   """Plans the batches of one split."""
   shapes = collections.Counter()
   units = capacity = 0
-  for step in range(inputs.order.num_batches):
+  count = inputs.order.num_batches
+  looked_at = min(count, _MOST)
+  for i in range(looked_at):
+    step = i * (count - 1) // max(1, looked_at - 1)
     layout = inputs.layout(step)
     last = len(inputs.order.indices(step))
     shapes[layout.shape] += 1
@@ -93,10 +101,11 @@ def plan_batches(inputs: Inputs, *, batch_size: int, replicas: int) -> Batches:
     capacity += layout.capacity
   return Batches(
     examples=len(inputs.source),
-    steps=inputs.order.num_batches,
+    steps=count,
     batch_size=batch_size,
     replica_batch_size=batch_size // replicas,
     last_batch=last,
+    looked_at=looked_at,
     shapes=tuple(
       sorted(shapes.items(), key=lambda item: (-math.prod(item[0]), item[0]))
     ),

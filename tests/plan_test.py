@@ -68,6 +68,22 @@ def test_batches_are_those_that_would_be_built(batching, replicas):
   assert plan.evaluation.examples == len(evaluation.source)
 
 
+def test_of_very_many_batches_some_are_laid_out(monkeypatch):
+  monkeypatch.setattr("engine.plan._MOST", 7)
+  config = tiny_config(
+    train={"train_steps": 0, "epochs": 0.5, "global_batch_size": 20}
+  )
+  plan, train, _ = planned(tiny_task(), config, 1)
+  steps = train.order.num_batches
+  laid_out = [i * (steps - 1) // 6 for i in range(7)]
+  layouts = [train.layout(step) for step in laid_out]
+  assert (plan.train.looked_at, plan.train.steps) == (7, steps)
+  assert plan.train.last_batch == len(train.order.indices(steps - 1))
+  assert sum(count for _, count in plan.train.shapes) == 7
+  used = sum(x.units for x in layouts) / sum(x.capacity for x in layouts)
+  assert plan.train.padding == pytest.approx(1 - used)
+
+
 def test_the_run_does_what_was_planned(tmp_path):
   """Steps, ends of epochs, rates, compiled shapes, bytes of a checkpoint."""
   config = tiny_config(
