@@ -112,8 +112,8 @@ def _find(
   if name != GUESS:
     if not name or columns.count(name) == 1:
       return name, ""
-    twice = ", which is there more than once" if name in columns else ""
-    return name, f"`{role}` is {name!r}{twice}"
+    fault = "more than once" if name in columns else "not"
+    return name, f"`{role}` is {name!r}, which is {fault} there"
   fits = [x for x in columns if re.sub("[^a-z0-9]", "", x.lower()) in usual]
   if len(fits) == 1:
     return fits[0], ""

@@ -352,7 +352,10 @@ def test_bad_input_ends_in_one_line_and_status_2(tmp_path, case):
 
 
 BAD_CORPORA = {
-  "a missing column": (b"split\tlabel\ttext_a\n", "`text_b` is 'text_b', but"),
+  "a missing column": (
+    b"split\tlabel\ttext_a\n",
+    "`text_b` is 'text_b', which is not",
+  ),
   "an empty sentence": (
     b"split\tlabel\ttext_a\ttext_b\ntrain\tdifferent\ta\t \n",
     "line 2: the second sentence is empty",

@@ -124,7 +124,7 @@ def test_a_column_that_is_not_there_is_named_beside_those_that_are(tmp_path):
   path = write(tmp_path / "x.tsv")
   with pytest.raises(
     UserError,
-    match="sentence1.*but `text_a` is 'first': say --text_a=COLUMN, or",
+    match="sentence1.*`text_a` is 'first', which is not there: say --text_a",
   ):
     table_of(path, text_a="first")
 
@@ -224,7 +224,7 @@ def test_a_column_that_is_there_twice_is_not_taken(tmp_path):
   path = write(tmp_path / "x.tsv", columns=("premise", "premise", "label"))
   with pytest.raises(UserError, match="each of"):
     table_of(path)
-  with pytest.raises(UserError, match="'premise', which is there more than"):
+  with pytest.raises(UserError, match="'premise', which is more than once"):
     table_of(path, text_a="premise", text_b="premise")
 
 
