@@ -18,6 +18,7 @@ from engine.task import Source, Task
 from tasks import encoders, weights
 from tasks.classifier import PairClassifier
 from tasks.config import FILES, SentencePairConfig
+from tasks.copies import Copies
 from tasks.datasets import answers_of, read_split, records_of
 from tasks.encoder import Encoder
 from tasks.flops import Flops, training_flops
@@ -68,7 +69,7 @@ class SentencePairTask(Task):
       self._layers = self._bert.num_hidden_layers
     self.answers = answers_of(config)
     self._scores: tuple[float, float] | None = None
-    self._trained_on: dict[str, np.ndarray] = {}
+    self._copies: Copies | None = None
     self.goal = self.answers.goal
     self._tokenizer = PairTokenizer(self._files.vocabulary)
     check(
@@ -138,14 +139,13 @@ class SentencePairTask(Task):
       )
 
   def source(self, split: str) -> Source:
-    paths = records_of(self._config, split)
-    if paths:
-      found = self._recorded(paths)
-      encoded, ids = found.encoded, found.ids.tolist()
-    else:
-      found = read_split(self._config, split, self.answers)
-      encoded, ids = self._encoded(found), found.ids
-    self._warn_of_copies(split, found, encoded)
+    found, encoded = self._read(split)
+    if split == "train":
+      self._copies = Copies(found, encoded)
+      if self._config.test_file:  # It will be asked some day.
+        self._copies.tell("test", *self._read("test"))
+    elif self._copies:
+      self._copies.tell(split, found, encoded)
     labels, weights = found.labels, None
     if labels is None:
       raise UserError(
@@ -156,7 +156,17 @@ class SentencePairTask(Task):
     if split == "train":
       weights = self._weights(np.asarray(labels), found.weights)
     texts = getattr(found, "texts", None) if split != "train" else None
+    ids = found.ids.tolist() if isinstance(found, Records) else found.ids
     return self._laid_out(encoded, labels, ids, weights, texts)
+
+  def _read(self, split: str) -> tuple[Any, EncodedPairs | EncodedOnDemand]:
+    """Returns the pairs of a split as its files have them, and encoded."""
+    paths = records_of(self._config, split)
+    if paths:
+      recorded = self._recorded(paths)
+      return recorded, recorded.encoded
+    pairs = read_split(self._config, split, self.answers)
+    return pairs, self._encoded(pairs)
 
   def _look_at(self, split: str, labels: np.ndarray) -> None:
     """Says how many pairs of files each class has; refuses a single class."""
@@ -179,27 +189,6 @@ class SentencePairTask(Task):
       logging.warning(
         "All pairs of %r are %r: their accuracy says little.", split, only
       )
-
-  def _warn_of_copies(self, split: str, found: Any, encoded: Any) -> None:
-    """Says how many pairs of a split were trained on."""
-    # Texts are not kept in records, nor tokens for pairs on disk.
-    digests = {
-      kind: holder.digests
-      for kind, holder in (("tokens", encoded), ("texts", found))
-      if hasattr(holder, "digests")
-    }
-    if split == "train":
-      self._trained_on = digests
-      return
-    for kind in sorted(digests.keys() & self._trained_on.keys())[-1:]:
-      copies = _number_of_copies(digests[kind], self._trained_on[kind])
-      if copies:
-        logging.warning(
-          "%d of the %d pairs of %r are in 'train' too: metrics will flatter.",
-          copies,
-          len(encoded),
-          split,
-        )
 
   def pair_source(self, pairs: Pairs) -> PairSource:
     """Lays out pairs whose labels need not be known."""
@@ -320,15 +309,6 @@ class SentencePairTask(Task):
     self._files.copy_to(directory)
     with tf.io.gfile.GFile(os.path.join(directory, _CLASSES), "w") as file:
       file.write(json.dumps(self.classes))
-
-
-def _number_of_copies(ours: np.ndarray, theirs: np.ndarray) -> int:
-  """Counts which of some digests are among many others."""
-  # Many times as fast as `np.isin(ours, theirs)`, which sorts the many.
-  known = np.unique(ours)
-  places = np.searchsorted(known, theirs)
-  found = known.take(places, mode="clip") == theirs
-  return int(np.isin(ours, theirs[found]).sum())
 
 
 def read_classes(directory: str) -> tuple[str, ...]:

@@ -107,10 +107,17 @@ def test_copies_of_training_pairs_are_counted(
 ):
   if large:
     on_disk(monkeypatch)
-  task = SentencePairTask(config)
+  test = write(
+    pathlib.Path(config.eval_file).with_stem("test"), make_rows(1)[:5]
+  )
+  task = SentencePairTask(dataclasses.replace(config, test_file=str(test)))
   for split in ("train", "dev"):
     source = task.source(split)
   assert "7 of the 27 pairs of 'dev' are in 'train' too" in caplog.text
+  # It is not evaluated now, but it will be.
+  assert caplog.text.count("5 of the 5 pairs of 'test' are in 'train' too") == 1
+  task.source("test")
+  assert caplog.text.count("pairs of 'test' are in 'train' too") == 1
   assert source.describe(np.array([2])) == [" | ".join(make_rows(0)[2][:2])]
 
 
