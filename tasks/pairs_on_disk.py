@@ -50,7 +50,7 @@ class PairsOnDisk:
       number: what the label of a row is.
 
     Raises:
-      UserError: at the first bad row, or where there is none at all.
+      UserError: at the first bad row.
     """
     self._table = table
     self._bounds = [0]  # Rows before each file.
