@@ -150,7 +150,9 @@ def _batches(name: str, batches: Any) -> list[tuple[str, str]]:
   ]
   more = len(batches.shapes) - _SHAPES
   parts += [f"and {more} more"] if more > 0 else []
-  some = f" in {batches.looked_at} of the steps"
+  padding = f"{batches.padding:.1%} padding"
+  if batches.looked_at < batches.steps:
+    padding += f" in {batches.looked_at} of the steps"
   return [
     (
       name,
@@ -158,11 +160,7 @@ def _batches(name: str, batches: Any) -> list[tuple[str, str]]:
       f"{batches.batch_size} ({batches.replica_batch_size} a replica), the "
       f"last of {batches.last_batch}",
     ),
-    (
-      f"{name} shapes",
-      f"{', '.join(parts)}: {batches.padding:.1%} padding"
-      f"{some if batches.looked_at < batches.steps else ''}",
-    ),
+    (f"{name} shapes", f"{', '.join(parts)}: {padding}"),
   ]
 
 

@@ -47,6 +47,8 @@ def main() -> None:
     )
   moved = {x: values[x].value for x in _PLACES if values[x].present}
   if values.split or moved:
+    if values["input"].present:
+      raise UserError("`input` is given beside a split: name one of them.")
     _predict_splits(model_dir, dataclasses.replace(config, **moved))
     return
   if values.input == "-":
@@ -84,6 +86,8 @@ def _predict_splits(model_dir: str, config: Any) -> None:
 
   values = flags.FLAGS
   splits = values.split or submission.splits_of(config)
+  if values.test_file and not values.split:
+    splits = ["test"]
   if len(splits) > 1 and not os.path.isdir(values.output):
     raise UserError(
       f"`output` {values.output} must be a directory for the files of {splits}."

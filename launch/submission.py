@@ -1,10 +1,10 @@
 """Predictions of a split, in the form that a leaderboard wants."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from engine.errors import UserError
 from tasks.config import SentencePairConfig
 from tasks.datasets import table_of
 from tasks.named_sets import NAMED_SETS, Board
@@ -49,26 +49,18 @@ def lines_of(
     says = board.says or classes
     said = [says[i] for i in np.argmax(outputs, axis=-1)]
   else:
-    said = [f"{score:.3f}" for score in np.clip(outputs[:, 0], *_limits(board))]
+    said = [f"{score:.3f}" for score in np.clip(outputs[:, 0], *board.limits)]
   names = {"prediction", named.file_columns[2]} if named else {"prediction"}
   yield "\t".join(board.columns)
-  keys = list(ids)
-  if board.ids:
-    keys = _official_ids(config, split, board.ids)
-  for i in sorted(range(len(keys)), key=lambda i: ids[i]):
+  keys = _official_ids(config, split, board.ids) if board.ids else ids
+  for i in sorted(range(len(ids)), key=lambda i: ids[i]):
     rest = (said[i] if x in names else "NA" for x in board.columns[1:])
     yield "\t".join([str(keys[i]), *rest])
-
-
-def _limits(board: Board) -> tuple[float | None, float | None]:
-  return board.limits or (None, None)
 
 
 def _official_ids(
   config: SentencePairConfig, split: str, column: str
 ) -> list[str]:
-  table = table_of(config, split)
-  if table is None:
-    raise UserError(f"The split {split!r} has no column {column!r}.")
-  table.label, table.unlabelled = column, None
+  # Names, where the official files have some, are read as labels are.
+  table = dataclasses.replace(table_of(config, split), label=column)
   return [row.label for row in table.rows()]

@@ -25,13 +25,14 @@ class Copies:
 
   def tell(self, split: str, found: Any, encoded: Any) -> None:
     """Says, once, how many pairs of a split were trained on."""
-    digests = _digests(found, encoded)
-    both = sorted(digests.keys() & self._trained_on.keys())
-    if not both or split in self._told:
+    if split in self._told:
       return
     self._told.add(split)
-    kind = both[-1]
-    copies = count(digests[kind], self._trained_on[kind])
+    digests = _digests(found, encoded)
+    both = [kind for kind in digests if kind in self._trained_on]
+    if not both:
+      return
+    copies = count(digests[both[0]], self._trained_on[both[0]])
     if copies:
       logging.warning(
         "%d of the %d pairs of %r are in 'train' too: metrics will flatter.",

@@ -112,13 +112,14 @@ def answers_of(config: SentencePairConfig) -> Answers:
 
 def _known_classes(config: SentencePairConfig) -> Sequence[str]:
   """Returns the names of the classes, where nothing must be read for them."""
+  if config.classes or config.name == DEMO:
+    return config.classes or DEMO_CLASSES
   named = NAMED_SETS.get(config.name)
-  if config.classes or not named:
-    return config.classes or (DEMO_CLASSES if config.name == DEMO else ())
-  return named.classes
+  return named.classes if named else ()
 
 
 def _found_classes(config: SentencePairConfig) -> Sequence[str]:
+  """Returns the names of the classes that the training files have."""
   paths = records_of(config, "train")
   if not paths:
     table = table_of(config, "train")
@@ -161,11 +162,12 @@ def read_split(
       pairs, _ = _of_unknown_classes(config)
     else:
       pairs = PairsOnDisk(table, lambda x: answers.number(x.label, x.place))
-    table.bad = pairs.bad
+    bad = pairs.bad
   else:
     pairs = pairs_of(table.rows(), answers)
-  if table.bad:
-    logging.warning("%s: passed over %d bad lines.", paths, table.bad)
+    bad = table.bad
+  if bad:
+    logging.warning("%s: passed over %d bad lines.", paths, bad)
   if not len(pairs):
     raise UserError(f"{paths} has no pair of {split!r}.")
   return pairs

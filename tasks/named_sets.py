@@ -5,6 +5,7 @@ else through TFDS. Imports no TensorFlow.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 _ENTAILS = ("entailment", "not_entailment")
@@ -22,14 +23,14 @@ class Board:
     ids: column of the official file that names a pair; "": 0, 1, 2, ...
     columns: of the file: the id, and what is predicted of the pair.
     says: the classes, as they are written; none: by their names.
-    limits: of scores.
+    limits: of scores, the least and the greatest.
   """
 
   files: Mapping[str, str] = dataclasses.field(default_factory=dict)
   ids: str = ""
   columns: Sequence[str] = ("index", "prediction")
   says: Sequence[str] = ()
-  limits: tuple[float, float] | None = None
+  limits: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,6 +164,7 @@ class RowFile:
       these columns, None where there is none; or what is wrong with the row.
 
     Raises:
+      UserError: where there is no such column.
       DamagedFile: where the rest of the file cannot be read.
     """
     return self._read(self._picker(names))
@@ -172,6 +173,12 @@ class RowFile:
     """Returns what takes values out of a row; raises `ValueError`."""
     if self._form.kind == "jsonl":
       return lambda record: record and [x and record.get(x) for x in names]
+    missing = [x for x in names if x and x not in self.columns]
+    if missing:
+      raise UserError(
+        f"{self.path} has the columns {self.columns}, but not {missing}: all "
+        "files of a split must have those of the first."
+      )
     columns, there = len(self.columns), "the header has"
     if self._form.columns:
       there = "--columns names"
@@ -215,6 +222,8 @@ class RowFile:
         if fields is None:
           return
         values = take(fields) if fields else None
+      except DamagedFile:  # Which no row is to blame for.
+        raise
       except UnicodeDecodeError as error:
         yield offset, line, self._fault(self._line - 1, error)
       except csv.Error as error:

@@ -1,4 +1,4 @@
-"""Sentence pairs in text files: which columns, which classes, which rows.
+"""Sentence pairs in text files: their rows, in all or in ranges.
 
 A file can be cut into ranges of rows, each read by itself: what lies in a range
 is a function of the file alone.
@@ -10,13 +10,8 @@ from typing import Any, NamedTuple
 
 from engine.errors import UserError
 from tasks.answers import Answers
-from tasks.pairs import Pairs, check_sentences
-from tasks.row_files import (
-  MEND,
-  Form,
-  RowFile,
-  opened,
-)
+from tasks.pairs import Pairs
+from tasks.row_files import MEND, Form, RowFile, opened
 
 
 class Row(NamedTuple):
@@ -150,25 +145,28 @@ class Table:
 
   def _row(self, path: str, line: int, values: Sequence[Any]) -> Row | None:
     text_a, text_b, label, weight, mark = values
+    fault = lambda what: UserError(f"{path}, line {line}: {what}: {MEND}")
     if None in values:
       names = (self.text_a, self.text_b, self.label, self.weight)
       lacking = [x for x, y in zip(names, values, strict=False) if y is None]
       if lacking:
-        raise UserError(
-          f"{path}, line {line}: there is no {', '.join(lacking)}: {MEND}"
-        )
+        raise fault(f"there is no {', '.join(lacking)}")
     if self.only and mark != self.only[1]:
       return None
     label = _plain(label) if self.label else None
     if label is not None and label == self.unlabelled:
       return None
     if label == "":
-      raise UserError(f"{path}, line {line}: the label is empty: {MEND}")
+      raise fault("the label is empty")
     text_a, text_b = str(text_a), str(text_b)
-    if not text_a.strip() or (self.text_b and not text_b.strip()):
-      check_sentences((text_a, text_b), f"{path}, line {line}")
-    weight = _weight(weight, f"{path}, line {line}") if self.weight else 1.0
-    return Row(path, line, text_a, text_b, label, weight)
+    if not text_a.strip():
+      raise fault("the first sentence is empty")
+    if self.text_b and not text_b.strip():
+      raise fault("the second sentence is empty")
+    number = _weight(weight) if self.weight else 1.0
+    if number is None:
+      raise fault(f"the weight {weight!r} is no number of 0 or more")
+    return Row(path, line, text_a, text_b, label, number)
 
 
 def pairs_of(rows: Iterable[Row], answers: Answers, first: int = 0) -> Pairs:
@@ -198,14 +196,13 @@ def pairs_of(rows: Iterable[Row], answers: Answers, first: int = 0) -> Pairs:
   )
 
 
-def _weight(value: Any, place: str) -> float:
+def _weight(value: Any) -> float | None:
+  """Returns the weight that a value is; None where it is none."""
   try:
     weight = float(value)
   except (TypeError, ValueError):
-    weight = -1.0
-  if not 0.0 <= weight < float("inf"):
-    raise UserError(f"{place}: the weight {value!r} is no number of 0 or more.")
-  return weight
+    return None
+  return weight if 0.0 <= weight < float("inf") else None
 
 
 def _plain(value: Any) -> str:

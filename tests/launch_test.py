@@ -194,6 +194,9 @@ def test_predict_labels_a_split_for_its_leaderboard(run, tmp_path):
   ended = ask("--split=train,dev")
   assert (ended.status, ended.out) == (2, "")
   assert "must be a directory" in ended.err
+  ended = ask("--split=dev", "--input=x.tsv")
+  assert (ended.status, ended.out) == (2, "")
+  assert "`input` is given beside a split" in ended.err
 
 
 def test_kill_9_and_the_same_command_goes_on(tmp_path):

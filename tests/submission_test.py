@@ -69,6 +69,15 @@ def test_both_splits_of_mnli_have_a_file():
   assert names == ["MNLI-m.tsv", "MNLI-mm.tsv"]
 
 
+def test_scores_of_ones_own_have_no_limits():
+  config = SentencePairConfig(name="pairs", kind="regression")
+  assert lines_of(config, "test", ids=range(3))[1:] == [
+    "0\t5.700",
+    "1\t-0.250",
+    "2\t1.235",
+  ]
+
+
 def test_files_of_ones_own_have_the_form_of_glue():
   config = SentencePairConfig(name="pairs", classes=("no", "yes", "maybe"))
   assert submission.splits_of(config) == ["test"]

@@ -68,6 +68,20 @@ def test_several_files_and_globs_are_one_table(tmp_path):
   assert [cut.count for cut in table.cuts(4)] == [4, 1, 4, 1]
 
 
+@pytest.mark.parametrize("name", ["x.tsv", "x.csv"])
+def test_each_file_has_the_columns_of_the_first(tmp_path, name):
+  (tmp_path / "a").mkdir()
+  first = write(tmp_path / "a" / name, ROWS[:5])
+  other = ("label", "n", "sentence2", "sentence1")  # In any order, with others.
+  rows = [(c, "7", b, a) for a, b, c in ROWS[5:]]
+  second = write(tmp_path / name, rows, other)
+  assert texts(table_of(f"{first},{second}").rows()) == ROWS
+  write(second, rows, ("label", "n", "second", "sentence1"))
+  table = table_of(f"{first},{second}", skips=True)
+  with pytest.raises(UserError, match=r"'second'.*but not \['sentence2'\]"):
+    list(table.rows())
+
+
 def test_quotes_hold_tabs_and_ends_of_lines(tmp_path):
   rows = [('say "a,b"', "two\nlines", "no"), ("x", "y", "yes")]
   table = table_of(write(tmp_path / "x.csv", rows))
@@ -251,11 +265,12 @@ def test_what_is_no_text_is_refused(tmp_path):
   with pytest.raises(UserError, match="line 12: byte 0xff"):
     list(table_of(path).rows())
   assert texts(table_of(path, skips=True).rows()) == ROWS
-  packed = write(tmp_path / "y.tsv.gz")
-  packed.write_bytes(packed.read_bytes()[:-12])
-  for skips in (False, True):
-    with pytest.raises(UserError, match="y.tsv.gz, line .*bring back a whole"):
-      list(table_of(packed, skips=skips).rows())
+  for name in ("y.tsv.gz", "y.csv.gz"):
+    packed = write(tmp_path / name)
+    packed.write_bytes(packed.read_bytes()[:-12])
+    for skips in (False, True):
+      with pytest.raises(UserError, match=f"{name}, line .*bring back a whole"):
+        list(table_of(packed, skips=skips).rows())
 
 
 @pytest.mark.parametrize(
