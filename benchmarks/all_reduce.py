@@ -13,7 +13,8 @@ from absl import flags
 
 from engine.cluster import find_cluster
 from engine.rendezvous import meet
-from launch.flags import config_from_flags, define_settings, run_door
+from launch.door import run_door
+from launch.flags import config_from_flags, define_settings
 
 SETTINGS = (
   "strategy",

@@ -15,7 +15,8 @@ from typing import Any
 from absl import flags
 
 from benchmarks.record import row, write_record
-from launch.flags import config_from_flags, define_settings, run_door
+from launch.door import run_door
+from launch.flags import config_from_flags, define_settings
 
 flags.DEFINE_integer("repeats", 7, "Saves of each kind.", lower_bound=3)
 flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")

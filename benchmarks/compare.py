@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.record import medians, read_record
 from engine.config import flatten
 from engine.errors import UserError
-from launch.flags import run_door
+from launch.door import run_door
 
 MISTAKE = 0.05  # How often any row may seem to differ where none does.
 HARDWARE = ("cpu", "vector_units", "cores", "gpus", "tpus")

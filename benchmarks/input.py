@@ -16,7 +16,8 @@ from absl import flags
 from benchmarks import cells
 from benchmarks.record import read_record, row, write_record
 from engine.errors import UserError
-from launch.flags import config_from_flags, define_settings, run_door
+from launch.door import run_door
+from launch.flags import config_from_flags, define_settings
 
 BATCHINGS = ["pad", "bucket", "pack"]
 SETTINGS = ("task", "data_dir", "encoder", "precision", "global_batch_size")

@@ -34,7 +34,8 @@ from benchmarks.contest import (
 )
 from benchmarks.record import row, write_record
 from engine.errors import UserError
-from launch.flags import config_from_flags, define_settings, fail, run_door
+from launch.door import fail, run_door
+from launch.flags import config_from_flags, define_settings
 from tasks.config import FILES
 
 SETTINGS = ("task", "data_dir", "encoder")

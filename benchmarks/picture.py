@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.record import read_record
 from engine.errors import UserError
-from launch.flags import run_door
+from launch.door import run_door
 
 DARK, LIGHT = "#1f6f8b", "#9fc3d1"
 

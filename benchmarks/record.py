@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import UserError
-from launch.flags import door_flags
+from launch.door import door_flags
 
 DRAWS = 4000  # Of a bootstrap.
 

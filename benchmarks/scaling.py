@@ -31,7 +31,8 @@ from benchmarks.record import row, write_record
 from benchmarks.spread import Way, efficiency, spread
 from benchmarks.two_hosts import missing
 from engine.errors import UserError
-from launch.flags import config_from_flags, define_settings, run_door
+from launch.door import run_door
+from launch.flags import config_from_flags, define_settings
 
 SETTINGS = ("task", "data_dir", "encoder", "global_batch_size", "precision")
 flags.DEFINE_list("mirrored", ["2"], "Numbers of replicas of one process.")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.two_hosts import two_hosts
 from launch.cluster import free_ports, worker_environ
-from launch.flags import fail
+from launch.door import fail
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,8 @@ from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
 from launch import train  # noqa: E402
-from launch.flags import require, run_door  # noqa: E402
+from launch.door import run_door  # noqa: E402
+from launch.flags import require  # noqa: E402
 
 MARK = "the first step has finished"
 

@@ -22,7 +22,8 @@ from absl import flags
 from benchmarks import cells
 from benchmarks.record import row, write_record
 from engine.errors import UserError
-from launch.flags import config_from_flags, define_settings, run_door
+from launch.door import run_door
+from launch.flags import config_from_flags, define_settings
 
 SETTINGS = ("task", "data_dir", "encoder", "batching", "precision", "xla")
 define_settings(SETTINGS)

@@ -19,7 +19,8 @@ from benchmarks.cells import Cell, Measured
 from benchmarks.picture import draw
 from benchmarks.record import row, write_record
 from engine.errors import UserError
-from launch.flags import config_from_flags, define_settings, fail, run_door
+from launch.door import fail, run_door
+from launch.flags import config_from_flags, define_settings
 
 BATCHINGS, PRECISIONS = ["pad", "bucket", "pack"], ["float32", "bfloat16"]
 KNOWN = {"batching": BATCHINGS, "precision": [*PRECISIONS, "float16"]}

@@ -13,7 +13,8 @@ from absl import flags
 
 from engine.errors import UserError
 from launch.checkpoint_diff import diff
-from launch.flags import fail, require, run_door
+from launch.door import fail, run_door
+from launch.flags import require
 
 VERBS = ("list", "verify", "diff", "prune")
 SUMMARY = """\

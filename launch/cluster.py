@@ -11,7 +11,7 @@ from typing import TextIO
 from absl import flags
 
 from engine.supervisor import Supervisor
-from launch.flags import run_door
+from launch.door import run_door
 from launch.output import Output
 from launch.supervise import limits, train_command
 

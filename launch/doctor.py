@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from absl import flags
 
 from launch.checkup import BROKEN, OK, WARNING, Finding, check_all
-from launch.flags import run_door
+from launch.door import run_door
 
 flags.DEFINE_string("model_dir", "runs", "Directory where runs shall be.")
 flags.DEFINE_bool("smoke", True, "Train five steps with each strategy.")

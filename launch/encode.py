@@ -9,13 +9,8 @@ from typing import Any
 from absl import flags
 
 from engine.errors import UserError
-from launch.flags import (
-  DATA,
-  config_from_flags,
-  define_settings,
-  require,
-  run_door,
-)
+from launch.door import run_door
+from launch.flags import DATA, config_from_flags, define_settings, require
 
 flags.DEFINE_string("output_dir", None, "Directory of the files; needed.")
 flags.DEFINE_list("splits", ["train", "dev"], "Splits to encode.")

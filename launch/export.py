@@ -7,7 +7,8 @@ import tempfile
 from absl import flags
 
 from engine.errors import UserError
-from launch.flags import require, run_door
+from launch.door import run_door
+from launch.flags import require
 
 FORMATS = ("saved_model", "hub", "huggingface", "tflite")
 

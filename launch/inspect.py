@@ -5,13 +5,8 @@ import os
 from absl import flags
 
 from engine.errors import UserError
-from launch.flags import (
-  DATA,
-  config_from_flags,
-  define_settings,
-  require,
-  run_door,
-)
+from launch.door import run_door
+from launch.flags import DATA, config_from_flags, define_settings, require
 
 SETTINGS = (
   *DATA,

@@ -13,7 +13,8 @@ from absl import flags
 from engine.cluster import find_cluster
 from engine.errors import UserError
 from launch import plan_report
-from launch.flags import SETTINGS, config_from_flags, define_settings, run_door
+from launch.door import run_door
+from launch.flags import SETTINGS, config_from_flags, define_settings
 from launch.largest_batch import find_largest
 from launch.tpu import Compiler, Topology
 from tasks import registry

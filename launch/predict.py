@@ -10,7 +10,8 @@ from typing import Any
 from absl import flags
 
 from engine.errors import UserError
-from launch.flags import define_settings, require, run_door
+from launch.door import run_door
+from launch.flags import define_settings, require
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
 flags.DEFINE_string("input", "-", "TSV or JSON lines of pairs; -: stdin.")

@@ -5,7 +5,7 @@ import os
 from absl import flags
 
 from engine.errors import UserError
-from launch.flags import run_door
+from launch.door import run_door
 
 flags.DEFINE_string(
   "output", "", "HTML file to write; by default report.html in the first run."

@@ -12,7 +12,7 @@ from absl import flags
 
 from engine.errors import UserError
 from engine.supervisor import Supervisor
-from launch.flags import run_door
+from launch.door import run_door
 from launch.output import Output
 
 flags.DEFINE_integer(

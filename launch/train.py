@@ -13,7 +13,8 @@ from engine.preemption import Notices
 from engine.progress import Progress
 from engine.rendezvous import common_facts, meet
 from launch import seeds
-from launch.flags import config_from_flags, define_settings, require, run_door
+from launch.door import run_door
+from launch.flags import config_from_flags, define_settings, require
 from tasks import registry
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")

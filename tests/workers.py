@@ -28,7 +28,7 @@ from engine.strategies import create_strategy, is_chief
 from engine.task import Task
 from engine.trainer import Trainer
 from examples.digits import Digits, DigitsConfig
-from launch.flags import run_door
+from launch.door import run_door
 from tasks.sentence_pair import SentencePairTask
 from tests.testing import LineTask, acting_at, tiny_config, tiny_task
 
