@@ -13,6 +13,7 @@ import tensorflow as tf
 from engine import manifest
 from engine.actions import StartLog
 from engine.boundary import Boundary
+from engine.checkpoints import Checkpoints
 from engine.config import CheckpointConfig
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
 from engine.evaluator import Evaluator
@@ -310,26 +311,28 @@ def test_a_full_disk_is_told_and_the_run_goes_on_until_there_is_room(
 ):
   settings = {"checkpoint": {"checkpoint_interval": 2, "max_to_keep": 9}}
   whole = run(tmp_path / "whole", **settings)
-  begin = Trainer.train_loop_begin
+  save = Checkpoints.save
   kept = {}
 
-  def fill_and_clear(trainer):
-    step = int(trainer.global_step.numpy())
-    if step == 4:
+  def fill_and_clear(manager, *args, **kwargs):
+    step = int(manager._step_counter.numpy())
+    if step in {6, 8}:
+      manager.settle()  # The save before it has ended, well or not.
+    if step == 6:
       fill(small_disk)
-    if step == 7:
-      kept["during"] = manifest.prefixes(str(small_disk / "run/checkpoints"))
-      (small_disk / "ballast").unlink()
-    begin(trainer)
+    if step == 8:
+      kept["during"] = manifest.prefixes(manager.directory)
+      (small_disk / "ballast").unlink(missing_ok=True)
+    return save(manager, *args, **kwargs)
 
-  monkeypatch.setattr(Trainer, "train_loop_begin", fill_and_clear)
+  monkeypatch.setattr(Checkpoints, "save", fill_and_clear)
   result = run(small_disk / "run", **settings)
   assert "could not be saved (No space left on device)" in caplog.text
   assert result["checkpoints"]["failed"] >= 1
   assert_same_run(tmp_path / "whole", small_disk / "run", whole, result)
   whole_ones = filter(manifest.is_committed, kept["during"])
   steps = [manifest.verify(x).step for x in whole_ones]
-  assert steps == [2]
+  assert steps == [2, 4]
   left = manifest.prefixes(str(small_disk / "run/checkpoints"))
   assert [manifest.verify(x).step for x in left][-2:] == [10, 12]
 
