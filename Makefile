@@ -5,6 +5,8 @@ BIN := .venv/bin
 DEMO_DIR ?= runs/demo
 DEMO_FLAGS ?=
 BENCH_FLAGS ?= --task=demo
+# Files in the order of tests/conftest.py, a process for each core.
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow lint bench notebook clean
 
@@ -20,7 +22,7 @@ demo: .venv/ready
 	  | $(BIN)/python -m launch.predict --model_dir=$(DEMO_DIR)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(IN_TWO)
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow

@@ -12,6 +12,7 @@ from tests.doors import Door, enter
 from tests.trainer_test import lines
 
 
+@pytest.mark.slow
 def test_killed_runs_become_what_they_are_undisturbed(tmp_path):
   rows, totals = chaos.campaign(
     ["one_device", "two_workers"],

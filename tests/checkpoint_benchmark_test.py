@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.doors import enter
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_saves_leaves_a_record(tmp_path):
   ended = enter(
     tmp_path,

@@ -12,6 +12,25 @@ tf.config.set_logical_device_configuration(
   [tf.config.LogicalDeviceConfiguration()] * 4,
 )
 
+# Begun first, two processes end at nearly the same time.
+LONGEST = (
+  "trainer",
+  "launch",
+  "workers",
+  "encode",
+  "hub_encoder",
+  "pairs",
+  "chaos",
+  "resume",
+  "averages",
+  "seeds",
+)
+
+
+def pytest_collection_modifyitems(items):
+  places = {f"{name}_test.py": i for i, name in enumerate(LONGEST)}
+  items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):

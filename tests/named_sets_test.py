@@ -96,10 +96,11 @@ def test_both_splits_of_mnli_are_evaluated(tmp_path):
   recipe = configs.build_config([{"task": {"name": "mnli"}}]).evaluation.split
   assert recipe == "dev_matched,dev_mismatched"
   found = {}
-  for split, replicas in (
-    (recipe, 1),
-    (recipe, 2),
-    *((split, 1) for split in recipe.split(",")),
+  for mode, split, replicas in (
+    ("train", recipe, 1),
+    ("eval", recipe, 1),
+    ("eval", recipe, 2),
+    *(("eval", split, 1) for split in recipe.split(",")),
   ):
     config = tiny_config(
       train={"train_steps": 2, "global_batch_size": 8},
@@ -110,10 +111,11 @@ def test_both_splits_of_mnli_are_evaluated(tmp_path):
     result = Experiment(
       config=config,
       task=tiny_task(name="mnli", data_dir=str(tmp_path)),
-      model_dir=str(tmp_path / f"{split}{replicas}"),
+      model_dir=str(tmp_path / "run"),
       strategy=strategy_of(replicas),
-    ).run("train_and_eval")
-    found[split, replicas] = result["eval"]
+    ).run(mode)
+    assert result.pop("global_step") == 2
+    found[split, replicas] = result
   matched, mismatched = recipe.split(",")
   both = found[recipe, 1]
   for name, value in found[matched, 1].items():

@@ -74,6 +74,7 @@ def test_hugging_faces_contender_has_the_same_encoder():
   np.testing.assert_allclose(found.pooler_output[0], pooled, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_apsis_is_run_through_its_door():
   plan = dataclasses.replace(PLAN, setting="float32", encoder="tiny")
   windows, accuracy = apsis.run(plan)

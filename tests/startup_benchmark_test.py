@@ -7,6 +7,7 @@ import pytest
 from tests.doors import enter
 
 
+@pytest.mark.slow
 def test_the_stages_add_up_to_the_time_of_the_first_step(tmp_path):
   ended = enter(
     tmp_path,

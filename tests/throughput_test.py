@@ -12,6 +12,7 @@ from engine.errors import UserError
 from tests.doors import enter
 
 
+@pytest.mark.slow
 def test_the_benchmark_leaves_a_record_a_table_and_a_picture(tmp_path):
   ended = enter(
     tmp_path,

@@ -58,10 +58,9 @@ SMALL_BATCHES = {"train_steps": 6, "global_batch_size": 8}
   [
     lambda: LineTask(dropout=0.0),
     lambda: LineTask(dropout=0.25),
-    lambda: tiny_task(max_seq_length=96, dropout=0.0),
     lambda: tiny_task(max_seq_length=96),
   ],
-  ids=["line", "line with dropout", "pairs", "pairs with dropout"],
+  ids=["line", "line with dropout", "pairs with dropout"],
 )
 def test_1_2_and_4_replicas_train_the_same(tmp_path, task):
   """With dropout too: the decisions belong to the place in the batch."""
