@@ -51,7 +51,7 @@ class Stream:
     self._sites = 0
 
   def child_key(self) -> tf.Tensor:
-    """Returns a new key, for the sites of a part of the model: uint32 [2]."""
+    """Returns a new key, of a site or of a part of the model: uint32 [2]."""
     self._sites += 1
     return _child_key(self._key, tf.constant(self._sites, tf.uint32))
 
@@ -65,9 +65,7 @@ class Stream:
     Returns:
       uint64, of the common shape.
     """
-    self._sites += 1
-    site = tf.constant(self._sites, tf.uint32)
-    return _bits(self._key, site, first, second)
+    return _bits(self.child_key(), first, second)
 
   def row_bits(self, size: int, *, names: tf.Tensor) -> tf.Tensor:
     """Draws `size` bytes for each row, as `unpack` takes them.
@@ -150,25 +148,22 @@ def drop(x: tf.Tensor, bits: tf.Tensor, rate: float) -> tf.Tensor:
 
 
 @fused
-def _bits(key, site, first, second):
-  """Threefry of counters, under the key of a site; uint64."""
-  key = _site_key(key, site)
+def _bits(key, first, second):
+  """Threefry of counters; uint64."""
   shape = tf.broadcast_static_shape(first.shape, second.shape)
   counter = (
     tf.broadcast_to(tf.cast(x, tf.uint32), shape) for x in (first, second)
   )
-  low, high = (tf.cast(x, tf.uint64) for x in _threefry(key, tuple(counter)))
+  low, high = (
+    tf.cast(x, tf.uint64) for x in _threefry(tf.unstack(key), tuple(counter))
+  )
   # One output: of two, each would compute all rounds.
   return low | tf.bitwise.left_shift(high, tf.constant(32, tf.uint64))
 
 
 @fused
 def _child_key(key, site):
-  return tf.stack(_site_key(key, site))
-
-
-def _site_key(key, site):
-  return _threefry(tf.unstack(key), (site, tf.zeros_like(site)))
+  return tf.stack(_threefry(tf.unstack(key), (site, tf.zeros_like(site))))
 
 
 def _threefry(key, counter):
