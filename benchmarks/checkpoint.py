@@ -14,9 +14,9 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks.record import row, write_record
-from launch.door import run_door
-from launch.flags import config_from_flags, define_settings
+from benchmarks.harness.record import row, write_record
+from launch.command.door import run_door
+from launch.command.flags import config_from_flags, define_settings
 
 flags.DEFINE_integer("repeats", 7, "Saves of each kind.", lower_bound=3)
 flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
@@ -31,7 +31,7 @@ def main() -> None:
   # One shape, so that steps can be compared.
   values.params_override = "task.batching=pad," + values.params_override
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.result import environment
+  from engine.measure.environment import environment
 
   with tempfile.TemporaryDirectory() as directory:
     found = measure(config_from_flags(), directory, values.repeats)
@@ -67,10 +67,10 @@ def measure(config: Any, directory: str, repeats: int) -> dict[str, Any]:
   import numpy as np
   import tensorflow as tf
 
-  from engine import manifest
-  from engine.builder import Builder
-  from engine.checkpoints import Checkpoints
-  from engine.ledger import Ledger
+  from engine.durability import manifest
+  from engine.durability.checkpoints import Checkpoints
+  from engine.measure.ledger import Ledger
+  from engine.run.builder import Builder
   from tasks.sentence_pair import SentencePairTask
 
   task, ledger = SentencePairTask(config.task), Ledger()

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.record import medians, read_record
-from engine.config import flatten
+from benchmarks.harness.record import read_record
+from benchmarks.harness.statistics import medians
 from engine.errors import UserError
-from launch.door import run_door
+from engine.settings import flatten
+from launch.command.door import run_door
 
 MISTAKE = 0.05  # How often any row may seem to differ where none does.
 HARDWARE = ("cpu", "vector_units", "cores", "gpus", "tpus")

@@ -13,11 +13,11 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import cells
-from benchmarks.record import read_record, row, write_record
+from benchmarks.harness import cells
+from benchmarks.harness.record import read_record, row, write_record
 from engine.errors import UserError
-from launch.door import run_door
-from launch.flags import config_from_flags, define_settings
+from launch.command.door import run_door
+from launch.command.flags import config_from_flags, define_settings
 
 BATCHINGS = ["pad", "bucket", "pack"]
 SETTINGS = ("task", "data_dir", "encoder", "precision", "global_batch_size")
@@ -45,7 +45,7 @@ def main() -> None:
   config = config_from_flags((*SETTINGS, "steps_per_loop"))
   consumed, source = consumption(config)
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.result import environment
+  from engine.measure.environment import environment
 
   where = f"{config.task.encoder} on {config.task.name}"
   rows = [
@@ -121,13 +121,13 @@ def measure(
   """Returns (part, unit, rate of each repeat)."""
   import dataclasses
 
-  from engine.inputs import Inputs
-  from engine.order import Order
-  from engine.strategies import create_strategy
-  from tasks import encoders
-  from tasks.datasets import answers_of, read_split
+  from engine.cluster.strategies import create_strategy
+  from engine.loop.inputs import Inputs
+  from engine.loop.order import Order
+  from tasks.data.datasets import answers_of, read_split
+  from tasks.encoders import find as encoders
   from tasks.sentence_pair import SentencePairTask
-  from tasks.tokenizer import PairTokenizer
+  from tasks.tokens.tokenizer import PairTokenizer
 
   strategy, _ = create_strategy(config.runtime)
   pairs = read_split(config.task, "train", answers_of(config.task))

@@ -16,9 +16,9 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks.record import row, write_record
-from launch.door import run_door
-from launch.flags import config_from_flags, define_settings
+from benchmarks.harness.record import row, write_record
+from launch.command.door import run_door
+from launch.command.flags import config_from_flags, define_settings
 
 flags.DEFINE_integer("repeats", 15, "Device loops of a kind.", lower_bound=3)
 flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
@@ -34,7 +34,7 @@ def main() -> None:
   values.params_override = "task.batching=pad," + values.params_override
   config = config_from_flags()
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.result import environment
+  from engine.measure.environment import environment
 
   with tempfile.TemporaryDirectory() as directory:
     found = measure(config, directory, values.repeats)
@@ -85,13 +85,13 @@ def measure(
   import orbit
   import tensorflow as tf
 
-  from engine.actions import TrainLog
-  from engine.builder import Builder
-  from engine.experiment import Experiment
-  from engine.journal import Journal
-  from engine.ledger import Ledger
-  from engine.strategies import create_strategy
-  from engine.terminal import Terminal
+  from engine.cluster.strategies import create_strategy
+  from engine.measure.journal import Journal
+  from engine.measure.ledger import Ledger
+  from engine.measure.terminal import Terminal
+  from engine.run.actions import TrainLog
+  from engine.run.builder import Builder
+  from engine.run.experiment import Experiment
   from tasks.sentence_pair import SentencePairTask
 
   assert Experiment  # Its import silences Orbit, as in a run.

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from benchmarks.contenders.plan import BATCH_SIZE, Plan
-from benchmarks.contest import (
+from benchmarks.contenders.contest import (
   CONTENDERS,
   STEPS_PER_WINDOW,
   Entry,
@@ -32,10 +31,11 @@ from benchmarks.contest import (
   table,
   verdicts,
 )
-from benchmarks.record import row, write_record
+from benchmarks.contenders.plan import BATCH_SIZE, Plan
+from benchmarks.harness.record import row, write_record
 from engine.errors import UserError
-from launch.door import fail, run_door
-from launch.flags import config_from_flags, define_settings
+from launch.command.door import fail, run_door
+from launch.command.flags import config_from_flags, define_settings
 from tasks.config import FILES
 
 SETTINGS = ("task", "data_dir", "encoder")
@@ -60,9 +60,9 @@ def main() -> None:
   check_installed(entries)
   task = config_from_flags(SETTINGS).task
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.result import environment
-  from tasks import encoders
-  from tasks.datasets import answers_of, read_split
+  from engine.measure.environment import environment
+  from tasks.data.datasets import answers_of, read_split
+  from tasks.encoders import find as encoders
 
   answers = answers_of(task)
   if task.name == FILES or answers.outputs != 2:

@@ -8,9 +8,9 @@ interval touches its.
 import os
 from typing import Any
 
-from benchmarks.record import read_record
+from benchmarks.harness.record import read_record
 from engine.errors import UserError
-from launch.door import run_door
+from launch.command.door import run_door
 
 DARK, LIGHT = "#1f6f8b", "#9fc3d1"
 

@@ -19,20 +19,20 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import cost_model
-from benchmarks.cells import (
+from benchmarks.harness.cells import (
   STEPS_PER_WINDOW,
   Strategy,
   check_accelerators,
   given_settings,
   windows_of,
 )
-from benchmarks.record import row, write_record
-from benchmarks.spread import Way, efficiency, spread
-from benchmarks.two_hosts import missing
+from benchmarks.harness.record import row, write_record
+from benchmarks.scale import cost_model
+from benchmarks.scale.spread import Way, efficiency, spread
+from benchmarks.scale.two_hosts import missing
 from engine.errors import UserError
-from launch.door import run_door
-from launch.flags import config_from_flags, define_settings
+from launch.command.door import run_door
+from launch.command.flags import config_from_flags, define_settings
 
 SETTINGS = ("task", "data_dir", "encoder", "global_batch_size", "precision")
 flags.DEFINE_list("mirrored", ["2"], "Numbers of replicas of one process.")
@@ -68,7 +68,7 @@ def main() -> None:
     ways += [Way(rate, 2) for rate in values.links]
   batch = config_from_flags(SETTINGS).train.global_batch_size
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.result import environment
+  from engine.measure.environment import environment
 
   runs: dict[tuple[Way, int], list[list[float]]] = {}
   one = Way("one", 1)
@@ -161,7 +161,8 @@ def steps_of(way: Way, size: int) -> list[float]:
 
 def all_reduces(way: Way) -> dict[int, float]:
   """Bytes -> seconds of an all-reduce."""
-  lines = spread(way, ["benchmarks.all_reduce", f"--bytes={','.join(SIZES)}"])
+  sizes = f"--bytes={','.join(SIZES)}"
+  lines = spread(way, ["benchmarks.scale.all_reduce", sizes])
   return {int(k): v for k, v in json.loads(lines[-1]).items()}
 
 
@@ -169,10 +170,10 @@ def bytes_of_a_step(way: Way) -> float:
   """Bytes that one step reduces, as a ring would.
 
   All gradients, of float32; between workers the word table's is gathered row by
-  row (`engine.step.sum_gradients`), which is left out: it is small.
+  row (`engine.step.replica_step.sum_gradients`): left out, since it is small.
   """
-  from tasks import encoders
-  from tasks.encoder import Encoder
+  from tasks.encoders import find as encoders
+  from tasks.model.encoder import Encoder
 
   config = encoders.find(config_from_flags(SETTINGS).task.encoder).config
   encoder = Encoder(config, dropout=0.0)

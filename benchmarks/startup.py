@@ -2,9 +2,9 @@
 
 Each repeat is a fresh process of `launch.train`, with warm caches: one that is
 not counted goes first. Its ledger says when the first step has finished,
-`benchmarks.stages` where start-up went, and `-X importtime` which library the
-imports belong to (Python's own measure, within a stage or not; it costs about
-a hundredth).
+`benchmarks.harness.stages` where start-up went, and `-X importtime` which
+library the imports belong to (Python's own measure, within a stage or not; it
+costs about a hundredth).
 """
 
 import collections
@@ -19,11 +19,11 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import cells
-from benchmarks.record import row, write_record
+from benchmarks.harness import cells
+from benchmarks.harness.record import row, write_record
 from engine.errors import UserError
-from launch.door import run_door
-from launch.flags import config_from_flags, define_settings
+from launch.command.door import run_door
+from launch.command.flags import config_from_flags, define_settings
 
 SETTINGS = ("task", "data_dir", "encoder", "batching", "precision", "xla")
 define_settings(SETTINGS)
@@ -75,7 +75,13 @@ def measure(settings: list[str]) -> dict[str, Any]:
     UserError: where `launch.train` refuses, or fails.
   """
   with tempfile.TemporaryDirectory() as model_dir:
-    command = [sys.executable, "-X", "importtime", "-m", "benchmarks.stages"]
+    command = [
+      sys.executable,
+      "-X",
+      "importtime",
+      "-m",
+      "benchmarks.harness.stages",
+    ]
     command += ["--mode=train", "--quiet", *settings, "--steps_per_loop=1"]
     command += [f"--train_steps={TRAIN_STEPS}", f"--model_dir={model_dir}"]
     run = subprocess.run(command, capture_output=True, text=True)
@@ -104,7 +110,7 @@ def stages_of(
   long as the later ones of known shapes, and the rest of the call is compile.
 
   Args:
-    noted: seconds of stages, from `benchmarks.stages`.
+    noted: seconds of stages, from `benchmarks.harness.stages`.
     points: log points of a run with one step in a loop.
   """
   ledger, work = points[0]["ledger"], points[-1]["work"]

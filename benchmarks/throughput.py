@@ -14,13 +14,13 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import cells
-from benchmarks.cells import Cell, Measured
+from benchmarks.harness import cells
+from benchmarks.harness.cells import Cell, Measured
+from benchmarks.harness.record import row, write_record
 from benchmarks.picture import draw
-from benchmarks.record import row, write_record
 from engine.errors import UserError
-from launch.door import fail, run_door
-from launch.flags import config_from_flags, define_settings
+from launch.command.door import fail, run_door
+from launch.command.flags import config_from_flags, define_settings
 
 BATCHINGS, PRECISIONS = ["pad", "bucket", "pack"], ["float32", "bfloat16"]
 KNOWN = {"batching": BATCHINGS, "precision": [*PRECISIONS, "float16"]}
@@ -50,7 +50,7 @@ def main() -> None:
   config = config_from_flags(SETTINGS)
   cells.check_accelerators(strategies)
   # Imported behind the checks: TensorFlow takes seconds.
-  from tasks import encoders
+  from tasks.encoders import find as encoders
 
   for encoder in values.encoder:
     encoders.find(encoder)

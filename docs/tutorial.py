@@ -46,22 +46,25 @@ from engine.config import (
   TrainConfig,
 )
 from engine.errors import UserError
-from engine.experiment import Experiment
-from engine.optimization import build_schedule
-from engine.plan import epoch_ends
-from launch.encoding import Plan
-from launch.exports import write
-from launch.predictions import predict
-from launch.restored import restore_run
-from tasks import encoders, pictures, shards, weights
-from tasks.bert_config import BertConfig
+from engine.loop.epochs import epoch_ends
+from engine.run.experiment import Experiment
+from engine.step.optimization import build_schedule
+from launch.jobs.encoding import Plan
+from launch.pages import pictures
+from launch.pages.model_picture import draw_model
+from launch.trained.exports import write
+from launch.trained.predictions import predict
+from launch.trained.restored import restore_run
 from tasks.config import SentencePairConfig
-from tasks.datasets import answers_of, read_split
-from tasks.encoder import Encoder
-from tasks.model_picture import draw_model
-from tasks.pairs import Pairs
+from tasks.data.datasets import answers_of, read_split
+from tasks.data.pairs import Pairs
+from tasks.encoders import find as encoders
+from tasks.encoders import weights
+from tasks.model.bert_config import BertConfig
+from tasks.model.encoder import Encoder
 from tasks.sentence_pair import PairClassifier, SentencePairTask
-from tasks.tokenizer import PairTokenizer
+from tasks.tokens import shards
+from tasks.tokens.tokenizer import PairTokenizer
 
 tf.get_logger().setLevel("ERROR")
 TRAIN_STEPS = int(os.environ.get("TRAIN_STEPS", "0"))  # 0: three epochs.
@@ -144,8 +147,8 @@ show(pictures.draw_arrays(arrays))
 
 # %% [markdown]
 # Training does not pad: it lays pairs out one after the other in a stream, in
-# few declared shapes (`tasks/packing.py`). For attention alone several pairs
-# share a row.
+# few declared shapes (`tasks/tokens/packing.py`). For attention alone several
+# pairs share a row.
 
 # %%
 panels = {}
@@ -182,8 +185,8 @@ print(model(features)[0].numpy())
 # ## 5. Pretrained weights
 #
 # From a checkpoint of Model Garden's layout; other formats are imported into it
-# once (`tasks/encoders.py`). Every variable gets a value and every value is
-# used, or an error names what differs.
+# once (`tasks/encoders/find.py`). Every variable gets a value and every value
+# is used, or an error names what differs.
 
 # %%
 if files.checkpoint:
@@ -360,7 +363,8 @@ print(classifier(features)[0].numpy().shape)
 
 # %% [markdown]
 # Optimizer and schedule by hand: `build_optimizer` and `build_schedule` in
-# `engine/optimization.py` take an `OptimizerConfig` and the number of steps.
+# `engine/step/optimization.py` take an `OptimizerConfig` and the number of
+# steps.
 
 # %%
 for power in (1.0, 2.0):

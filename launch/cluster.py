@@ -10,9 +10,9 @@ from typing import TextIO
 
 from absl import flags
 
-from engine.supervisor import Supervisor
-from launch.door import run_door
-from launch.output import Output
+from engine.process.supervisor import Supervisor
+from launch.command.door import run_door
+from launch.jobs.output import Output
 from launch.supervise import limits, train_command
 
 flags.DEFINE_integer("num_workers", 2, "Processes to start.", lower_bound=1)

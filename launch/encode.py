@@ -9,8 +9,13 @@ from typing import Any
 from absl import flags
 
 from engine.errors import UserError
-from launch.door import run_door
-from launch.flags import DATA, config_from_flags, define_settings, require
+from launch.command.door import run_door
+from launch.command.flags import (
+  DATA,
+  config_from_flags,
+  define_settings,
+  require,
+)
 
 flags.DEFINE_string("output_dir", None, "Directory of the files; needed.")
 flags.DEFINE_list("splits", ["train", "dev"], "Splits to encode.")
@@ -36,8 +41,8 @@ def main(rest: Sequence[str]) -> None:
       "--beam."
     )
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch import encoding
-  from tasks import shards
+  from launch.jobs import encoding
+  from tasks.tokens import shards
 
   plan = encoding.Plan.make(
     config, values.splits, size=values.shard_size, directory=directory

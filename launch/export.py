@@ -7,8 +7,8 @@ import tempfile
 from absl import flags
 
 from engine.errors import UserError
-from launch.door import run_door
-from launch.flags import require
+from launch.command.door import run_door
+from launch.command.flags import require
 
 FORMATS = ("saved_model", "hub", "huggingface", "tflite")
 
@@ -40,8 +40,8 @@ def main() -> None:
       "not yours to write."
     )
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.exports import write
-  from launch.restored import restore_run
+  from launch.trained.exports import write
+  from launch.trained.restored import restore_run
 
   restored = restore_run(
     model_dir, best=values.checkpoint == "best", precision="float32"

@@ -5,8 +5,13 @@ import os
 from absl import flags
 
 from engine.errors import UserError
-from launch.door import run_door
-from launch.flags import DATA, config_from_flags, define_settings, require
+from launch.command.door import run_door
+from launch.command.flags import (
+  DATA,
+  config_from_flags,
+  define_settings,
+  require,
+)
 
 SETTINGS = (
   *DATA,
@@ -36,7 +41,7 @@ def main() -> None:
   if not os.access(out, os.W_OK):
     raise UserError(f"`out` {out} cannot be written: choose another --out.")
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.views import views
+  from launch.pages.views import views
 
   for name, told in views(config, split, out):
     print(f"{name:<9} {told}", flush=True)

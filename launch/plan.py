@@ -10,13 +10,13 @@ from typing import Any
 
 from absl import flags
 
-from engine.cluster import find_cluster
+from engine.cluster.discovery import find_cluster
 from engine.errors import UserError
-from launch import plan_report
-from launch.door import run_door
-from launch.flags import SETTINGS, config_from_flags, define_settings
-from launch.largest_batch import find_largest
-from launch.tpu import Compiler, Topology
+from engine.planning.largest_batch import find_largest
+from engine.planning.tpu import Compiler, Topology
+from launch.command.door import run_door
+from launch.command.flags import SETTINGS, config_from_flags, define_settings
+from launch.pages import plan_report
 from tasks import registry
 
 LARGEST = ("estimate", "search", "off")
@@ -56,11 +56,11 @@ def main() -> None:
       timeout=values.compile_timeout,
     )
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.builder import Builder
-  from engine.ledger import Ledger
-  from engine.lowering import compile_only_strategy
-  from engine.plan import make_plan
-  from engine.strategies import create_strategy
+  from engine.cluster.strategies import create_strategy
+  from engine.measure.ledger import Ledger
+  from engine.planning.lowering import compile_only_strategy
+  from engine.planning.plan import make_plan
+  from engine.run.builder import Builder
 
   if topology:
     replicas, where = topology.devices, topology.name
@@ -135,13 +135,13 @@ def check_output(path: str | None) -> None:
 
 
 def _lowering(loop: Any, strategy: Any) -> Callable:
-  """Returns a function: declared shape -> what `engine.lowering` gives.
+  """Returns a function: declared shape -> what `lowering` gives.
 
   Args:
     loop: a trainer or an evaluator.
     strategy: that it was built for.
   """
-  from engine.lowering import lower, replica_specs
+  from engine.planning.lowering import lower, replica_specs
 
   replicas = strategy.num_replicas_in_sync
 
@@ -167,9 +167,9 @@ def compile_step(
 
   Args:
     compiler: of the topology.
-    batches: `engine.plan.Batches` of the step.
+    batches: `engine.planning.plan.Batches` of the step.
     source: `engine.task.Source` of the examples.
-    lowering: declared shape -> `engine.lowering.Lowered`.
+    lowering: declared shape -> `engine.planning.lowering.Lowered`.
     replicas: over which a shape is spread.
     largest: one of `LARGEST`.
     name: of the step, for the user who waits.

@@ -10,8 +10,8 @@ from typing import Any
 from absl import flags
 
 from engine.errors import UserError
-from launch.door import run_door
-from launch.flags import define_settings, require
+from launch.command.door import run_door
+from launch.command.flags import define_settings, require
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
 flags.DEFINE_string("input", "-", "TSV or JSON lines of pairs; -: stdin.")
@@ -33,9 +33,9 @@ def main() -> None:
   """Labels the pairs; one line each, in their order."""
   model_dir, values = require("model_dir"), flags.FLAGS
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.predictions import predict
-  from launch.restored import config_of
-  from tasks.pairs import Pairs, decode, parse_pair, read_lines
+  from launch.trained.predictions import predict
+  from launch.trained.restored import config_of
+  from tasks.data.pairs import Pairs, decode, parse_pair, read_lines
 
   # Before somebody types pairs for nothing.
   config = config_of(model_dir).task
@@ -82,8 +82,8 @@ def main() -> None:
 
 def _predict_splits(model_dir: str, config: Any) -> None:
   """Labels splits of the data in the form that a leaderboard wants."""
-  from launch import submission
-  from launch.predictions import predict_split
+  from launch.trained import submission
+  from launch.trained.predictions import predict_split
 
   values = flags.FLAGS
   splits = values.split or submission.splits_of(config)
@@ -111,7 +111,7 @@ def _predict_splits(model_dir: str, config: Any) -> None:
 
 
 def _write(output: str, text: str) -> None:
-  from engine.journal import write_atomically
+  from engine.files import write_atomically
 
   if output == "-":
     sys.stdout.write(text)

@@ -5,7 +5,7 @@ import os
 from absl import flags
 
 from engine.errors import UserError
-from launch.door import run_door
+from launch.command.door import run_door
 
 flags.DEFINE_string(
   "output", "", "HTML file to write; by default report.html in the first run."
@@ -25,7 +25,7 @@ def main(*directories: str) -> None:
       "yours to write."
     )
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.page import write_page
+  from launch.pages.page import write_page
 
   write_page(directories, path)
   print(f"{path}: {os.path.getsize(path) / 1e3:,.0f} kB")

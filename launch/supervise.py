@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from engine.errors import UserError
-from engine.supervisor import Supervisor
-from launch.door import run_door
-from launch.output import Output
+from engine.process.supervisor import Supervisor
+from launch.command.door import run_door
+from launch.jobs.output import Output
 
 flags.DEFINE_integer(
   "max_restarts",

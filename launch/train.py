@@ -8,13 +8,14 @@ import sys
 
 from absl import flags
 
-from engine.cluster import find_cluster
-from engine.preemption import Notices
-from engine.progress import Progress
-from engine.rendezvous import common_facts, meet
-from launch import seeds
-from launch.door import run_door
-from launch.flags import config_from_flags, define_settings, require
+from engine.cluster.discovery import find_cluster
+from engine.cluster.rendezvous import meet
+from engine.measure.environment import common_facts
+from engine.process.preemption import Notices
+from engine.process.progress import Progress
+from launch.command.door import run_door
+from launch.command.flags import config_from_flags, define_settings, require
+from launch.jobs import seeds
 from tasks import registry
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -69,13 +70,13 @@ def main() -> None:
   # Imported behind the checks: TensorFlow takes seconds.
   import tensorflow as tf
 
-  from engine.experiment import Experiment
-  from engine.journal import DISK_ERRORS
-  from engine.ledger import Ledger, process_seconds
-  from engine.result import summary_lines
-  from engine.run_directory import RunDirectory
-  from engine.strategies import create_strategy, is_chief
-  from launch.page import write_page
+  from engine.cluster.strategies import create_strategy, is_chief
+  from engine.durability.run_directory import RunDirectory
+  from engine.files import DISK_ERRORS
+  from engine.measure.ledger import Ledger, process_seconds
+  from engine.measure.result import summary_lines
+  from engine.run.experiment import Experiment
+  from launch.pages.page import write_page
 
   notices.exists = tf.io.gfile.exists
   if not cluster:

@@ -15,25 +15,22 @@ from engine.config import check
 from engine.errors import UserError
 from engine.randomness import Stream
 from engine.task import Source, Task
-from tasks import encoders, weights
-from tasks.classifier import PairClassifier
 from tasks.config import FILES, SentencePairConfig
-from tasks.copies import Copies
-from tasks.datasets import answers_of, read_split, records_of
-from tasks.encoder import Encoder
-from tasks.flops import Flops, training_flops
-from tasks.hub_encoder import Facts, HubEncoder
-from tasks.pair_source import PairSource
-from tasks.pairs import Pairs
-from tasks.pairs_on_disk import EncodedOnDemand, PairsOnDisk
-from tasks.records import (
-  Records,
-  check_meta,
-  digest_of_file,
-  read_meta,
-  read_records,
-)
-from tasks.tokenizer import EncodedPairs, PairTokenizer
+from tasks.data.copies import Copies
+from tasks.data.datasets import answers_of, read_split, records_of
+from tasks.data.pairs import Pairs
+from tasks.data.pairs_on_disk import PairsOnDisk
+from tasks.data.record_files import check_meta, digest_of_file, read_meta
+from tasks.encoders import find as encoders
+from tasks.encoders import weights
+from tasks.encoders.hub_encoder import Facts, HubEncoder
+from tasks.model.classifier import PairClassifier
+from tasks.model.encoder import Encoder
+from tasks.model.flops import Flops, training_flops
+from tasks.tokens.on_demand import EncodedOnDemand
+from tasks.tokens.pair_source import PairSource
+from tasks.tokens.records import Records, read_records
+from tasks.tokens.tokenizer import EncodedPairs, PairTokenizer
 
 _CLASSES = "classes.json"
 _INITIALIZER_RANGE = 0.02  # Of a head on an encoder without a config.

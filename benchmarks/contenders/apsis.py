@@ -6,9 +6,9 @@ import subprocess
 import sys
 import tempfile
 
-from benchmarks.cells import windows_of
 from benchmarks.contenders import plan as plans
 from benchmarks.contenders.plan import Plan, answer
+from benchmarks.harness.cells import windows_of
 
 SETTINGS = ("float32", "bfloat16")
 

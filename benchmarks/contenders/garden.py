@@ -9,7 +9,7 @@ def encoder_config(plan: Plan) -> Any:
   """Returns Model Garden's config of the encoder."""
   from official.nlp.configs import encoders as configs
 
-  from tasks import encoders
+  from tasks.encoders import find as encoders
 
   bert = encoders.find(plan.encoder).config
   return configs.EncoderConfig(
@@ -30,6 +30,6 @@ def encoder_config(plan: Plan) -> Any:
 
 def checkpoint(plan: Plan) -> str:
   """Returns the prefix of the encoder's weights."""
-  from tasks import encoders
+  from tasks.encoders import find as encoders
 
   return encoders.find(plan.encoder).checkpoint

@@ -21,7 +21,7 @@ SAMPLING = {"grouped": "group_by_length"}
 
 def directory_of(encoder: str) -> str:
   """Returns the Hugging Face directory of an encoder."""
-  from tasks import encoders
+  from tasks.encoders import find as encoders
 
   return encoders.hugging_face_directory(encoder)
 

@@ -88,10 +88,10 @@ def padded(encoded: Any) -> dict[str, np.ndarray]:
 
 def read(plan: Plan, split: str) -> tuple[Any, np.ndarray]:
   """Reads a split: its `EncodedPairs`, and labels int32 [pairs]."""
-  from tasks import encoders
   from tasks.config import SentencePairConfig
-  from tasks.datasets import answers_of, read_split
-  from tasks.tokenizer import PairTokenizer
+  from tasks.data.datasets import answers_of, read_split
+  from tasks.encoders import find as encoders
+  from tasks.tokens.tokenizer import PairTokenizer
 
   config = SentencePairConfig(name=plan.task, data_dir=plan.data_dir)
   pairs = read_split(config, split, answers_of(config))

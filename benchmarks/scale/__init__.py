@@ -1,0 +1,1 @@
+"""What scaling needs beside: hosts, reductions, a model of the cost."""

@@ -1,0 +1,1 @@
+"""Which processes train together, and on which devices."""

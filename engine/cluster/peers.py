@@ -1,0 +1,118 @@
+"""What the workers of a strategy tell each other, and how a loss is told."""
+
+import contextlib
+import re
+import socket
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from engine.cluster.strategies import workers_of
+from engine.errors import PeerLost, UserError
+
+
+def gather(strategy: tf.distribute.Strategy, own: np.ndarray) -> np.ndarray:
+  """Returns what each worker holds, [workers, ...]; all wait for the last.
+
+  Args:
+    strategy: of the workers.
+    own: array [...], of one shape and type on all of them.
+  """
+  workers = workers_of(strategy)
+  if len(workers) < 2:
+    return own[None]
+  rows = strategy.gather(
+    strategy.experimental_distribute_values_from_function(
+      lambda _: tf.constant(own[None])
+    ),
+    axis=0,
+  ).numpy()
+  return rows[:: len(rows) // len(workers)]  # A row for each replica came.
+
+
+def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:
+  """Compares numbers on all workers.
+
+  Raises:
+    UserError: on all workers alike, with the name of what differs.
+  """
+  workers = workers_of(strategy)
+  values = gather(strategy, np.array(list(facts.values()), np.int64))
+  for i, row in enumerate(values):
+    different = [
+      f"{name}: {values[0][k]} -> {row[k]}"
+      for k, name in enumerate(facts)
+      if values[0][k] != row[k]
+    ]
+    if different:
+      raise UserError(
+        f"worker {i} ({workers[i]}) differs from worker 0 ({workers[0]}) in "
+        f"what it read ({'; '.join(different)}): give all workers the same "
+        "files and one shared --model_dir."
+      )
+
+
+@contextlib.contextmanager
+def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
+  """Lets all workers go on only where none has found a mistake in the block.
+
+  Raises:
+    UserError: the own mistake, or one that says that another worker has one.
+  """
+  mistake = None
+  try:
+    yield
+  except UserError as error:
+    mistake = error
+  try:
+    agree(strategy, {"mistakes": int(mistake is not None)})
+  except UserError:
+    if not mistake:
+      raise
+  if mistake:
+    raise mistake
+
+
+@contextlib.contextmanager
+def lost_peers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+  """Turns TensorFlow's complaint about a lost worker into `PeerLost`."""
+  workers = workers_of(strategy)
+  try:
+    yield
+  except (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+  ) as error:
+    if len(workers) < 2:
+      raise
+    own = strategy.cluster_resolver.task_id
+    # Behind the words and the stack of the graph comes what happened.
+    text = str(error).rsplit("aborted by: ", 1)[-1]
+    gone = sorted(
+      {int(i) for i in re.findall(r"/task:(\d+)", text)} - {own}
+    ) or [i for i in range(len(workers)) if i != own and _silent(workers[i])]
+    # A peer that stands still answers nobody, though its port takes calls.
+    of_a_peer = tf.errors.UnavailableError, tf.errors.DeadlineExceededError
+    if not gone and not isinstance(error, of_a_peer):
+      raise  # All peers are there: the fault is this worker's own.
+    names = ", ".join(f"worker {i} ({workers[i]})" for i in gone)
+    reason = re.split(r"\n|\\n", text.strip())[0][:150]
+    raise PeerLost(
+      f"{names or 'another worker'} ended or cannot be reached ({reason}): "
+      "the same command on all workers goes on from the last checkpoint."
+    ) from error
+
+
+def _silent(address: str) -> bool:
+  """Whether nobody listens at an address."""
+  host, port = address.rsplit(":", 1)
+  try:
+    socket.create_connection((host, int(port)), 1.0).close()
+    return False
+  except OSError:
+    return True

@@ -1,0 +1,259 @@
+"""The checkpoint manager of a run: its newest checkpoints."""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from engine.durability import manifest
+from engine.durability.restore import restore_newest
+from engine.files import DISK_ERRORS, reason_of
+from engine.measure.ledger import Ledger
+
+
+class Checkpoints(tf.train.CheckpointManager):
+  """Keeps the newest checkpoints of a run, by steps and by minutes.
+
+      save:  copy the variables                   # the stall
+             write the files                      # beside training
+             commit: write the manifest           # from here on it exists
+             delete what is not kept, each one's manifest first
+
+  Orbit saves nothing, without a word, where a manager has no interval: this
+  one always has one. A save that fails is told and tried again at the next
+  occasion; the older checkpoints stay.
+  """
+
+  def __init__(
+    self,
+    checkpoint: tf.train.Checkpoint,
+    *,
+    directory: str,
+    global_step: tf.Variable,
+    interval: int,
+    max_to_keep: int,
+    initialize: Callable[[], None],
+    ledger: Ledger,
+    minutes: float = 0.0,
+    keep_every_n_hours: float = 0.0,
+    asynchronous: bool = False,
+    config: Any = None,
+    allowed: Collection[str] = (),
+    commit: Callable[..., Any],
+    check: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = logging.warning,
+    clock: Callable[[], float] = time.monotonic,
+    writes: bool = True,
+  ):
+    """Initializes the manager.
+
+    Args:
+      checkpoint: what is saved.
+      directory: where; all ranks restore from it.
+      global_step: the step counter.
+      interval: steps between two checkpoints.
+      max_to_keep: how many of the newest are kept.
+      initialize: gives first weights; called where there is no checkpoint.
+      ledger: where the seconds of saving go.
+      minutes: between two checkpoints, beside the interval (0: off).
+      keep_every_n_hours: keeps one of each n hours for good (0: off).
+      asynchronous: whether training goes on while files are written.
+      config: of the run; a checkpoint of another one is refused.
+      allowed: names of settings in which a checkpoint's may differ.
+      commit: (prefix, step) -> None; writes the manifest.
+      check: raises where this process may not write (any more).
+      say: tells the user.
+      clock: returns seconds.
+      writes: whether this process is the one that saves. Replicas hold equal
+        variables, so one is enough.
+    """
+    assert interval > 0, interval
+    super().__init__(
+      checkpoint,
+      directory=directory,
+      max_to_keep=max_to_keep,
+      keep_checkpoint_every_n_hours=keep_every_n_hours or None,
+      step_counter=global_step,
+      checkpoint_interval=interval,
+    )
+    _ = checkpoint.save_counter  # A variable: all workers make it together.
+    self._writes = writes
+    self._initialize = initialize
+    self._ledger = ledger
+    self._seconds = minutes * 60
+    self._asynchronous = asynchronous
+    self._config = config
+    self._allowed = allowed
+    self._commit = commit
+    self._check = check
+    self._say = say
+    self._clock = clock
+    self._saved_at = clock()
+    self._settled = False
+    self._pending: str | None = None  # Being written beside training.
+    self._newest: str | None = None  # Whole, or being written.
+    self.failed_saves = 0
+    self.stalls: list[float] = []  # Seconds for which each save held training.
+
+  def restore_or_initialize(self) -> str | None:
+    """Restores the newest whole checkpoint, or initializes; once a process.
+
+    Returns:
+      The path of the checkpoint, or None.
+
+    Raises:
+      UserError: where no checkpoint is whole, or one is of another run.
+    """
+    if not self._settled:
+      found = manifest.prefixes(self.directory)
+      if self.latest_checkpoint or any(map(manifest.is_committed, found)):
+        self._newest = restore_newest(
+          self.checkpoint,
+          self.directory,
+          config=self._config,
+          allowed=self._allowed,
+          say=self._say,
+        )
+        # A kill may have kept it off TensorFlow's list.
+        self._maybe_delete.setdefault(self._newest, time.time())
+      else:
+        self._initialize()
+      if self._writes:
+        self._clear()
+      self._settled = True
+    return self._newest
+
+  def save(self, *args, check_interval: bool = True, **kwargs) -> str | None:
+    """Saves at each multiple of the interval, or at once without the check."""
+    if not self._writes:
+      return None
+    step = self._step()
+    prefix = os.path.join(self.directory, f"ckpt-{step}")
+    due = not check_interval or step % self.checkpoint_interval == 0
+    if self._seconds:
+      due |= self._clock() - self._saved_at >= self._seconds
+    if not due or self._newest == prefix:
+      return None
+    self.settle()
+    with self._ledger.time("checkpoint"):
+      self._saved_at = begun = self._clock()
+      self._before = self._newest
+      self._newest = self._pending = prefix
+      self._last_checkpoint_step = None  # TensorFlow tries no step twice.
+      try:
+        self._check()
+        manifest.revoke(prefix)
+        super().save(
+          checkpoint_number=step,
+          check_interval=False,
+          options=tf.train.CheckpointOptions(
+            experimental_enable_async_checkpoint=self._asynchronous,
+            experimental_write_callbacks=[self._finish],
+          ),
+        )
+      except DISK_ERRORS as error:
+        self._failed(error)
+        return None
+      except Exception:
+        self._forget()
+        raise
+      self.stalls.append(self._clock() - begun)
+    return prefix
+
+  def _finish(self, prefix: str) -> None:
+    """Commits what was written; runs beside training."""
+    if self._asynchronous and sys.platform == "linux":
+      # This thread writes the next ones too: training has the cores first.
+      with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+    self._commit(prefix, manifest.step_of(prefix))
+    self._pending = None
+
+  def settle(self) -> str | None:
+    """Waits for a save that runs beside; returns the newest whole checkpoint.
+
+    One that failed is told; what it left is deleted.
+
+    Raises:
+      UserError: where this process may not write any more.
+    """
+    with self._ledger.time("checkpoint"):
+      begun = self._clock()
+      self.checkpoint.sync()
+      if self.stalls:
+        self.stalls[-1] += self._clock() - begun
+      # TensorFlow keeps what went wrong for its next save; it is told now.
+      helper, error = self.checkpoint._async_checkpointer_impl, None
+      if helper:
+        error, helper._async_error = helper._async_error, None
+      if self._pending and isinstance(error, DISK_ERRORS):
+        self._failed(error)
+      elif self._pending and error:
+        self._forget()
+        raise error
+    return self._newest
+
+  def sync(self) -> None:
+    """Does nothing: Orbit calls it where training may go on; see `settle`."""
+
+  def _forget(self) -> None:
+    self._pending, self._newest = None, self._before
+
+  def _failed(self, error: Exception) -> None:
+    prefix = self._newest
+    self._forget()
+    self.failed_saves += 1
+    self._say(
+      f"{os.path.basename(prefix)} could not be saved ({reason_of(error)}): "
+      "the run goes on with the older checkpoints and saves again at the next "
+      "occasion."
+    )
+    with contextlib.suppress(*DISK_ERRORS):
+      manifest.delete(prefix)
+      manifest.remove_leftovers(self.directory)
+
+  def _step(self) -> int:
+    return int(self._step_counter.numpy())
+
+  def _record_state(self) -> None:
+    """Writes TensorFlow's list, of which nothing here depends."""
+    with contextlib.suppress(*DISK_ERRORS):
+      super()._record_state()
+
+  def _sweep(self) -> None:
+    """Deletes what is not kept, the manifest of each first."""
+    hours = self._keep_checkpoint_every_n_hours
+    while len(self._maybe_delete) > self._max_to_keep:
+      prefix, written = self._maybe_delete.popitem(last=False)
+      if hours and written - hours * 3600 >= self._last_preserved_timestamp:
+        self._last_preserved_timestamp = written
+      else:
+        with contextlib.suppress(*DISK_ERRORS):
+          manifest.delete(prefix)
+
+  def _clear(self) -> None:
+    """Deletes what killed saves left behind the restored step."""
+    step = self._step()
+    for prefix in manifest.prefixes(self.directory):
+      later = manifest.step_of(prefix) > step
+      if later and not manifest.is_committed(prefix):
+        manifest.delete(prefix)
+    manifest.remove_leftovers(self.directory)
+
+
+def stalls(manager: Checkpoints) -> dict[str, Any]:
+  """How long the saves of this process held the training up."""
+  seconds = manager.stalls
+  return {
+    "saves": len(seconds),
+    "failed": manager.failed_saves,
+    "stall_seconds_mean": float(np.mean(seconds)) if seconds else 0.0,
+    "stall_seconds_max": max(seconds, default=0.0),
+  }

@@ -1,0 +1,141 @@
+"""The files of a run that say what it is and how it ended."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection
+from typing import Any
+
+import tensorflow as tf
+import yaml
+
+from engine.config import ExperimentConfig
+from engine.durability.manifest import remove_leftovers
+from engine.errors import UserError
+from engine.files import DISK_ERRORS, write_atomically
+from engine.settings import differences, flatten, told
+
+_CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
+
+
+class RunDirectory:
+  """`config.yaml`, `result.json`, and the places of all else."""
+
+  def __init__(self, path: str):
+    self.path = path
+    self.checkpoints = os.path.join(path, "checkpoints")
+    self.best = os.path.join(path, "best")
+    self.assets = os.path.join(path, "assets")
+
+  def file(self, name: str) -> str:
+    """Returns the path of a file of the run."""
+    return os.path.join(self.path, name)
+
+  def read_config(self) -> dict[str, Any] | None:
+    """Returns the config of the run as nested dictionaries, if there is one."""
+    path = self.file("config.yaml")
+    if not tf.io.gfile.exists(path):
+      return None
+    with tf.io.gfile.GFile(path) as file:
+      values = yaml.safe_load(file)
+    values.pop(_CHANGED, None)
+    return values
+
+  def with_threads(self, config: ExperimentConfig) -> ExperimentConfig:
+    """Fixes the threads of a deterministic run: those of its first process.
+
+    How an op is shared among threads decides in which order it adds.
+    """
+    runtime = config.runtime
+    if not runtime.deterministic or runtime.threads:
+      return config
+    first = ((self.read_config() or {}).get("runtime") or {}).get("threads")
+    own = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    threads = first or own or len(os.sched_getaffinity(0))
+    return dataclasses.replace(
+      config, runtime=dataclasses.replace(runtime, threads=threads)
+    )
+
+  def changed(self) -> list[str]:
+    """Returns the settings in which the run was allowed to change."""
+    path = self.file("config.yaml")
+    if not tf.io.gfile.exists(path):
+      return []
+    with tf.io.gfile.GFile(path) as file:
+      return yaml.safe_load(file).get(_CHANGED, [])
+
+  def check(
+    self, config: ExperimentConfig, allowed: Collection[str] = ()
+  ) -> list[str]:
+    """Refuses a directory that holds another run.
+
+    Args:
+      config: of this run.
+      allowed: settings that may differ, dotted or by their last part.
+
+    Returns:
+      The settings that differ and are allowed to.
+
+    Raises:
+      UserError: naming each one that differs and may not.
+    """
+    old = self.read_config()
+    if old is None:
+      return []
+    old = flatten(old)
+    if found := differences(old, config, allowed):
+      raise UserError(
+        f"`model_dir` {self.path} holds a run of another config "
+        f"({told(found)}): use the old values or another --model_dir; "
+        f"--allow_config_change={','.join(found)} goes on with what that makes "
+        "of it."
+      )
+    return list(differences(old, config))
+
+  def create(
+    self, config: ExperimentConfig, changed: Collection[str] = ()
+  ) -> None:
+    """Creates the directory with its config.
+
+    Args:
+      config: of the run.
+      changed: settings in which it was allowed to change.
+
+    Raises:
+      UserError: where the directory cannot be written.
+    """
+    values = dataclasses.asdict(config)
+    if changed := sorted({*self.changed(), *changed}):
+      values[_CHANGED] = changed
+    text = yaml.safe_dump(values, sort_keys=False)
+    try:
+      tf.io.gfile.makedirs(self.assets)
+      write_atomically(self.file("config.yaml"), text)
+    except DISK_ERRORS as error:
+      raise UserError(
+        f"`model_dir` {self.path} cannot be written ({error.__class__.__name__}"
+        "): choose another --model_dir or change its permissions."
+      ) from error
+
+  def clear(self) -> None:
+    """Removes what killed writers of whole files left; hold the lock."""
+    remove_leftovers(self.path)
+
+  def result(self) -> dict[str, Any] | None:
+    """Returns what the run reported in the end, if it has."""
+    path = self.file("result.json")
+    if not tf.io.gfile.exists(path):
+      return None
+    with tf.io.gfile.GFile(path) as file:
+      return json.load(file)
+
+  def forget_result(self) -> None:
+    """Removes the result of a run that goes on."""
+    if tf.io.gfile.exists(self.file("result.json")):
+      tf.io.gfile.remove(self.file("result.json"))
+
+  def write_result(self, result: dict[str, Any]) -> None:
+    """Writes the result, whole or not at all."""
+    write_atomically(
+      self.file("result.json"), json.dumps(result, indent=2) + "\n"
+    )

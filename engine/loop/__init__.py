@@ -1,0 +1,1 @@
+"""Which batch comes when, and the loops around the compiled step."""

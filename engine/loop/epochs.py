@@ -1,0 +1,21 @@
+"""How long a run is, and where its epochs end."""
+
+import math
+
+from engine.config import TrainConfig
+
+
+def positions(train: TrainConfig, num_examples: int) -> int:
+  """Returns how many examples the run goes through."""
+  if train.train_steps:
+    return train.train_steps * train.global_batch_size
+  return max(1, round(train.epochs * num_examples))
+
+
+def epoch_ends(train: TrainConfig, num_examples: int) -> list[int]:
+  """Returns the steps at which epochs end, the last step included."""
+  size = train.global_batch_size
+  total = -(-positions(train, num_examples) // size)
+  epochs = range(1, total * size // num_examples + 1)
+  ends = {math.ceil(epoch * num_examples / size) for epoch in epochs}
+  return sorted({end for end in ends if end < total} | {total})

@@ -1,0 +1,208 @@
+"""Evaluation that counts each example once, wherever it was computed."""
+
+import contextlib
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orbit
+import tensorflow as tf
+import tf_keras
+
+from engine.fusion import plain
+from engine.loop.boundary import Boundary
+from engine.loop.inputs import Inputs
+from engine.loop.order import Order
+from engine.loop.programs import Programs, Shape
+from engine.measure.ledger import Ledger
+from engine.step.averages import Averages
+from engine.task import EXAMPLES, LABELS, WEIGHTS, Source, Task, columns
+
+
+class Evaluator(orbit.StandardEvaluator):
+  """Evaluates one model on one split.
+
+      for step in range(inputs.order.num_batches):
+        outputs, losses = replicas(batch(step))    # gathered from all replicas
+        place each example by its index in the split
+      return task.metrics(labels, outputs) and the mean loss
+
+  The metrics are computed once, on the host, from every example in the order
+  of the split: they cannot depend on replicas or on the batch size.
+  """
+
+  def __init__(
+    self,
+    *,
+    task: Task,
+    model: tf_keras.Model,
+    inputs: Inputs,
+    strategy: tf.distribute.Strategy,
+    ledger: Ledger,
+    boundary: Boundary | None = None,
+    averages: Averages | None = None,
+  ):
+    super().__init__(eval_dataset=None)
+    self._task = task
+    self._model = model
+    self.inputs = inputs
+    self._strategy = strategy
+    self._ledger = ledger
+    self._boundary = boundary
+    self._averages = averages
+    self.table: dict[str, Any] = {}  # Of the newest evaluation.
+    self.programs = Programs(self._program, ledger)
+
+  def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
+    """Returns loss, examples_seen and the task's metrics of the whole split.
+
+    Args:
+      num_steps: must be -1: a part of a split has no exact metrics.
+    """
+    assert int(num_steps) == -1
+    averages = self._averages
+    place = averages.in_place() if averages else contextlib.nullcontext()
+    with self._ledger.time("evaluation"), place:
+      table = self.table = self.predictions()
+      weights = table[WEIGHTS].astype(np.float64)
+      return {
+        "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
+        "examples_seen": len(weights),
+        **self._task.metrics(table[LABELS], table["outputs"]),
+      }
+
+  @property
+  def evaluators(self) -> list["Evaluator"]:
+    """Itself: one split is evaluated."""
+    return [self]
+
+  def predictions(self) -> dict[str, Any]:
+    """Returns labels, weights, losses and outputs, each [examples, ...].
+
+    Raises:
+      StopRequested: where a worker was told to stop.
+    """
+    gathered = []
+    for step in range(self.inputs.order.num_batches):
+      if self._boundary:
+        self._boundary.check()
+      shape = self.inputs.layout(step).shape
+      batch = self.inputs.fetch(step, 1, capacity=1)
+      rows = self.programs(shape, batch)
+      gathered.append(tf.nest.map_structure(lambda x: x.numpy(), rows))
+    return in_order(gathered, len(self.inputs.source))
+
+  def _program(self, shape: Shape):
+    return plain(functools.partial(self.eval_step, shape=shape))
+
+  def eval_step(self, iterator, shape: Shape) -> dict[str, Any]:
+    """Implements one step; returns the rows of all replicas, in their order.
+
+    Args:
+      iterator: the batch.
+      shape: of the batch.
+    """
+
+    def replica_step(batches):
+      return self.replica_step(self.inputs.pick(batches, 0, shape))
+
+    rows = self._strategy.run(replica_step, args=(iterator,))
+    return tf.nest.map_structure(
+      lambda x: self._strategy.gather(x, axis=0), rows
+    )
+
+  def replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
+    """Labels, weights, examples, losses and outputs of a replica's rows."""
+    features, labels, weights, examples = columns(
+      batch, (LABELS, WEIGHTS, EXAMPLES)
+    )
+    outputs = self._task.forward(self._model, features, None)
+    return {
+      LABELS: labels,
+      WEIGHTS: weights,
+      EXAMPLES: examples,
+      "losses": self._task.loss(labels, outputs),
+      "outputs": outputs,
+    }
+
+
+class SplitsEvaluator(orbit.AbstractEvaluator):
+  """Evaluates one model on several splits."""
+
+  def __init__(self, evaluators: Mapping[str, Evaluator]):
+    """Initializes the evaluator.
+
+    Args:
+      evaluators: name of a split -> what evaluates it; the first one's metrics
+        are those of the run, the others' have `split/` before their names.
+    """
+    self._evaluators = dict(evaluators)
+
+  @property
+  def evaluators(self) -> list[Evaluator]:
+    """What evaluates the splits, in their order."""
+    return list(self._evaluators.values())
+
+  def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
+    """Returns the metrics of all splits."""
+    found: dict[str, Any] = {}
+    for split, evaluator in self._evaluators.items():
+      before = f"{split}/" if found else ""
+      metrics = evaluator.evaluate(num_steps)
+      found |= {f"{before}{name}": value for name, value in metrics.items()}
+    return found
+
+
+def build_evaluator(
+  *,
+  task: Task,
+  model: tf_keras.Model,
+  source: Source,
+  strategy: tf.distribute.Strategy,
+  batch_size: int,
+  ledger: Ledger,
+  boundary: Boundary | None = None,
+  averages: Averages | None = None,
+) -> Evaluator:
+  """Builds an evaluator of a source in its own order, each example once.
+
+  Where there are averages of the weights, these are evaluated.
+  """
+  order = Order(
+    num_examples=len(source),
+    batch_size=batch_size,
+    num_positions=len(source),
+    seed=None,
+  )
+  inputs = Inputs(
+    source=source, order=order, strategy=strategy, batch_size=batch_size
+  )
+  return Evaluator(
+    task=task,
+    model=model,
+    inputs=inputs,
+    strategy=strategy,
+    ledger=ledger,
+    boundary=boundary,
+    averages=averages,
+  )
+
+
+def in_order(batches: list[dict[str, Any]], size: int) -> dict[str, Any]:
+  """Puts gathered batches into the order of the split, without padding.
+
+  Raises:
+    AssertionError: unless each of the `size` examples is there exactly once.
+  """
+  examples = np.concatenate([b[EXAMPLES].reshape(-1) for b in batches])
+  real = examples >= 0
+  place = np.argsort(examples[real], kind="stable")
+  assert np.array_equal(examples[real][place], np.arange(size))
+
+  def ordered(*parts):
+    slots = batches[0][EXAMPLES].ndim
+    flat = [part.reshape((-1, *part.shape[slots:])) for part in parts]
+    return np.concatenate(flat)[real][place]
+
+  return tf.nest.map_structure(ordered, *batches)

@@ -1,0 +1,139 @@
+"""What a result depends on beside its config: packages, Python, our code."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import zlib
+from typing import Any
+
+import tensorflow as tf
+
+from engine.config import ExperimentConfig
+from engine.settings import leaves
+
+_PACKAGES = ("tf_keras", "tf-models-official", "numpy", "tokenizers")
+
+
+def versions() -> dict[str, str]:
+  """Returns name -> version, without importing what it names.
+
+  `apsis` is a digest of the code below the doors: checkouts differ where
+  version numbers do not.
+  """
+  house = pathlib.Path(__file__).parents[2]
+  code = [
+    path.read_bytes()
+    for floor in ("engine", "tasks")
+    for path in sorted((house / floor).rglob("*.py"))
+  ]
+  return {
+    "apsis": f"{zlib.crc32(b''.join(code)):08x}",
+    "python": platform.python_version(),
+    # On a TPU VM the module tensorflow comes in the package tensorflow-tpu.
+    "tensorflow": _version("tensorflow", "tensorflow-tpu"),
+    **{package: _version(package) for package in _PACKAGES},
+  }
+
+
+def _version(*packages: str) -> str:
+  """The version of the first package that is installed."""
+  for package in packages:
+    try:
+      return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      continue
+  return "not installed"
+
+
+# What may differ between workers: who they are, and where their copies lie.
+_OWN = (
+  "runtime.worker_index",
+  "runtime.stop_file",
+  "runtime.quiet",
+  "task.data_dir",
+)
+
+
+def common_facts(config: ExperimentConfig) -> dict[str, Any]:
+  """What must be equal on all workers: settings and versions."""
+  facts = {name: value for name, value, _ in leaves(config) if name not in _OWN}
+  facts.update({f"version of {k}": v for k, v in versions().items()})
+  return facts
+
+
+# Environment variables that set threads, kernels or devices.
+_SPEED_VARIABLES = (
+  "CUDA_VISIBLE_DEVICES",
+  "DNNL_",
+  "KMP_",
+  "LD_PRELOAD",
+  "MALLOC_",
+  "OMP_",
+  "ONEDNN_",
+  "TF_ENABLE_ONEDNN_OPTS",
+  "TF_GPU_",
+  "TF_NUM_",
+  "TF_ONEDNN_",
+  "TF_XLA_FLAGS",
+  "XLA_FLAGS",
+)
+
+
+def environment() -> dict[str, Any]:
+  """Versions, hardware and threads of this process."""
+  gpus = [
+    tf.config.experimental.get_device_details(device).get("device_name", "GPU")
+    for device in tf.config.list_physical_devices("GPU")
+  ]
+  name, units = _cpu()
+  hardware = {
+    "cpu": name,
+    "vector_units": units,
+    "cores": os.cpu_count(),
+    "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    "gpus": gpus,
+    "tpus": len(tf.config.list_logical_devices("TPU")),
+  }
+  threading = tf.config.threading
+  threads = {
+    "intra_op": threading.get_intra_op_parallelism_threads(),
+    "inter_op": threading.get_inter_op_parallelism_threads(),
+    "cores_allowed": len(os.sched_getaffinity(0)),
+    "environment": {
+      name: value
+      for name, value in sorted(os.environ.items())
+      if name.startswith(_SPEED_VARIABLES)
+    },
+  }
+  return {"versions": versions(), "hardware": hardware, "threads": threads}
+
+
+def peak_memory_bytes() -> int:
+  """Most memory that this process has held; 0 where the system hides it.
+
+  Linux books it as VmHWM. That of `getrusage` begins with the parent's.
+  """
+  try:
+    with open("/proc/self/status") as file:
+      (peak,) = (x.split()[1] for x in file if x.startswith("VmHWM:"))
+  except (OSError, ValueError):
+    return 0
+  return 1024 * int(peak)
+
+
+def _cpu() -> tuple[str, list[str]]:
+  """The CPU's name, and its vector units that matter for products."""
+  try:
+    with open("/proc/cpuinfo") as file:
+      facts = dict(
+        (part.strip() for part in line.split(":", 1))
+        for line in file
+        if ":" in line
+      )
+  except OSError:
+    return platform.processor(), []
+  has = facts.get("flags", "").split()
+  units = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+  name = facts.get("model name", platform.processor())
+  return name, [unit for unit in units if unit in has]

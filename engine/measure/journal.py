@@ -1,0 +1,97 @@
+"""Where the log points of a run go: a file, TensorBoard, the terminal."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from engine.files import LineFile, read_jsonl
+from engine.measure.terminal import Terminal
+
+
+class Journal:
+  """Writes each log point to all three, in the order of the steps.
+
+  `metrics.jsonl` has one JSON object a line: {"step", "kind", ...}, and after
+  a resume neither a gap nor a step twice: what lies behind the restored step
+  is dropped when the journal is opened.
+  """
+
+  def __init__(
+    self,
+    directory: str,
+    *,
+    step: int,
+    terminal: Terminal,
+    writes: bool = True,
+  ):
+    """Opens the journal of the run in `directory` at `step`.
+
+    Args:
+      directory: of the run.
+      step: the restored step.
+      terminal: shows what is written.
+      writes: false for a worker that only keeps the lines in mind.
+    """
+    path = os.path.join(directory, "metrics.jsonl")
+    self._terminal = terminal
+    self.step = step
+    lines = read_jsonl(path)
+    self.lines = [line for line in lines if line["step"] <= step]
+    self.dropped = [line for line in lines if line["step"] > step]
+    self._writes = writes
+    if not writes:
+      return
+    self.file = LineFile(path, self.lines)
+    self._summaries = {
+      kind: tf.summary.create_file_writer(
+        os.path.join(directory, "tensorboard", kind)
+      )
+      for kind in ("train", "eval")
+    }
+
+  def has(self, kind: str, step: int) -> bool:
+    """Whether a log point is there already."""
+    return any(x["kind"] == kind and x["step"] == step for x in self.lines)
+
+  def write(self, kind: str, step: int, point: Mapping[str, Any]) -> None:
+    """Writes one log point; numbers become TensorBoard scalars."""
+    line = {"step": step, "kind": kind, **point}
+    self.lines.append(line)
+    if not self._writes:
+      return
+    self.file.append(line)
+    with (
+      contextlib.suppress(tf.errors.OpError),
+      self._summaries[kind].as_default(step=step),
+    ):
+      for name, value in point.items():
+        if isinstance(value, int | float):
+          tf.summary.scalar(name, value)
+      self._summaries[kind].flush()
+    self._terminal.show(kind, step, point)
+
+  def say(self, text: str) -> None:
+    """Shows a line in the terminal."""
+    self._terminal.say(text)
+
+  def write_text(self, kind: str, step: int, name: str, text: str) -> None:
+    """Writes a text in Markdown to TensorBoard."""
+    with (
+      contextlib.suppress(tf.errors.OpError),
+      self._summaries[kind].as_default(step=step),
+    ):
+      tf.summary.text(name, text)
+      self._summaries[kind].flush()
+
+  def close(self) -> None:
+    """Closes the files."""
+    if not self._writes:
+      return
+    self._terminal.close()
+    self.file.close()
+    for writer in self._summaries.values():
+      with contextlib.suppress(tf.errors.OpError):
+        writer.close()

@@ -1,0 +1,119 @@
+"""What the newest evaluation of a run said of each example of a split."""
+
+import contextlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from engine.files import DISK_ERRORS
+from engine.measure.journal import Journal
+from engine.task import LABELS, WEIGHTS, Source
+
+_WORST = 50  # Examples whose content is kept.
+
+
+def path_of(directory: str, split: str) -> str:
+  """Returns where the examples of a split are, in the directory of a run."""
+  return os.path.join(directory, "examples", f"{split}.npz")
+
+
+def keep(
+  directory: str,
+  splits: Sequence[str],
+  evaluated: Sequence[tuple[Mapping[str, Any], Source]],
+  *,
+  step: int,
+  log: Journal,
+) -> None:
+  """Keeps what evaluations said of each example, for who looks into it.
+
+  The worst examples go to TensorBoard too. Where the disk is full nothing is
+  kept, and the run goes on.
+
+  Args:
+    directory: of the run.
+    splits: their names.
+    evaluated: of each, what `Evaluator.predictions` returned, and the split.
+    step: at which.
+    log: of the run.
+  """
+  for split, (table, source) in zip(splits, evaluated, strict=True):
+    with contextlib.suppress(*DISK_ERRORS):
+      worst = write(
+        directory,
+        split,
+        step=step,
+        table=table,
+        source=source,
+      )
+      log.write_text("eval", step, f"{split}: largest losses", markdown(worst))
+
+
+def write(
+  directory: str,
+  split: str,
+  *,
+  step: int,
+  table: Mapping[str, Any],
+  source: Source,
+) -> list[tuple[float, str]]:
+  """Writes the examples of a split, whole or not at all.
+
+  Args:
+    directory: of the run.
+    split: that was evaluated.
+    step: at which.
+    table: what `Evaluator.predictions` returned.
+    source: the split.
+
+  Returns:
+    (loss, content) of those with the largest losses, the largest first.
+  """
+  losses = table["losses"]
+  worst = np.argsort(-losses, kind="stable")[:_WORST]
+  texts = source.describe(worst)
+  outputs = table["outputs"]
+  arrays = {
+    "step": np.array(step),
+    "labels": table[LABELS],
+    "weights": table[WEIGHTS],
+    "losses": losses,
+    "sizes": source.sizes(np.arange(len(losses))),
+    "worst": worst,
+    "texts": np.array(texts, str),
+  }
+  if isinstance(outputs, np.ndarray):
+    arrays["outputs"] = outputs
+  content = io.BytesIO()
+  np.savez_compressed(content, **arrays)
+  path = path_of(directory, split)
+  tf.io.gfile.makedirs(os.path.dirname(path))
+  with tf.io.gfile.GFile(path + ".part", "wb") as file:
+    file.write(content.getvalue())
+  tf.io.gfile.rename(path + ".part", path, overwrite=True)
+  return [
+    (float(losses[i]), text) for i, text in zip(worst, texts, strict=True)
+  ]
+
+
+def read(directory: str, split: str) -> dict[str, np.ndarray] | None:
+  """Reads the examples of a split; None where there are none."""
+  path = path_of(directory, split)
+  if not tf.io.gfile.exists(path):
+    return None
+  with tf.io.gfile.GFile(path, "rb") as file:
+    return dict(np.load(io.BytesIO(file.read()), allow_pickle=False))
+
+
+def markdown(worst: list[tuple[float, str]], rows: int = 20) -> str:
+  """Returns a table for TensorBoard's texts."""
+  escaped = (
+    (loss, text.replace("|", "\\|").replace("\n", " "))
+    for loss, text in worst[:rows]
+  )
+  lines = [f"| {loss:.4f} | {text} |" for loss, text in escaped]
+  return "\n".join(["| loss | example |", "| ---: | --- |", *lines])

@@ -1,0 +1,38 @@
+"""What timed steps worked on."""
+
+import dataclasses
+
+from engine.task import Layout
+
+
+@dataclasses.dataclass
+class Work:
+  """What the steps that count in a rate have worked on, and for how long.
+
+  Attributes:
+    steps: that were timed.
+    examples: in their batches.
+    units: real units of work in them.
+    capacity: units that their shapes could hold.
+    flops: operations on the real units; None where some were not counted.
+    executed_flops: of these, what was executed; likewise.
+    seconds: that the steps took.
+  """
+
+  steps: int = 0
+  examples: int = 0
+  units: int = 0
+  capacity: int = 0
+  flops: float | None = 0.0
+  executed_flops: float | None = 0.0
+  seconds: float = 0.0
+
+  def add(self, examples: int, layout: Layout) -> None:
+    """Adds one step."""
+    self.steps += 1
+    self.examples += examples
+    self.units += layout.units
+    self.capacity += layout.capacity
+    if self.flops is not None:
+      self.flops += layout.flops
+      self.executed_flops += layout.executed_flops

@@ -1,0 +1,1 @@
+"""One run of one task in one directory: built, wired into Orbit, run."""

@@ -1,0 +1,109 @@
+"""`orbit.Action`s of a training run: what happens after each device loop."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from engine.files import LineFile, read_jsonl
+from engine.loop.trainer import Trainer
+from engine.measure.journal import Journal
+from engine.measure.ledger import Ledger
+
+
+class TrainLog:
+  """Writes a log point: the loop's scalars, rates and the ledger so far."""
+
+  def __init__(self, *, log: Journal, trainer: Trainer, ledger: Ledger):
+    self._log = log
+    self._trainer = trainer
+    self._ledger = ledger
+    self._last = dataclasses.replace(trainer.work)
+
+  def __call__(self, output: Mapping[str, Any]) -> None:
+    """Logs `output`, what `Trainer.train_loop_end` returned."""
+    work, last = self._trainer.work, self._last
+    point = dict(output)
+    if work.steps > last.steps:
+      seconds = work.seconds - last.seconds
+      point["examples_per_second"] = (work.examples - last.examples) / seconds
+      point["steps_per_second"] = (work.steps - last.steps) / seconds
+    self._last = dataclasses.replace(work)
+    point["work"] = dataclasses.asdict(work)
+    point["ledger"] = self._ledger.totals()
+    self._log.write("train", int(self._trainer.global_step.numpy()), point)
+
+
+class ExampleIdLog:
+  """Writes the ids of each global batch: {"step": k, "ids": [...]} a line."""
+
+  def __init__(self, path: str, trainer: Trainer):
+    """Opens the log at the trainer's step; later lines are dropped."""
+    self._trainer = trainer
+    self._next = int(trainer.global_step.numpy())
+    kept = [line for line in read_jsonl(path) if line["step"] < self._next]
+    self.file = LineFile(path, kept)
+
+  def __call__(self, output: Mapping[str, Any] | None = None) -> None:
+    """Logs the steps since the last call."""
+    inputs, end = self._trainer.inputs, int(self._trainer.global_step.numpy())
+    self.file.append(
+      *(
+        {"step": step, "ids": inputs.source.ids(inputs.order.indices(step))}
+        for step in range(self._next, end)
+      )
+    )
+    self._next = end
+
+
+class Profile:
+  """Profiles some steps, for TensorBoard's page of that name."""
+
+  def __init__(
+    self, steps: Sequence[int], directory: str, trainer: Trainer, log: Journal
+  ):
+    """Initializes the action; loops must end at both steps.
+
+    Args:
+      steps: the first, and the one behind the last; none: profiles nothing.
+      directory: of TensorBoard's files.
+      trainer: whose steps are counted.
+      log: shows where the profile is.
+    """
+    self._steps = tuple(steps)
+    self._directory = directory
+    self._trainer = trainer
+    self._log = log
+    self._runs = False
+
+  def __call__(self, output: Mapping[str, Any] | None = None) -> None:
+    """Starts or stops at its step."""
+    if not self._steps:
+      return
+    step, (first, last) = int(self._trainer.global_step.numpy()), self._steps
+    if not self._runs and first <= step < last:
+      tf.profiler.experimental.start(self._directory)
+      self._runs = True
+    elif self._runs and step >= last:
+      self.stop()
+
+  def stop(self) -> None:
+    """Writes what was profiled so far."""
+    if self._runs:
+      tf.profiler.experimental.stop()
+      self._runs = False
+      first, last = self._steps
+      self._log.say(f"profile of steps {first} to {last}: {self._directory}")
+
+
+def steps_to_stop(
+  step: int, steps_per_loop: int, interval: int, others: Sequence[int] = ()
+) -> int:
+  """Steps of the next loop, so that none crosses a checkpoint or `others`.
+
+  Loops and checkpoints then lie at the same steps before and after a resume.
+  """
+  stops = (steps_per_loop, interval)
+  ahead = [other - step for other in others if other > step]
+  return min([*(stop - step % stop for stop in stops), *ahead])

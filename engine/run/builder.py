@@ -1,0 +1,186 @@
+"""Builds what a run computes with; restores and writes nothing."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from engine.cluster.strategies import workers_of
+from engine.config import ExperimentConfig
+from engine.durability.restore import checkpoint_of
+from engine.errors import UserError
+from engine.loop.boundary import Boundary
+from engine.loop.epochs import epoch_ends, positions
+from engine.loop.evaluator import Evaluator, SplitsEvaluator, build_evaluator
+from engine.loop.inputs import Inputs
+from engine.loop.order import Order
+from engine.loop.trainer import Trainer
+from engine.measure.ledger import Ledger
+from engine.step.averages import Averages, build_averages
+from engine.step.guard import Guard
+from engine.step.optimization import build_optimizer
+from engine.step.precision import LossScale, precision_scope
+from engine.step.replica_step import ReplicaStep
+from engine.task import Source, Task
+
+
+class Builder:
+  """Builds the parts of one run, in the scope of its strategy."""
+
+  def __init__(
+    self,
+    *,
+    config: ExperimentConfig,
+    task: Task,
+    strategy: tf.distribute.Strategy,
+    ledger: Ledger,
+    boundary: Boundary | None = None,
+  ):
+    """Initializes the builder.
+
+    Args:
+      config: of the run.
+      task: what is learned.
+      strategy: where the replicas are.
+      ledger: where the seconds go.
+      boundary: looked at between device loops; one that never stops them, if
+        it is not given.
+
+    Raises:
+      UserError: where the replicas cannot share a batch evenly.
+    """
+    self._config = config
+    self._task = task
+    self._strategy = strategy
+    self._ledger = ledger
+    self._boundary = boundary or Boundary(
+      strategy=strategy, grace=config.runtime.grace_seconds
+    )
+    replicas = strategy.num_replicas_in_sync
+    train, evaluation = config.train, config.evaluation
+    check_divides(
+      "global_batch_size",
+      train.global_batch_size,
+      replicas,
+      train.accumulate_steps,
+    )
+    check_divides("eval_batch_size", evaluation.eval_batch_size, replicas)
+
+  def parts(
+    self, train: Source, *devs: Source
+  ) -> tuple[tf_keras.Model, Trainer, Evaluator | SplitsEvaluator | None]:
+    """Builds the model, its trainer and its evaluator.
+
+    Args:
+      train: the split to train on.
+      *devs: the splits to evaluate, as the config names them; none: there is
+        no evaluator.
+    """
+    with self._strategy.scope():
+      model = self._model()
+      trainer = self._trainer(model, train)
+      evaluator = self._evaluator(model, devs, trainer.averages)
+    return model, trainer, evaluator
+
+  def reader(
+    self, *devs: Source
+  ) -> tuple[Evaluator | SplitsEvaluator, tf.train.Checkpoint]:
+    """An evaluator, and the checkpoint that its model is read through."""
+    with self._strategy.scope():
+      model = self._model()
+      step = tf.Variable(0, dtype=tf.int64, trainable=False)
+      averages = self._averages(model)
+      evaluator = self._evaluator(model, devs, averages)
+    return evaluator, checkpoint_of(model, step, averages)
+
+  def _model(self) -> tf_keras.Model:
+    with precision_scope(self._config.train.precision):
+      return self._task.build_model()
+
+  def _averages(self, model: tf_keras.Model) -> Averages | None:
+    decay = self._config.optimizer.average_decay
+    return build_averages(model.trainable_variables, decay)
+
+  def _trainer(self, model: tf_keras.Model, source: Source) -> Trainer:
+    train = self._config.train
+    guard = Guard(skips=train.on_nonfinite == "skip")
+    loss_scale = LossScale() if train.precision == "float16" else None
+    replicas = self._strategy.num_replicas_in_sync
+    optimizer = build_optimizer(
+      self._config.optimizer,
+      train_steps=epoch_ends(train, len(source))[-1],
+      layer_depth=self._task.layer_depth,
+      guard=guard,
+      averages=self._averages(model),
+    )
+    optimizer.build(model.trainable_variables)
+    step = ReplicaStep(
+      task=self._task,
+      model=model,
+      optimizer=optimizer,
+      seed=train.seed,
+      clip_norm=self._config.optimizer.clip_norm,
+      guard=guard,
+      loss_scale=loss_scale,
+      accumulate_steps=train.accumulate_steps,
+      xla=self._config.runtime.xla,
+      keeps_rows=replicas == 1 or len(workers_of(self._strategy)) > 1,
+    )
+    order = Order(
+      num_examples=len(source),
+      batch_size=train.global_batch_size,
+      num_positions=positions(train, len(source)),
+      seed=train.seed,
+    )
+    return Trainer(
+      replica_step=step,
+      inputs=Inputs(
+        source=source,
+        order=order,
+        strategy=self._strategy,
+        batch_size=train.global_batch_size,
+        parts=train.accumulate_steps,
+      ),
+      strategy=self._strategy,
+      steps_per_loop=self._config.runtime.steps_per_loop,
+      ledger=self._ledger,
+      boundary=self._boundary,
+    )
+
+  def _evaluator(
+    self,
+    model: tf_keras.Model,
+    devs: Sequence[Source],
+    averages: Averages | None,
+  ) -> Evaluator | SplitsEvaluator | None:
+    evaluators = [
+      build_evaluator(
+        task=self._task,
+        model=model,
+        source=source,
+        strategy=self._strategy,
+        batch_size=self._config.evaluation.eval_batch_size,
+        ledger=self._ledger,
+        boundary=self._boundary,
+        averages=averages,
+      )
+      for source in devs
+    ]
+    if len(evaluators) < 2:
+      return evaluators[0] if evaluators else None
+    names = self._config.evaluation.splits
+    return SplitsEvaluator(dict(zip(names, evaluators, strict=True)))
+
+
+def check_divides(name: str, size: int, replicas: int, parts: int = 1) -> None:
+  """Raises `UserError` where the replicas cannot share a batch evenly."""
+  shares = replicas * parts
+  if size % shares:
+    below = size // shares * shares
+    near = [str(x) for x in (below, below + shares) if x]
+    who = f"{replicas} replicas" if replicas > 1 else "1 replica"
+    if parts > 1:
+      who += f" with {parts} accumulation steps"
+    raise UserError(
+      f"`{name}` is {size}, which {who} cannot share: use {' or '.join(near)}."
+    )

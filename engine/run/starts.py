@@ -1,0 +1,94 @@
+"""How often a run was started, and what its ends have cost."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from engine.files import LineFile, read_jsonl
+from engine.loop.trainer import Trainer
+from engine.measure.journal import Journal
+from engine.measure.ledger import Ledger
+from engine.measure.work import Work
+
+
+class StartLog:
+  """How often the run was started, and what its ends have cost.
+
+  A line for each start: a process that is killed before its first log point
+  leaves no other trace of what was lost before it. And one for each stop that
+  was asked for, so that what lies behind the last log point is not lost.
+
+  Attributes:
+    number: starts before this one.
+    earlier_seconds: what earlier processes booked; what they did behind the
+      restored checkpoint counts as lost.
+    earlier_work: what their timed steps worked on.
+  """
+
+  def __init__(self, path: str, log: Journal, *, began: float, writes: bool):
+    """Reads the starts, and adds this one.
+
+    Args:
+      path: of the file.
+      log: the journal, at the restored step.
+      began: time at which this process started, in seconds since 1970.
+      writes: false for a worker that only reads.
+    """
+    lines = read_jsonl(path)
+    starts = [line for line in lines if "lost_to_restart" in line]
+    stops = [line for line in lines if "ledger" in line]
+    booked = [line for line in log.lines if "ledger" in line]
+    behind = [line for line in log.dropped if "ledger" in line]
+    booked += [stop for stop in stops if stop["step"] <= log.step]
+    behind += [stop for stop in stops if stop["step"] > log.step]
+    last = max(booked, key=_age, default={"ledger": {}})
+    seconds = dict(last["ledger"])
+    lost = max(
+      [seconds.get("lost_to_restart", 0.0)]
+      + [start["lost_to_restart"] for start in starts]
+    )
+    if behind:
+      spent = max(behind, key=_age)["ledger"]
+      done = {**dict.fromkeys(spent, 0.0), **seconds}
+      lost += sum(
+        spent[bucket] - done[bucket]
+        for bucket in spent
+        if bucket != "lost_to_restart"
+      )
+    self.number = len(starts)
+    self.earlier_seconds = {**seconds, "lost_to_restart": lost}
+    work = last.get("work", {})
+    # An older version counted no operations, or others.
+    if work and "executed_flops" not in work:
+      work = {**work, "flops": None, "executed_flops": None}
+    self.earlier_work = Work(**work)
+    # Such a version noted no time either: then the run begins here.
+    self._began = starts[0].get("time", began) if starts else began
+    self._file = None
+    if writes:
+      kept = [x for x in lines if "ledger" not in x or x["step"] <= log.step]
+      start = {"step": log.step, "lost_to_restart": lost, "time": began}
+      self._file = LineFile(path, [*kept, start])
+
+  def stopped(self, step: int, trainer: Trainer, ledger: Ledger) -> None:
+    """Notes what is booked where the run stops as it was told to."""
+    if self._file:
+      work = dataclasses.asdict(trainer.work)
+      self._file.append({"step": step, "work": work, "ledger": ledger.totals()})
+
+  def down_seconds(self, booked: Mapping[str, float], now: float) -> float:
+    """Seconds of the run that no process has booked.
+
+    Between two processes, and in the end of one that was killed: behind its
+    last log point it left no trace.
+
+    Args:
+      booked: seconds of each bucket, over all processes of the run.
+      now: seconds since 1970.
+    """
+    return max(0.0, now - self._began - sum(booked.values()))
+
+
+def _age(line: Mapping[str, Any]) -> float:
+  """What all processes had booked when a line was written."""
+  return sum(line["ledger"].values())

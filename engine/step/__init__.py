@@ -1,0 +1,1 @@
+"""What a replica does with its rows, the same on any number of replicas."""

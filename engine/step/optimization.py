@@ -1,0 +1,235 @@
+"""AdamW and LAMB, their schedule, and the learning rate of each layer."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+import tf_keras
+from official.modeling.optimization import lr_schedule
+
+from engine.config import OptimizerConfig
+from engine.step.averages import Averages
+from engine.step.guard import Guard
+
+
+class AdamW(tf_keras.optimizers.AdamW):
+  """Keras' AdamW with TensorFlow's fused kernel and a rate for each layer.
+
+  Keras spells Adam as a dozen element-wise ops over each variable;
+  `ResourceApplyAdam` reads and writes each value once. The decay is decoupled
+  (Loshchilov and Hutter, arXiv 1711.05101).
+  """
+
+  def __init__(
+    self,
+    *,
+    rate_factor: Callable[[str], float],
+    guard: Guard | None = None,
+    averages: Averages | None = None,
+    **kwargs,
+  ):
+    """Initializes the optimizer.
+
+    Args:
+      rate_factor: name of a variable -> factor of its learning rate.
+      guard: says which steps change weights, and which are counted.
+      averages: of the variables, in their order; move with them.
+      **kwargs: what Keras' AdamW takes.
+    """
+    super().__init__(jit_compile=False, **kwargs)
+    self._rate_factor = rate_factor
+    self._guard = guard
+    self.averages = averages
+
+  def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
+    """Does nothing: `update_step` decays each variable with its own rate."""
+
+  def apply_gradients(self, grads_and_vars, **kwargs) -> tf.Variable:
+    """Applies gradients, and counts the step if the guard does."""
+    steps = super().apply_gradients(grads_and_vars, **kwargs)
+    if self._guard is None:
+      return steps
+    counted = tf.convert_to_tensor(self._guard.counted)
+    return self.iterations.assign_sub(1 - tf.cast(counted, tf.int64))
+
+  def _average(self, variable: tf.Variable) -> None:
+    """Moves the average of a variable that was just updated."""
+    if self.averages is not None:
+      self.averages.update(
+        self._index_dict[self._var_key(variable)],
+        variable,
+        tf.cast(self.iterations, tf.float32),
+        True if self._guard is None else self._guard.taken,
+      )
+
+  def _rates(self, variable: tf.Variable) -> tuple[tf.Tensor, ...]:
+    """Returns learning rate and both betas for a variable in this step."""
+    rate = self.learning_rate * self._rate_factor(variable.name)
+    if self._guard is None:
+      return rate, self.beta_1, self.beta_2
+    # With a gradient of 0, an update at rate 0 that keeps all of both moments
+    # keeps all bits. It needs no branch, which would copy the variables.
+    taken = tf.convert_to_tensor(self._guard.taken)
+    return tuple(
+      tf.where(taken, x, kept)
+      for x, kept in ((rate, 0.0), (self.beta_1, 1.0), (self.beta_2, 1.0))
+    )
+
+  def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+    """Updates one variable, given its dense gradient."""
+    rate, beta_1, beta_2 = self._rates(variable)
+    if self._use_weight_decay(variable):
+      variable.assign_sub(variable * (rate * self.weight_decay))
+    key = self._index_dict[self._var_key(variable)]
+    step = tf.cast(self.iterations + 1, tf.float32)
+    tf.raw_ops.ResourceApplyAdam(
+      var=variable.handle,
+      m=self._momentums[key].handle,
+      v=self._velocities[key].handle,
+      beta1_power=tf.pow(self.beta_1, step),
+      beta2_power=tf.pow(self.beta_2, step),
+      lr=rate,
+      beta1=beta_1,
+      beta2=beta_2,
+      epsilon=self.epsilon,
+      grad=gradient,
+    )
+    self._average(variable)
+
+
+class Lamb(AdamW):
+  """LAMB: each matrix steps in proportion to its norm, for large batches.
+
+  You et al., arXiv 1904.00962, version 5. What has no weight decay (biases,
+  layer norms) steps as in Adam, as in the authors' and Model Garden's code.
+  """
+
+  def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+    """Updates one variable, given its dense gradient."""
+    rate, beta_1, beta_2 = self._rates(variable)
+    key = self._index_dict[self._var_key(variable)]
+    moment, square = self._momentums[key], self._velocities[key]
+    moment.assign(beta_1 * moment + (1.0 - beta_1) * gradient)
+    square.assign(beta_2 * square + (1.0 - beta_2) * tf.square(gradient))
+    step = tf.cast(self.iterations + 1, tf.float32)
+    first = moment / (1.0 - tf.pow(self.beta_1, step))
+    second = square / (1.0 - tf.pow(self.beta_2, step))
+    update = first / (tf.sqrt(second) + self.epsilon)
+    if self._use_weight_decay(variable):
+      update += self.weight_decay * variable
+      weight_norm, update_norm = tf.norm(variable), tf.norm(update)
+      both = (weight_norm > 0.0) & (update_norm > 0.0)
+      rate *= tf.where(
+        both, tf.math.divide_no_nan(weight_norm, update_norm), 1.0
+      )
+    variable.assign_sub(rate * update)
+    self._average(variable)
+
+
+_OPTIMIZERS = {"adamw": AdamW, "lamb": Lamb}
+
+
+def build_schedule(
+  config: OptimizerConfig, *, train_steps: int
+) -> tf_keras.optimizers.schedules.LearningRateSchedule:
+  """Builds step -> learning rate: a linear warm-up, then the decay.
+
+  As in the tutorial the decay starts at step 0 and the warm-up covers its
+  beginning, so the peak is reached where both meet.
+  """
+  peak, end = config.learning_rate, config.end_learning_rate
+  if config.schedule == "cosine":
+    schedule = tf_keras.optimizers.schedules.CosineDecay(
+      peak, train_steps, alpha=end / peak if peak else 0.0
+    )
+  else:
+    schedule = tf_keras.optimizers.schedules.PolynomialDecay(
+      peak,
+      train_steps,
+      end_learning_rate=peak if config.schedule == "constant" else end,
+      power=config.decay_power if config.schedule == "polynomial" else 1.0,
+    )
+  steps = warmup_steps(config, train_steps=train_steps)
+  return lr_schedule.LinearWarmup(schedule, steps, 0.0) if steps else schedule
+
+
+def warmup_steps(config: OptimizerConfig, *, train_steps: int) -> int:
+  """Returns the step at which the warm-up ends."""
+  return config.warmup_steps or int(config.warmup_ratio * train_steps)
+
+
+def build_optimizer(
+  config: OptimizerConfig,
+  *,
+  train_steps: int,
+  layer_depth: Callable[[str], int],
+  guard: Guard | None = None,
+  averages: Averages | None = None,
+) -> AdamW:
+  """Builds the optimizer.
+
+  Args:
+    config: rates and decays.
+    train_steps: the length of the schedule.
+    layer_depth: name of a variable -> layers between it and the top.
+    guard: says which steps change weights, and which are counted.
+    averages: of the variables, in their order.
+  """
+  optimizer = _OPTIMIZERS[config.type](
+    rate_factor=lambda name: config.layer_decay ** layer_depth(name),
+    guard=guard,
+    averages=averages,
+    learning_rate=build_schedule(config, train_steps=train_steps),
+    weight_decay=config.weight_decay,
+    beta_1=config.beta_1,
+    beta_2=config.beta_2,
+    epsilon=config.epsilon,
+  )
+  optimizer.exclude_from_weight_decay(var_names=["bias", "layer_norm"])
+  return optimizer
+
+
+def squares_of(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> tf.Tensor:
+  """Returns half the sum of squares of each gradient: float32 [gradients].
+
+  Rows of an `IndexedSlices` must be merged: at most one of an index is not 0.
+  """
+  return tf.stack([tf.nn.l2_loss(getattr(g, "values", g)) for g in gradients])
+
+
+def clip_by_global_norm(
+  gradients: Sequence[tf.Tensor | tf.IndexedSlices],
+  limit: float,
+  *,
+  squares: tf.Tensor,
+  taken: tf.Tensor,
+  scale: tf.Tensor | None = None,
+) -> tuple[list[tf.Tensor | tf.IndexedSlices], tf.Tensor]:
+  """Scales `gradients` down to global norm `limit` (0: no limit).
+
+  Args:
+    gradients: of the loss, or of the loss times `scale`.
+    limit: largest global norm.
+    squares: what `squares_of` says of the gradients.
+    taken: bool scalar; where it is false, all gradients become 0.
+    scale: what the loss was multiplied by.
+
+  Returns:
+    The gradients and their global norm before clipping, both of the loss.
+  """
+  norm = tf.sqrt(2.0 * tf.reduce_sum(squares))
+  factor = tf.constant(1.0)
+  if scale is not None:
+    norm /= scale
+    factor /= scale
+  if limit:
+    factor *= limit / tf.maximum(norm, limit)
+  # Nothing that is not finite survives a factor of 0 here.
+  factor = tf.where(taken, factor, 0.0)
+
+  def scaled(g):
+    if isinstance(g, tf.IndexedSlices):
+      values = tf.math.multiply_no_nan(g.values, factor)
+      return tf.IndexedSlices(values, g.indices, g.dense_shape)
+    return tf.math.multiply_no_nan(g, factor)
+
+  return [scaled(gradient) for gradient in gradients], norm

@@ -1,0 +1,1 @@
+"""From a command line to one config, from a mistake to one line."""

@@ -1,0 +1,123 @@
+"""The way in that all doors share: flags, --help, mistakes, exit status."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import re
+import sys
+import typing
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from engine.errors import PeerLost, Preempted, SaveFailed, UserError
+from launch.command import configs
+from launch.command.flags import RARE
+
+
+def run_door(
+  main: Callable[..., None],
+  summary: str,
+  *,
+  takes_rest: bool = False,
+  files: Sequence[str] = (),
+) -> None:
+  """Runs a door: a user's mistake becomes one line and exit status 2.
+
+  Args:
+    main: the door; called once the flags are parsed.
+    summary: its one sentence, for --help.
+    takes_rest: whether `main` takes a list, what stands behind `--`.
+    files: names of the files that `main` takes, given without a flag; a last
+      one that ends in `...` may stand for several.
+  """
+
+  def parse(argv):
+    try:
+      rest = flags.FLAGS(argv)[1:]
+    except flags.Error as error:
+      fail(str(error))
+    many = files and files[-1].endswith("...") and len(rest) > len(files)
+    if files and len(rest) != len(files) and not many:
+      fail(f"{len(rest)} file(s) given, but it takes {' '.join(files)}.")
+    if rest and not files and not (takes_rest and "--" in argv):
+      fail(f"{rest[0]!r} is no flag: flags are written --name=value.")
+    return [argv[0], *rest]
+
+  def guarded(argv):
+    # The lines of a run are its own; libraries speak up from warnings on.
+    # TensorFlow's one frequent warning, of traces, is counted by the engine.
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+      main(*([argv[1:]] if takes_rest else argv[1:] if files else []))
+    except UserError as error:
+      fail(str(error))
+    except (PeerLost, Preempted, SaveFailed) as error:
+      fail(str(error), status=os.EX_TEMPFAIL)
+    except FloatingPointError as error:
+      fail(str(error), status=1)
+    except KeyboardInterrupt:
+      fail("interrupted.", status=130)
+    except BrokenPipeError:
+      sys.stderr.close()
+
+  if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
+    try:
+      print(help_screen(f"{' '.join(files)}: {summary}" if files else summary))
+    except UserError as error:
+      fail(str(error))
+    return
+  app.run(guarded, flags_parser=parse)
+
+
+def fail(message: str, status: int = 2) -> typing.NoReturn:
+  """Prints one line and ends the process at once.
+
+  Python's usual end would let TensorFlow wait for the peers of a worker, and
+  the peers for it.
+  """
+  line = " ".join(message.split())
+  print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
+  for stream in (sys.stderr, sys.stdout):
+    with contextlib.suppress(OSError):
+      stream.flush()
+  os._exit(status)
+
+
+def door_flags() -> list[flags.Flag]:
+  """Returns the flags of this door, without those of libraries."""
+  return [
+    flag
+    for module, found in flags.FLAGS.flags_by_module_dict().items()
+    if module == sys.argv[0] or module.startswith("launch.")
+    for flag in found
+  ]
+
+
+def help_screen(summary: str) -> str:
+  """Returns the flags of this door, a line each, with their defaults."""
+  lines = [summary, ""]
+  for flag in door_flags():
+    if flag.name in RARE:
+      continue
+    text = re.split(r";\s\s", flag.help)[0]
+    default = flag.default
+    if isinstance(default, list):
+      default = ",".join(default)
+    if default not in (None, ""):
+      text += f" [{default}]"
+    lines.append(f"  --{flag.name:<20} {text}")
+  lines.append(
+    "  --helpfull             All flags: rarer ones, and libraries'."
+  )
+  named = [x for x in sys.argv if re.match("--?task=.*:", x)]
+  if named:  # A task of one's own: its settings have no flags.
+    task = configs.default_config(named[-1].split("=", 1)[1]).task
+    lines += ["", "  Of the task, by --params_override=task.NAME=VALUE,...:"]
+    for field in dataclasses.fields(task):
+      text = f"{field.metadata.get('help', '')} [{getattr(task, field.name)}]"
+      lines.append(f"    {field.name:<20} {text}")
+  return "\n".join(lines)

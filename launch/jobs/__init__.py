@@ -1,0 +1,1 @@
+"""Processes that a door starts, and the machine that they start on."""

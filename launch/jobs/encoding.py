@@ -1,0 +1,228 @@
+"""What an encoding consists of, and who makes its files."""
+
+import concurrent.futures
+import ctypes
+import dataclasses
+import itertools
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from engine.errors import UserError
+from tasks.config import SentencePairConfig
+from tasks.data import record_files
+from tasks.data.datasets import answers_of, records_of
+from tasks.encoders import find as encoders
+from tasks.tokens import shards
+from tasks.tokens.shards import Shard
+
+_PLAN = "encoding.json"  # Written first: what the files are meant to be.
+_LOOK = 1.0  # Seconds between two looks for files that Beam has made.
+_PR_SET_PDEATHSIG = 1  # Of <linux/prctl.h>.
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """All files of an encoding.
+
+  Attributes:
+    shards: in the order of splits and pairs.
+    facts: what the files are a function of.
+  """
+
+  shards: Sequence[Shard]
+  facts: dict[str, Any]
+
+  @classmethod
+  def make(
+    cls,
+    config: SentencePairConfig,
+    splits: Sequence[str],
+    *,
+    size: int,
+    directory: str,
+  ) -> "Plan":
+    """Reads the pairs once, and cuts them into files.
+
+    Args:
+      config: of the task.
+      splits: of the data set.
+      size: most pairs in a file.
+      directory: of the files.
+
+    Raises:
+      UserError: where the pairs are not as they must be.
+    """
+    for split in splits:
+      if paths := records_of(config, split):
+        raise UserError(f"{paths[0]} is encoded already: name the texts.")
+    found = encoders.find(config.encoder)
+    answers = answers_of(config)
+    plans = {
+      split: shards.plan(
+        config, split, answers=answers, size=size, directory=directory
+      )
+      for split in splits
+    }
+    facts = {
+      "processor_type": config.name,
+      "task_type": (
+        "bert_classification" if answers.classes else "bert_regression"
+      ),
+      "num_labels": answers.outputs,
+      "max_seq_length": config.max_seq_length,
+      "classes": list(answers.classes),
+      "vocabulary": record_files.digest_of_file(found.vocabulary),
+      "digests": {split: digest for split, (_, digest) in plans.items()},
+      "records": {
+        os.path.basename(shard.path): shard.count
+        for files, _ in plans.values()
+        for shard in files
+      },
+    }
+    for split, (files, _) in plans.items():
+      named = {"dev": "eval"}.get(split, split)
+      facts[f"{named}_data_size"] = sum(shard.count for shard in files)
+    parts = [files for files, _ in plans.values()]
+    return cls(list(itertools.chain(*parts)), facts)
+
+  def claim(self, directory: str) -> None:
+    """Refuses a directory that holds files of another encoding.
+
+    Raises:
+      UserError: naming what differs.
+    """
+    path = os.path.join(directory, _PLAN)
+    if tf.io.gfile.exists(path):
+      with tf.io.gfile.GFile(path) as file:
+        old = json.load(file)
+      names = [x for x in self.facts if old.get(x) != self.facts[x]]
+      if names:
+        raise UserError(
+          f"`output_dir` {directory} holds files of another encoding, which "
+          f"differs in {', '.join(names)}: name another directory."
+        )
+      return
+    try:
+      tf.io.gfile.makedirs(directory)
+      with tf.io.gfile.GFile(path + ".part", "w") as file:
+        file.write(json.dumps(self.facts, indent=1))
+      tf.io.gfile.rename(path + ".part", path, overwrite=True)
+    except (OSError, tf.errors.OpError) as error:
+      raise UserError(
+        f"`output_dir` {directory} cannot be written: {error}."
+      ) from error
+
+  def finish(self, directory: str) -> None:
+    """Counts what is on the disk, and says that the directory is whole.
+
+    Raises:
+      UserError: where a file is damaged.
+    """
+    for shard in self.shards:
+      try:
+        found = record_files.count_records(shard.path)
+      except tf.errors.OpError as error:
+        raise UserError(_DAMAGED.format(shard.path, error.message)) from error
+      if found != shard.count:
+        raise UserError(
+          _DAMAGED.format(shard.path, f"{found} of {shard.count} records")
+        )
+    for left in tf.io.gfile.glob(os.path.join(directory, ".*.part-*")):
+      tf.io.gfile.remove(left)
+    record_files.write_meta(directory, self.facts)
+
+
+_DAMAGED = "{} is damaged ({}): remove it, and give the same command again."
+
+
+def run(todo: Sequence[Shard], *, workers: int) -> Iterator[Shard]:
+  """Makes files in processes; yields each one that is whole."""
+  context = multiprocessing.get_context("spawn")
+  with concurrent.futures.ProcessPoolExecutor(
+    max(1, min(workers, len(todo))),
+    context,
+    initializer=_begin,
+    initargs=(os.getpid(),),
+  ) as pool:
+    made = {pool.submit(shards.write, shard): shard for shard in todo}
+    try:
+      for future in concurrent.futures.as_completed(made):
+        future.result()
+        yield made[future]
+    except BaseException:
+      pool.shutdown(wait=False, cancel_futures=True)
+      raise
+
+
+def run_on_beam(
+  todo: Sequence[Shard], options: Sequence[str], *, workers: int
+) -> Iterator[Shard]:
+  """Makes files on Apache Beam, by default in processes of this machine.
+
+  Args:
+    todo: the files.
+    options: of Beam and of its runner.
+    workers: processes, where no runner is named.
+
+  Yields:
+    Each file that has appeared, whoever made it.
+
+  Raises:
+    UserError: where Beam is not installed.
+  """
+  logging.getLogger("apache_beam").setLevel(logging.ERROR)
+  try:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+  except ImportError as error:
+    raise UserError(
+      f"`beam` needs Apache Beam ({error}): pip install 'apsis[beam]'."
+    ) from error
+  options = list(options)
+  if not any(option.startswith("--runner") for option in options):
+    options += [
+      "--runner=DirectRunner",
+      "--direct_running_mode=multi_processing",
+      f"--direct_num_workers={workers}",
+      "--default_sdk_harness_log_level=ERROR",
+    ]
+
+  def pipe():
+    with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+      (
+        pipeline
+        | "files" >> beam.Create(todo)
+        | "spread" >> beam.Reshuffle()
+        | "encode" >> beam.Map(shards.write)
+      )
+
+  left = list(todo)
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    running = pool.submit(pipe) if todo else None
+    while left:
+      ended = running.done()
+      there = [shard for shard in left if shards.is_written(shard)]
+      yield from there
+      left = [shard for shard in left if shard not in there]
+      if ended:
+        running.result()  # Raises what the pipeline did.
+        return
+      concurrent.futures.wait([running], timeout=_LOOK)
+
+
+def _begin(parent: int) -> None:
+  """Prepares a process that encodes; it ends with the one that started it."""
+  os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Each process has its core.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent hears it.
+  if sys.platform.startswith("linux"):
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+  if os.getppid() != parent:  # It has ended before.
+    os._exit(os.EX_TEMPFAIL)

@@ -1,0 +1,1 @@
+"""From files and published sets to labelled pairs of sentences."""

@@ -1,0 +1,123 @@
+"""Which columns of text files have the sentences, and which the labels."""
+
+import functools
+import re
+from collections.abc import Sequence
+
+from absl import logging
+
+from engine.errors import UserError
+from tasks.data.row_files import Form, find_files, form_of, opened
+from tasks.data.tables import Table
+
+# What columns are called in published sets, without case and punctuation.
+_USUAL = {
+  "text_a": (
+    "texta text1 sentence1 sentencea sent1 s1 question1 q1 premise question "
+    "1string"
+  ),
+  "text_b": (
+    "textb text2 sentence2 sentenceb sent2 s2 question2 q2 hypothesis sentence "
+    "answer 2string"
+  ),
+  "label": (
+    "label labels goldlabel gold class target quality isduplicate score "
+    "similarity relatednessscore entailmentjudgment entailmentlabel"
+  ),
+}
+_ALONE = "text sentence"  # Besides, where there is one sentence a row.
+GUESS = "auto"
+
+
+def open_table(
+  pattern: str,
+  *,
+  setting: str,
+  text_a: str = GUESS,
+  text_b: str = GUESS,
+  label: str = GUESS,
+  may_lack_labels: bool = False,
+  weight: str = "",
+  only: tuple[str, str] | None = None,
+  unlabelled: str | None = None,
+  file_format: str = "auto",
+  quoting: str = "auto",
+  columns: Sequence[str] = (),
+  skips: bool = False,
+) -> Table:
+  """Finds files and their columns, guessed where their names make it clear.
+
+  Args:
+    pattern: paths and globs, with commas between.
+    setting: that holds the pattern, for complaints.
+    text_a: column of the first sentences; or `GUESS`.
+    text_b: of the second ones; "" where there are none.
+    label: of the labels; "" where there are none.
+    may_lack_labels: whether the named column need not be there.
+    weight: of the weights, if there are any.
+    only: as `Table.only`.
+    unlabelled: as `Table.unlabelled`.
+    file_format: as the `kind` of `form_of`.
+    quoting: likewise.
+    columns: likewise.
+    skips: whether a bad row is passed over.
+
+  Raises:
+    UserError: where files or columns are not there.
+  """
+  paths = find_files(pattern, setting)
+  form = form_of(paths[0], kind=file_format, quoting=quoting, columns=columns)
+  there = columns_of(paths[0], form)
+  if may_lack_labels and label not in (GUESS, *there):
+    label = ""
+  given = {"text_a": text_a, "text_b": text_b, "label": label, "weight": weight}
+  found, faults = {}, {}
+  for role, name in given.items():
+    usual = _USUAL.get(role, "").split()
+    if role == "text_a" and not text_b:
+      usual += _ALONE.split()
+    found[role], fault = _find(role, name, there, usual)
+    if fault:
+      faults[role] = fault
+  if faults:
+    flags = " ".join(f"--{role}=COLUMN" for role in faults)
+    raise UserError(
+      f"{paths[0]} has the columns {there}, but {'; '.join(faults.values())}: "
+      f"say {flags}, or name all by --columns=... if there is no header."
+    )
+  guessed = [f"{k}={v}" for k, v in found.items() if v and given[k] == GUESS]
+  if guessed:
+    _say(f"{paths[0]}: took {', '.join(guessed)}.")
+  return Table(
+    paths, form, **found, only=only, unlabelled=unlabelled, skips=skips
+  )
+
+
+@functools.cache
+def _say(line: str) -> None:
+  """Tells what was guessed, once: a file may be opened more than once."""
+  logging.warning(line)
+
+
+def columns_of(path: str, form: Form) -> list[str]:
+  """Returns the names of the columns of a file."""
+  with opened(path, form) as file:
+    return file.columns
+
+
+def _find(
+  role: str, name: str, columns: list[str], usual: Sequence[str]
+) -> tuple[str, str]:
+  """Returns the column of a role, and what is wrong with it, if anything is."""
+  if name != GUESS:
+    if not name or columns.count(name) == 1:
+      return name, ""
+    fault = "more than once" if name in columns else "not"
+    return name, f"`{role}` is {name!r}, which is {fault} there"
+  fits = [x for x in columns if re.sub("[^a-z0-9]", "", x.lower()) in usual]
+  if len(fits) == 1:
+    return fits[0], ""
+  if fits:
+    return "", f"`{role}` could be each of {fits}"
+  # Labels need not be there: not all pairs have some.
+  return "", "" if role == "label" else f"nothing is called like `{role}`"

@@ -1,0 +1,111 @@
+"""Pairs of files too large to hold: read and encoded when a batch asks.
+
+One pass finds where each row begins, its label and a digest of its sentences.
+That is all that is kept of a pair until it is used, and again behind that.
+"""
+
+import array
+import bisect
+import itertools
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from engine.errors import UserError
+from tasks.data.pairs import Pairs, digest_of_texts
+from tasks.data.row_files import RowFile, is_packed, opened
+from tasks.data.tables import Row, Table
+
+LARGE = 2**27  # Bytes: reading and encoding all of it would take a minute.
+
+
+def is_large(table: Table) -> bool:
+  """Whether files had better stay on disk, and can: local, and not packed."""
+  if not all(os.path.exists(x) and not is_packed(x) for x in table.paths):
+    return False
+  return sum(map(os.path.getsize, table.paths)) > LARGE
+
+
+class PairsOnDisk:
+  """As `tasks.data.pairs.Pairs`, but for the sentences.
+
+  Attributes:
+    labels: a class or a score for each pair; None where they are not known.
+    ids: a stable name for each pair.
+    weights: of each pair in training; None: all weigh the same.
+    digests: uint64 [pairs], of their sentences.
+    bad: rows that were passed over.
+  """
+
+  def __init__(self, table: Table, number: Callable[[Row], float]):
+    """Reads all rows once.
+
+    Args:
+      table: the rows.
+      number: what the label of a row is.
+
+    Raises:
+      UserError: at the first bad row.
+    """
+    self._table = table
+    self._bounds = [0]  # Rows before each file.
+    offsets, labels, weights, digests = map(array.array, "qdfQ")
+    table.bad = 0
+    for path in table.paths:
+      with opened(path, table.form) as file:
+        for offset, row in table.rows_of(file):
+          offsets.append(offset)
+          digests.append(digest_of_texts(row.text_a, row.text_b))
+          if row.label is not None:
+            labels.append(number(row))
+          if table.weight:
+            weights.append(row.weight)
+      self._bounds.append(len(offsets))
+    self.ids = range(len(offsets))
+    self.labels = np.array(labels) if labels else None
+    self.weights = np.array(weights) if weights else None
+    self.digests = np.array(digests)
+    self._offsets = np.array(offsets)
+    self.bad = table.bad
+
+  def __len__(self) -> int:
+    return len(self.ids)
+
+  def relabel(self, numbers: Sequence[float]) -> None:
+    """Replaces each label, an index into `numbers`, by what it stands for."""
+    self.labels = np.array(numbers)[self.labels.astype(np.int64)]
+
+  def texts(self, index: int) -> str:
+    """Returns the sentences of a pair in one line."""
+    return self.read([index]).texts(0)
+
+  def read(self, indices: Sequence[int]) -> Pairs:
+    """Reads some pairs, without labels.
+
+    Raises:
+      UserError: where a file is not what it was.
+    """
+    texts = {}
+    file_of = lambda i: bisect.bisect_right(self._bounds, i) - 1
+    in_order = sorted({int(i) for i in indices})
+    for k, group in itertools.groupby(in_order, file_of):
+      path = self._table.paths[k]
+      with opened(path, self._table.form) as file:
+        for i in group:
+          texts[i] = self._read_row(file, i)
+    texts_a, texts_b = zip(*(texts[int(i)] for i in indices), strict=True)
+    single = not self._table.text_b
+    return Pairs(texts_a, None if single else texts_b, None, list(indices))
+
+  def _read_row(self, file: RowFile, index: int) -> tuple[str, str]:
+    file.seek(int(self._offsets[index]), 0)
+    try:
+      _, row = next(self._table.rows_of(file), (0, None))
+    except UserError:
+      row = None
+    if not row or self.digests[index] != digest_of_texts(*row[2:4]):
+      raise UserError(
+        f"{file.path} has changed while it was in use: give the command again."
+      )
+    return row.text_a, row.text_b

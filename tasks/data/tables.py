@@ -1,0 +1,216 @@
+"""Sentence pairs in text files: their rows, in all or in ranges.
+
+A file can be cut into ranges of rows, each read by itself: what lies in a range
+is a function of the file alone.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from engine.errors import UserError
+from tasks.answers import Answers
+from tasks.data.pairs import Pairs
+from tasks.data.row_files import MEND, Form, RowFile, opened
+
+
+class Row(NamedTuple):
+  """One pair of a file.
+
+  Attributes:
+    path: of the file.
+    line: number of its first line.
+    text_a: the first sentence.
+    text_b: the second one; "" where there is one only.
+    label: as the file has it; None where no column has labels.
+    weight: of the pair in training.
+  """
+
+  path: str
+  line: int
+  text_a: str
+  text_b: str
+  label: str | None
+  weight: float = 1.0
+
+  @property
+  def place(self) -> str:
+    """`file, line number`, for complaints."""
+    return f"{self.path}, line {self.line}"
+
+
+class Cut(NamedTuple):
+  """Rows in a row of one file.
+
+  Attributes:
+    path: of the file.
+    offset: bytes before the first row, unpacked.
+    line: its line number.
+    count: good rows from there on.
+  """
+
+  path: str
+  offset: int
+  line: int
+  count: int
+
+
+@dataclasses.dataclass
+class Table:
+  """The rows of some files of one form.
+
+  Attributes:
+    paths: of the files, in their order.
+    text_a: column of the first sentences.
+    text_b: column of the second ones; "" where there is one sentence only.
+    label: column of the labels; "" where there is none.
+    weight: column of the weights; "": all weigh the same.
+    only: column, and the value that rows must have there to be read.
+    unlabelled: the label of rows that nobody knows: they are left out.
+    skips: whether a bad row is passed over, not the end.
+    bad: rows passed over in the last pass over the files.
+  """
+
+  paths: Sequence[str]
+  form: Form
+  text_a: str
+  text_b: str
+  label: str
+  weight: str = ""
+  only: tuple[str, str] | None = None
+  unlabelled: str | None = None
+  skips: bool = False
+  bad: int = 0
+
+  def rows(self) -> Iterator[Row]:
+    """Yields the rows of all files.
+
+    Raises:
+      UserError: naming file and line, at the first fault.
+    """
+    self.bad = 0
+    for path in self.paths:
+      with opened(path, self.form) as file:
+        yield from (row for _, row in self.rows_of(file))
+
+  def read(self, cut: Cut) -> Iterator[Row]:
+    """Yields the rows of a range."""
+    with opened(cut.path, self.form) as file:
+      file.seek(cut.offset, cut.line)
+      for count, (_, row) in enumerate(self.rows_of(file), 1):
+        yield row
+        if count == cut.count:
+          return
+    raise UserError(f"{cut.path} has changed while it was read: start again.")
+
+  def cuts(
+    self, size: int, look: Callable[[Row], Any] = lambda row: None
+  ) -> Iterator[Cut]:
+    """Yields ranges that hold all rows in order.
+
+    Args:
+      size: most rows of a range.
+      look: is called with each row.
+    """
+    self.bad = 0
+    for path in self.paths:
+      with opened(path, self.form) as file:
+        begun, count = (0, 0), 0
+        for offset, row in self.rows_of(file):
+          begun = begun if count else (offset, row.line)
+          look(row)
+          count += 1
+          if count == size:
+            yield Cut(path, *begun, count)
+            count = 0
+        if count:
+          yield Cut(path, *begun, count)
+
+  def rows_of(self, file: RowFile) -> Iterator[tuple[int, Row]]:
+    """Yields where a row of an open file begins, and the row."""
+    names = [self.text_a, self.text_b, self.label, self.weight]
+    names.append(self.only[0] if self.only else "")
+    for offset, line, values in file.rows(names):
+      try:
+        if isinstance(values, UserError):
+          raise values
+        row = self._row(file.path, line, values)
+      except UserError:
+        if not self.skips:
+          raise
+        self.bad += 1
+      else:
+        if row:
+          yield offset, row
+
+  def _row(self, path: str, line: int, values: Sequence[Any]) -> Row | None:
+    text_a, text_b, label, weight, mark = values
+    fault = lambda what: UserError(f"{path}, line {line}: {what}: {MEND}")
+    if None in values:
+      names = (self.text_a, self.text_b, self.label, self.weight)
+      lacking = [x for x, y in zip(names, values, strict=False) if y is None]
+      if lacking:
+        raise fault(f"there is no {', '.join(lacking)}")
+    if self.only and mark != self.only[1]:
+      return None
+    label = _plain(label) if self.label else None
+    if label is not None and label == self.unlabelled:
+      return None
+    if label == "":
+      raise fault("the label is empty")
+    text_a, text_b = str(text_a), str(text_b)
+    if not text_a.strip():
+      raise fault("the first sentence is empty")
+    if self.text_b and not text_b.strip():
+      raise fault("the second sentence is empty")
+    number = _weight(weight) if self.weight else 1.0
+    if number is None:
+      raise fault(f"the weight {weight!r} is no number of 0 or more")
+    return Row(path, line, text_a, text_b, label, number)
+
+
+def pairs_of(rows: Iterable[Row], answers: Answers, first: int = 0) -> Pairs:
+  """Collects rows.
+
+  Args:
+    rows: of a table.
+    answers: what labels mean.
+    first: id of the first row; the others follow.
+
+  Raises:
+    UserError: where a label is none.
+  """
+  texts_a, texts_b, labels, weights = [], [], [], []
+  for row in rows:
+    texts_a.append(row.text_a)
+    texts_b.append(row.text_b)
+    weights.append(row.weight)
+    if row.label is not None:
+      labels.append(answers.number(row.label, row.place))
+  return Pairs(
+    texts_a,
+    texts_b if any(texts_b) else None,
+    labels or None,
+    range(first, first + len(texts_a)),
+    weights if any(weight != 1.0 for weight in weights) else None,
+  )
+
+
+def _weight(value: Any) -> float | None:
+  """Returns the weight that a value is; None where it is none."""
+  try:
+    weight = float(value)
+  except (TypeError, ValueError):
+    return None
+  return weight if 0.0 <= weight < float("inf") else None
+
+
+def _plain(value: Any) -> str:
+  """A label as text; 1.0 and true are 1, as libraries write it."""
+  if type(value) is str:
+    return value.strip()
+  if isinstance(value, bool) or (
+    isinstance(value, float) and value.is_integer()
+  ):
+    return str(int(value))
+  return str(value)

@@ -1,0 +1,1 @@
+"""Where an encoder comes from, whatever layout it has on disk."""

@@ -1,0 +1,239 @@
+"""Encoders as SavedModels: TensorFlow Hub's, and what Model Garden exports.
+
+They implement the API of text encoders (tensorflow.org/hub, "Transformer
+encoders"): dense int32 `input_word_ids`, `input_mask` and `input_type_ids`,
+each [rows, width], in; `pooled_output` and `sequence_output` out.
+"""
+
+import json
+import os
+import re
+import warnings
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from engine.errors import UserError
+from tasks.encoders.cache import cache_directory, copy_all
+from tasks.encoders.weights import restore_encoder, write_garden
+from tasks.model.bert_config import BertConfig
+from tasks.model.encoder import Encoder
+
+_WORDS = "word_embeddings/embeddings"
+_CLOSE = 1e-3  # Outputs of float32 implementations differ by less.
+
+# Names of our parts in a block of Model Garden's.
+_BLOCK = {
+  "query": "self_attention/query",
+  "key": "self_attention/key",
+  "value": "self_attention/value",
+  "attention_output": "self_attention/attention_output",
+  "attention_norm": "self_attention_layer_norm",
+  "intermediate": "intermediate",
+  "output_": "output",
+  "output_norm": "output_layer_norm",
+}
+_OTHERS = {
+  "word": "word_embeddings",
+  "position": "position_embedding",
+  "type": "type_embeddings",
+  "embedding_norm": "embeddings/layer_norm",
+  "pooler": "pooler_transform",
+}
+
+
+def library() -> ModuleType:
+  """Imports `tensorflow_hub`, which few runs need and which complains."""
+  with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    import tensorflow_hub
+
+  return tensorflow_hub
+
+
+def is_handle(name: str) -> bool:
+  """Whether a name is an address of TensorFlow Hub."""
+  return name.startswith(("https://", "http://"))
+
+
+def resolve(handle: str) -> str:
+  """Returns the directory of a SavedModel, fetched once if it is an address.
+
+  Raises:
+    UserError: where it cannot be fetched, or is none.
+  """
+  hub = library()
+  os.environ.setdefault(
+    "TFHUB_CACHE_DIR", os.path.join(cache_directory(), "tfhub")
+  )
+  try:
+    path = hub.resolve(handle)
+  except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+    reason = " ".join(str(error).split())[:120]
+    raise UserError(
+      f"The hub encoder {handle} cannot be fetched ({reason}): download it "
+      "where there is a network, and name its directory by --encoder."
+    ) from error
+  if not tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
+    raise UserError(
+      f"{handle} is no SavedModel: name a hub encoder's address, or the "
+      "directory that holds saved_model.pb."
+    )
+  return path
+
+
+def load(path: str) -> Any:
+  """Loads a SavedModel.
+
+  Raises:
+    UserError: where it is damaged.
+  """
+  try:
+    return tf.saved_model.load(path)
+  except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+    reason = " ".join(str(error).split())[:160]
+    raise UserError(
+      f"The SavedModel {path} cannot be loaded ({reason}): fetch it again."
+    ) from error
+
+
+def write_vocabulary(path: str, model: Any, target: str) -> None:
+  """Writes `vocab.txt`, and `tokenizer_config.json` where casing is known.
+
+  Args:
+    path: of the SavedModel.
+    model: what was loaded from it.
+    target: a directory.
+
+  Raises:
+    UserError: where it brings no vocabulary of wordpieces.
+  """
+  asset = getattr(model, "vocab_file", None)
+  if asset is not None:
+    vocabulary = asset.asset_path.numpy().decode()
+  else:
+    vocabulary = os.path.join(path, "assets", "vocab.txt")
+  if not tf.io.gfile.exists(vocabulary):
+    raise UserError(
+      f"The SavedModel {path} has no vocabulary of wordpieces: put it there as "
+      "assets/vocab.txt."
+    )
+  tf.io.gfile.copy(vocabulary, os.path.join(target, "vocab.txt"))
+  lowers = getattr(model, "do_lower_case", None)
+  if lowers is not None:
+    with open(os.path.join(target, "tokenizer_config.json"), "w") as file:
+      json.dump({"do_lower_case": bool(lowers.numpy())}, file)
+  else:
+    copy_all(["tokenizer_config.json"], os.path.join(path, "assets"), target)
+
+
+def import_hub(path: str, target: str) -> None:
+  """Writes the BERT of a SavedModel as a Model Garden directory.
+
+  Sizes are read from its variables: kernels of attention are [hidden, heads,
+  size]. What was written is run beside the SavedModel, so what only looks like
+  a BERT is refused; that also tells which GELU it computes.
+
+  Args:
+    path: of the SavedModel.
+    target: an empty directory.
+
+  Raises:
+    UserError: where it is no BERT whose variables we know.
+  """
+  model = load(path)
+  values = {v.name.split(":")[0]: v for v in getattr(model, "variables", ())}
+  root = next(
+    (n.removesuffix(_WORDS) for n in values if n.endswith(_WORDS)), None
+  )
+  if root is None:
+    raise _no_bert(path, "it has no variable word_embeddings/embeddings")
+  values = {
+    name.removeprefix(root): variable.numpy()
+    for name, variable in values.items()
+    if variable.trainable and "cls/" not in name
+  }
+  config = _config_of(path, values)
+  try:
+    write_garden(target, config, values, name_of=_name, source=path)
+  except UserError as error:
+    raise _no_bert(path, str(error).rstrip(".")) from error
+  probe = _probe(config)
+  try:
+    expected = model(probe, training=False)["sequence_output"].numpy()
+  except (KeyError, TypeError, ValueError, tf.errors.OpError) as error:
+    raise _no_bert(path, "it is not called as an encoder is") from error
+  apart = {}
+  for act in ("gelu_new", "gelu"):
+    encoder = Encoder(
+      BertConfig.from_dict({**config, "hidden_act": act}), dropout=0.0
+    )
+    restore_encoder(encoder, os.path.join(target, "bert_model.ckpt"))
+    apart[act] = np.abs(_sequence(encoder, probe) - expected).max()
+  act = min(apart, key=apart.get)
+  if not apart[act] < _CLOSE:
+    raise _no_bert(path, f"its outputs are {apart[act]:.2g} from a BERT's")
+  with open(os.path.join(target, "bert_config.json"), "w") as file:
+    json.dump({**config, "hidden_act": act}, file, indent=2)
+  write_vocabulary(path, model, target)
+
+
+def _config_of(path: str, values: dict[str, np.ndarray]) -> dict[str, Any]:
+  """Reads the sizes of a BERT off the shapes of its variables."""
+  layers = [re.match(r"transformer/layer_(\d+)/", name) for name in values]
+  first = "transformer/layer_0/"
+  try:
+    _, heads, _ = values[first + "self_attention/query/kernel"].shape
+    words, hidden = values[_WORDS].shape
+    return {
+      "vocab_size": words,
+      "hidden_size": hidden,
+      "num_hidden_layers": 1 + max(int(m[1]) for m in layers if m),
+      "num_attention_heads": heads,
+      "intermediate_size": values[first + "intermediate/kernel"].shape[1],
+      "max_position_embeddings": len(values["position_embedding/embeddings"]),
+      "type_vocab_size": len(values["type_embeddings/embeddings"]),
+      "hidden_act": "gelu_new",
+      "model_type": "bert",
+    }
+  except (KeyError, ValueError) as error:
+    raise _no_bert(path, f"of its variables {error} is not as there") from error
+
+
+def _name(path: str, ours: str, face: str, theirs: str) -> str:
+  del face, theirs
+  if path in _OTHERS:
+    return f"{_OTHERS[path]}/{ours}"
+  _, layer, part = path.split(".")
+  return f"transformer/layer_{layer}/{_BLOCK[part]}/{ours}"
+
+
+def _probe(config: dict[str, Any]) -> dict[str, tf.Tensor]:
+  """One row of 8 tokens, of two types: dense inputs [1, 8]."""
+  ids = np.arange(8) * 7919 % config["vocab_size"]
+  types = (np.arange(8) > 4) * (config["type_vocab_size"] - 1)
+  arrays = {"word_ids": ids, "mask": ids * 0 + 1, "type_ids": types}
+  return {f"input_{k}": tf.constant([v], tf.int32) for k, v in arrays.items()}
+
+
+def _sequence(encoder: Encoder, dense: dict[str, tf.Tensor]) -> np.ndarray:
+  """The sequence output of our encoder for one full row: [1, width, hidden]."""
+  place = tf.range(dense["input_mask"].shape[1])[None]
+  features = {
+    "word_ids": dense["input_word_ids"],
+    "type_ids": dense["input_type_ids"],
+    **dict.fromkeys(("positions", "names", "slots"), place),
+    "rows": place[None],
+    "segments": dense["input_mask"][None],
+    "firsts": tf.zeros([1, 1], tf.int32),
+  }
+  return encoder(features)[0].numpy()
+
+
+def _no_bert(path: str, reason: str) -> UserError:
+  return UserError(
+    f"The SavedModel {path} is no BERT that can be imported ({reason}): "
+    f"--encoder=hub:{path} runs it as it is."
+  )

@@ -1,0 +1,1 @@
+"""What leaves the project: models that others load."""

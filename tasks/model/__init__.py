@@ -1,0 +1,1 @@
+"""What is trained: an encoder on streams of tokens, and its head."""

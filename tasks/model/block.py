@@ -1,0 +1,196 @@
+"""One block of BERT, as a function of its weights (arXiv 1810.04805).
+
+All blocks of an encoder run one traced function, so the time of tracing does
+not grow with their number.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from engine.fusion import plain
+from engine.randomness import BYTES, Stream, dropped_bytes
+from tasks.model.fused import add_norm, bias_gelu, shares, split_heads, take
+
+
+class Tokens(NamedTuple):
+  """Where the tokens of a batch are.
+
+  Attributes:
+    rows: int32 [rows, width], the token that each place of a row holds; one
+      that is padding, where it holds none.
+    slots: int32 [tokens], the place (in all rows, flattened) of each token.
+    segments: int32 [rows, width], which sequence holds a place; 0: none.
+    names: int32 [tokens], what names a token in the global batch.
+    firsts: int32 [sequences], the first token of each.
+  """
+
+  rows: tf.Tensor
+  slots: tf.Tensor
+  segments: tf.Tensor
+  names: tf.Tensor
+  firsts: tf.Tensor
+
+
+class BlockWeights(NamedTuple):
+  """Weights of a block: kernels in the type of products, the rest float32.
+
+  Attributes:
+    query, key, value, attention_output, intermediate, output: (kernel
+      [size, size], bias [size]) of each product.
+    attention_norm, output_norm: (scale, shift), each [hidden].
+  """
+
+  query: tuple[tf.Tensor, tf.Tensor]
+  key: tuple[tf.Tensor, tf.Tensor]
+  value: tuple[tf.Tensor, tf.Tensor]
+  attention_output: tuple[tf.Tensor, tf.Tensor]
+  attention_norm: tuple[tf.Tensor, tf.Tensor]
+  intermediate: tuple[tf.Tensor, tf.Tensor]
+  output: tuple[tf.Tensor, tf.Tensor]
+  output_norm: tuple[tf.Tensor, tf.Tensor]
+
+
+def run_block(
+  x: tf.Tensor,
+  weights: BlockWeights,
+  tokens: Tokens,
+  key: tf.Tensor | None,
+  *,
+  heads: int,
+  rate: float,
+  epsilon: float,
+  exact_gelu: bool = True,
+  firsts_only: bool = False,
+) -> tf.Tensor:
+  """Self-attention and feed-forward, each with residual and norm behind.
+
+  Args:
+    x: [tokens, hidden].
+    weights: of the block.
+    tokens: where they are.
+    key: of the random bits for dropout (`Stream`), or None.
+    heads: of the attention.
+    rate: of dropout.
+    epsilon: of the norms.
+    exact_gelu: whether the activation is exact (see `bias_gelu`).
+    firsts_only: compute the first token of each sequence, and nothing that
+      only the others need.
+
+  Returns:
+    [tokens, hidden], or [sequences, hidden]: the same values as among those
+    of all tokens.
+  """
+  return _run_block(
+    x, weights, tokens, key, heads, rate, epsilon, exact_gelu, firsts_only
+  )
+
+
+def _block(
+  x, weights, tokens, key, heads, rate, epsilon, exact_gelu, firsts_only
+):
+  random = Stream(key) if key is not None and dropped_bytes(rate) else None
+  attend = _attend_from_firsts if firsts_only else _attend
+  mixed = attend(x, weights, tokens, random, heads, rate)
+  names = tokens.names
+  if firsts_only:
+    x, names = (tf.gather(values, tokens.firsts) for values in (x, names))
+
+  def finish(product, norm, x, residual):
+    return add_norm(
+      tf.matmul(x, product[0]),
+      product[1],
+      residual,
+      *norm,
+      random and random.row_bits(residual.shape[-1], names=names),
+      rate=rate,
+      epsilon=epsilon,
+      dtype=x.dtype,
+    )
+
+  x = finish(weights.attention_output, weights.attention_norm, mixed, x)
+  kernel, bias = weights.intermediate
+  inner = bias_gelu(tf.matmul(x, kernel), bias, exact=exact_gelu)
+  return finish(weights.output, weights.output_norm, inner, x)
+
+
+_run_block = tf.function(plain(_block))
+
+
+def _attend(x, weights, tokens, random, heads, rate):
+  """Attention of all tokens: [tokens, hidden]."""
+  rows, width = tokens.rows.shape
+  query = _scaled(weights.query, x.shape[-1] // heads)
+  query, key, value = _in_rows(
+    x, (query, weights.key, weights.value), tokens, heads
+  )
+  names = tf.reshape(tf.gather(tokens.names, _flat(tokens.rows)), [rows, width])
+  kept = shares(
+    tf.matmul(key, query, transpose_b=True),
+    tokens.segments,
+    tokens.segments,
+    _bits(random, names, names, heads),
+    rate=rate,
+  )
+  mixed = tf.transpose(tf.matmul(kept, value, transpose_a=True), [0, 2, 1, 3])
+  mixed = tf.reshape(mixed, [rows * width, -1])
+  return take(mixed, tokens.slots, _flat(tokens.rows))
+
+
+def _attend_from_firsts(x, weights, tokens, random, heads, rate):
+  """Attention of the first tokens to theirs: [sequences, hidden]."""
+  width = tokens.rows.shape[1]
+  key, value = _in_rows(x, (weights.key, weights.value), tokens, heads)
+  slots = tf.gather(tokens.slots, tokens.firsts)
+  row = slots // width
+  kernel, bias = _scaled(weights.query, x.shape[-1] // heads)
+  query = tf.matmul(tf.gather(x, tokens.firsts), kernel)
+  query += tf.cast(bias, query.dtype)
+  query = tf.reshape(query, [row.shape[0], heads, 1, -1])
+  names = tf.gather(tokens.names, tf.gather(tokens.rows, row))
+  kept = shares(
+    tf.matmul(tf.gather(key, row), query, transpose_b=True),
+    tf.gather(tokens.segments, row),
+    tf.gather(_flat(tokens.segments), slots)[:, None],
+    _bits(
+      random, names, tf.gather(tokens.names, tokens.firsts)[:, None], heads
+    ),
+    rate=rate,
+  )
+  mixed = tf.matmul(kept, tf.gather(value, row), transpose_a=True)
+  return tf.reshape(mixed, [row.shape[0], -1])
+
+
+def _scaled(product, size):
+  """Attention divides its scores by the root of the size of a head."""
+  kernel, bias = product
+  return kernel * tf.cast(size**-0.5, kernel.dtype), bias * size**-0.5
+
+
+def _in_rows(x, products, tokens, heads):
+  """Products of `x`, each [rows, heads, width, size of a head]."""
+  kernels, biases = zip(*products, strict=True)
+  product = tf.matmul(x, tf.concat(kernels, 1))
+  product = take(product, _flat(tokens.rows), tokens.slots)
+  return split_heads(
+    product,
+    tf.concat(biases, 0),
+    parts=len(products),
+    rows=tokens.rows.shape[0],
+    heads=heads,
+  )
+
+
+def _bits(random, keys, queries, heads):
+  """Bits for the share of each key of each query; their names: [rows, n]."""
+  if random is None:
+    return None
+  counts = -(-heads // BYTES)
+  bits = [
+    random.bits(keys[:, :, None], queries[:, None, :]) for _ in range(counts)
+  ]
+  return tf.stack(bits, 1)
+
+
+def _flat(x):
+  return tf.reshape(x, [-1])

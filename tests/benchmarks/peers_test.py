@@ -1,0 +1,143 @@
+"""The contenders train the same encoder, and the verdict is in the figures."""
+
+import dataclasses
+import importlib.util
+
+import numpy as np
+import pytest
+
+from benchmarks.contenders import apsis, contest, hugging_face, keras_fit
+from benchmarks.contenders.plan import Plan
+from engine.errors import UserError
+from tests.support.doors import enter
+from tests.support.testing import REFERENCE, needs_demo_encoder
+
+PLAN = Plan(
+  setting="padded float32",
+  task="demo",
+  data_dir="",
+  encoder="demo",
+  steps=6,
+  steps_per_window=2,
+  seed=0,
+  evaluate=True,
+)
+needs_torch = pytest.mark.skipif(
+  importlib.util.find_spec("transformers") is None
+  or importlib.util.find_spec("torch") is None,
+  reason="the extra `peers` is not installed",
+)
+
+
+def reference():
+  """The first pair of the stored outputs, padded; and its pooled output."""
+  stored = np.load(REFERENCE)
+  ids = np.zeros([1, 128], np.int32)
+  mask, types = ids.copy(), ids.copy()
+  length = len(stored["ids_0"])
+  ids[0, :length], mask[0, :length] = stored["ids_0"], 1
+  types[0, :length] = stored["types_0"]
+  return ids, mask, types, stored["pooled_0"]
+
+
+@needs_demo_encoder
+def test_model_gardens_contenders_have_the_same_encoder():
+  """Up to their GELU, which is the approximation."""
+  ids, mask, types, pooled = reference()
+  classifier = keras_fit.build(PLAN)
+  (encoder,) = (layer for layer in classifier.layers if "encoder" in layer.name)
+  found = encoder(
+    {"input_word_ids": ids, "input_mask": mask, "input_type_ids": types}
+  )
+  np.testing.assert_allclose(
+    found["pooled_output"].numpy()[0], pooled, atol=0.02
+  )
+  assert np.ptp(pooled) > 0.3
+
+
+@needs_demo_encoder
+@needs_torch
+def test_hugging_faces_contender_has_the_same_encoder():
+  import torch
+  import transformers
+
+  ids, mask, types, pooled = reference()
+  model = transformers.BertModel.from_pretrained(
+    hugging_face.directory_of("demo")
+  )
+  model.eval()
+  arrays = (torch.tensor(x, dtype=torch.long) for x in (ids, mask, types))
+  with torch.no_grad():
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    found = model(**dict(zip(names, arrays, strict=True)))
+  np.testing.assert_allclose(found.pooler_output[0], pooled, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_apsis_is_run_through_its_door():
+  plan = dataclasses.replace(PLAN, setting="float32", encoder="tiny")
+  windows, accuracy = apsis.run(plan)
+  assert 2 <= len(windows) <= 3 and min(windows) > 0
+  assert 0 <= accuracy <= 1
+
+
+def test_a_rate_is_examples_over_seconds():
+  assert contest.blocks([2.0] * 10) == [32.0] * 5
+  rates = contest.blocks([1.0, 3.0])
+  assert rates == [64.0, pytest.approx(64 / 3)]
+  assert contest.total([rates]) == pytest.approx(32.0)
+
+
+def test_the_fastest_setting_of_a_contender_counts():
+  rates = {
+    contest.Entry("hugging_face", "dynamic bfloat16"): [[30.0] * 5],
+    contest.Entry("hugging_face", "grouped bfloat16"): [[40.0] * 5],
+    contest.Entry("apsis", "float32"): [[50.0] * 5],
+    contest.Entry("apsis", "bfloat16"): [[60.0] * 5],
+  }
+  grouped, dynamic = contest.verdicts(rates)
+  assert "apsis bfloat16 / hugging_face grouped bfloat16: 1.50" in grouped
+  assert "goal 1.25: reached" in grouped
+  assert "dynamic bfloat16: 2.00" in dynamic and "1.7: reached" in dynamic
+  slow = {entry: [[20.0] * 5] for entry in rates}
+  assert all("not reached" in line for line in contest.verdicts(slow))
+
+
+@pytest.mark.parametrize(
+  ("given", "said"),
+  [
+    ("--contenders=nobody", "`contenders` has ['nobody'], but takes"),
+    ("--only=fast", "`only` has ['fast'], but takes"),
+    ("--task=nothing", "`task` is 'nothing'"),
+    ("--encoder=tiny", "no weights to share"),
+  ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path, given, said):
+  ended = enter(
+    tmp_path,
+    "benchmarks.peers",
+    "--contenders=apsis,keras_fit",
+    "--task=demo",
+    given,
+  )
+  assert ended.status == 2
+  assert said in ended.err
+  assert ended.err.count("\n") == 1
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch):
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+  with pytest.raises(UserError, match=r"torch: `pip install -e '.\[peers\]'`"):
+    contest.check_installed(contest.chosen(["hugging_face"], []))
+  contest.check_installed(contest.chosen(["apsis"], []))
+
+
+def test_who_does_not_pad_to_one_width_is_measured_for_an_epoch():
+  asked = {"padded": 24, "epoch": 115}
+  for setting, steps in (
+    ("padded float32", 24),
+    ("grouped bfloat16", 115),
+    ("bfloat16", 115),
+  ):
+    entry = contest.Entry("any", setting)
+    assert contest.measured_steps(entry, **asked) == steps

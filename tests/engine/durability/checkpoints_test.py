@@ -1,0 +1,353 @@
+"""Checkpoints lie at multiples of the interval; damage is said."""
+
+import os
+
+import pytest
+import tensorflow as tf
+
+from engine.config import TrainConfig
+from engine.durability import manifest
+from engine.durability.best import BestCheckpoints
+from engine.durability.checkpoints import Checkpoints
+from engine.durability.restore import restore_best, restore_newest
+from engine.errors import UserError
+from engine.measure.ledger import Ledger
+from engine.settings import identity
+
+
+def manager(directory, step, value, interval=3, **settings):
+  return Checkpoints(
+    tf.train.Checkpoint(value=value, global_step=step),
+    directory=str(directory),
+    global_step=step,
+    **{
+      "interval": interval,
+      "max_to_keep": 2,
+      "initialize": lambda: None,
+      "ledger": Ledger(),
+      "commit": commit,
+      **settings,
+    },
+  )
+
+
+def commit(prefix, step, **more):
+  manifest.write_manifest(prefix, step=step, config={}, versions={}, **more)
+
+
+def steps(directory):
+  return sorted(
+    int(name.split("-")[1].split(".")[0])
+    for name in os.listdir(directory)
+    if name.endswith(".index")
+  )
+
+
+@pytest.fixture
+def saved(tmp_path):
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  checkpoints = manager(tmp_path, step, value)
+  for now in range(1, 11):
+    step.assign(now)
+    value.assign(now / 2)
+    checkpoints.save(checkpoint_number=now)
+  return tmp_path
+
+
+def test_saves_at_multiples_and_keeps_the_newest(saved):
+  assert steps(saved) == [6, 9]
+
+
+def test_an_unchecked_save_saves_once(saved):
+  step, value = tf.Variable(9, dtype=tf.int64), tf.Variable(4.5)
+  checkpoints = manager(saved, step, value)
+  checkpoints.restore_or_initialize()
+  assert checkpoints.save(checkpoint_number=9, check_interval=False) is None
+  step.assign(10)
+  checkpoints.save(checkpoint_number=10, check_interval=False)
+  assert steps(saved) == [9, 10]
+
+
+def test_restores_the_newest_or_initializes(saved, tmp_path_factory):
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  made = []
+  checkpoints = manager(saved, step, value, initialize=lambda: made.append(1))
+  assert checkpoints.restore_or_initialize().endswith("ckpt-9")
+  assert (int(step), float(value), made) == (9, 4.5, [])
+  fresh = manager(
+    tmp_path_factory.mktemp("fresh"),
+    step,
+    value,
+    initialize=lambda: made.append(1),
+  )
+  assert fresh.restore_or_initialize() is None
+  assert fresh.restore_or_initialize() is None
+  assert made == [1]
+
+
+def test_an_interval_of_zero_is_refused(tmp_path):
+  with pytest.raises(AssertionError):
+    manager(tmp_path, tf.Variable(0), tf.Variable(0.0), interval=0)
+
+
+def files_of(directory, step):
+  return sorted(directory.glob(f"ckpt-{step}.*"))
+
+
+DAMAGE = {
+  "truncated": lambda path, old: path.write_bytes(old[: len(old) // 2]),
+  "flipped": lambda path, old: path.write_bytes(bytes([old[0] ^ 1]) + old[1:]),
+  "emptied": lambda path, old: path.write_bytes(b""),
+  "deleted": lambda path, old: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_run_goes_on_from_the_older_one_whatever_is_damaged(
+  saved, damage, caplog
+):
+  whole = {path: path.read_bytes() for path in files_of(saved, 9)}
+  assert len(whole) == 3  # Index, data, manifest.
+  for path, content in whole.items():
+    caplog.clear()
+    DAMAGE[damage](path, content)
+    step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+    checkpoints = manager(saved, step, value, writes=False)
+    assert checkpoints.restore_or_initialize().endswith("ckpt-6"), path
+    assert (int(step), float(value)) == (6, 3.0)
+    assert path.name in caplog.text
+    path.write_bytes(content)
+  step.assign(9)
+  value.assign(4.5)
+  writer = manager(saved, step, value)
+  assert writer.save(checkpoint_number=9).endswith("ckpt-9")
+  assert manifest.verify(str(saved / "ckpt-9")).step == 9
+
+
+def test_where_all_are_damaged_nothing_begins_anew(saved):
+  for path in saved.glob("*.index"):
+    path.write_bytes(b"")
+  checkpoints = manager(
+    saved,
+    tf.Variable(0, dtype=tf.int64),
+    tf.Variable(0.0),
+    initialize=lambda: pytest.fail("began anew"),
+  )
+  with pytest.raises(UserError, match=r"no whole checkpoint .*ckpt-9.index"):
+    checkpoints.restore_or_initialize()
+
+
+def test_a_checkpoint_that_does_not_fit_is_no_damage(saved):
+  target = tf.train.Checkpoint(value=tf.Variable(tf.zeros([2])))
+  with pytest.raises(UserError, match=r"ckpt-9 is whole, but does not fit"):
+    restore_newest(target, str(saved))
+
+
+def test_a_checkpoint_of_another_config_is_refused(saved):
+  config, other = TrainConfig(), TrainConfig(seed=3)
+  manifest.write_manifest(
+    str(saved / "ckpt-9"), step=9, config=identity(config), versions={}
+  )
+  target = tf.train.Checkpoint(value=tf.Variable(0.0))
+  with pytest.raises(UserError, match=r"another run \(seed: 0 -> 3\)"):
+    restore_newest(target, str(saved), config=other)
+  restore_newest(target, str(saved), config=other, allowed=["seed"])
+  assert restore_newest(target, str(saved), config=config).endswith("ckpt-9")
+
+
+def test_a_newer_format_stops_the_run(saved):
+  path = saved / "ckpt-9.manifest.json"
+  path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+  target = tf.train.Checkpoint(value=tf.Variable(0.0))
+  with pytest.raises(UserError, match="format 2, but this Apsis reads formats"):
+    restore_newest(target, str(saved))
+
+
+def test_what_a_killed_save_left_is_cleared(saved):
+  for name in ("ckpt-12.index", "ckpt-12.data-00000-of-00001"):
+    (saved / name).write_bytes(b"half")
+  (saved / "ckpt-12_temp").mkdir()
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  assert manager(saved, step, value).restore_or_initialize().endswith("ckpt-9")
+  assert not list(saved.glob("ckpt-12*"))
+
+
+def test_a_checkpoint_holds_the_values_at_its_save_though_training_goes_on(
+  tmp_path,
+):
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros([1000]))
+  checkpoints = manager(tmp_path, step, value, interval=1, asynchronous=True)
+  for now in range(1, 6):
+    step.assign(now)
+    value.assign(tf.fill([1000], float(now)))
+    checkpoints.save(checkpoint_number=now)
+    value.assign_add(tf.fill([1000], 0.5))
+    step.assign_add(100)
+  assert checkpoints.settle().endswith("ckpt-5")
+  for now in (4, 5):
+    reader = tf.train.load_checkpoint(str(tmp_path / f"ckpt-{now}"))
+    found = reader.get_tensor("value/.ATTRIBUTES/VARIABLE_VALUE")
+    assert set(found.tolist()) == {float(now)}
+    assert manifest.verify(str(tmp_path / f"ckpt-{now}")).step == now
+  assert len(checkpoints.stalls) == 5
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_save_that_fails_is_told_and_the_next_one_saves(
+  tmp_path, caplog, asynchronous
+):
+  full = []
+
+  def commit_unless_full(prefix, step):
+    if full:
+      raise OSError(28, "No space left on device")
+    commit(prefix, step)
+
+  step, value = tf.Variable(1, dtype=tf.int64), tf.Variable(1.0)
+  checkpoints = manager(
+    tmp_path,
+    step,
+    value,
+    interval=1,
+    asynchronous=asynchronous,
+    commit=commit_unless_full,
+  )
+  checkpoints.save(checkpoint_number=1)
+  assert checkpoints.settle().endswith("ckpt-1")
+  full.append(1)
+  step.assign(2)
+  checkpoints.save(checkpoint_number=2)
+  assert checkpoints.settle().endswith("ckpt-1")
+  assert "ckpt-2 could not be saved" in caplog.text
+  assert "No space left" in caplog.text
+  assert steps(tmp_path) == [1]
+  checkpoints.save(checkpoint_number=2, check_interval=False)
+  assert checkpoints.settle().endswith("ckpt-1")
+  full.clear()
+  checkpoints.save(checkpoint_number=2, check_interval=False)
+  assert checkpoints.settle().endswith("ckpt-2")
+  step.assign(3)
+  checkpoints.save(checkpoint_number=3)
+  assert checkpoints.settle().endswith("ckpt-3")
+  assert (steps(tmp_path), checkpoints.failed_saves) == ([2, 3], 2)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_lock_lost_while_writing_is_said_once(tmp_path, asynchronous):
+  def lost(prefix, step):
+    raise UserError("taken over")
+
+  step = tf.Variable(1, dtype=tf.int64)
+  checkpoints = manager(
+    tmp_path,
+    step,
+    tf.Variable(1.0),
+    interval=1,
+    asynchronous=asynchronous,
+    commit=lost,
+  )
+  with pytest.raises(UserError, match="taken over"):
+    checkpoints.save(checkpoint_number=1)
+    checkpoints.settle()
+  assert checkpoints.settle() is None
+
+
+def test_one_that_tensorflow_did_not_list_is_deleted_in_its_turn(saved):
+  """A kill may come between the manifest and TensorFlow's list."""
+  (saved / "checkpoint").unlink()
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  checkpoints = manager(saved, step, value)
+  assert checkpoints.restore_or_initialize().endswith("ckpt-9")
+  for now in (12, 15):
+    step.assign(now)
+    checkpoints.save(checkpoint_number=now)
+  assert steps(saved) == [6, 12, 15]
+
+
+def test_who_may_not_write_any_more_writes_nothing(tmp_path):
+  def check():
+    raise UserError("taken over")
+
+  step = tf.Variable(1, dtype=tf.int64)
+  checkpoints = manager(
+    tmp_path, step, tf.Variable(1.0), interval=1, check=check
+  )
+  with pytest.raises(UserError, match="taken over"):
+    checkpoints.save(checkpoint_number=1)
+  assert steps(tmp_path) == []
+
+
+def test_saves_by_minutes_and_keeps_some_for_good(tmp_path):
+  now = [0.0]
+  step = tf.Variable(0, dtype=tf.int64)
+  checkpoints = manager(
+    tmp_path,
+    step,
+    tf.Variable(1.0),
+    interval=1000,
+    minutes=2.0,
+    clock=lambda: now[0],
+  )
+  saves = []
+  for minute in range(1, 8):
+    now[0] = minute * 60.0
+    step.assign(minute)
+    if checkpoints.save(checkpoint_number=minute):
+      saves.append(minute)
+  assert saves == [2, 4, 6]
+  assert steps(tmp_path) == [4, 6]
+  hourly = tmp_path / "hourly"
+  checkpoints = manager(
+    hourly, step, tf.Variable(1.0), interval=1, keep_every_n_hours=1e-9
+  )
+  for number in range(10, 15):
+    step.assign(number)
+    checkpoints.save(checkpoint_number=number)
+  assert steps(hourly) == [10, 11, 12, 13, 14]
+
+
+def best(directory, sign, keep=2, weights=None):
+  return BestCheckpoints(
+    tf.train.Checkpoint(
+      weights=tf.Variable(0.0) if weights is None else weights
+    ),
+    directory=str(directory),
+    metric="score",
+    sign=sign,
+    max_to_keep=keep,
+    commit=commit,
+    ledger=Ledger(),
+  )
+
+
+@pytest.mark.parametrize(("sign", "kept"), [(1, [3, 5]), (-1, [1, 2])])
+def test_the_best_are_kept_and_remembered(tmp_path, sign, kept):
+  for step, score in enumerate([0.1, 0.2, 0.9, float("nan"), 0.5, 0.5], 1):
+    best(tmp_path, sign).offer(step, {"score": score, "confusion": [[1]]})
+  assert steps(tmp_path) == kept
+  found = manifest.verify(str(tmp_path / f"ckpt-{kept[0]}"))
+  assert found.metrics["score"] == {3: 0.9, 1: 0.1}[kept[0]]
+  best(tmp_path, sign).rewind(kept[0])
+  assert steps(tmp_path) == kept[:1]
+
+
+def test_the_best_is_restored_and_a_damaged_one_passed_over(tmp_path):
+  weights = tf.Variable(0.0)
+  keeper = best(tmp_path, 1, keep=3, weights=weights)
+  for step, score in enumerate([0.5, 0.9, 0.7], 1):
+    weights.assign(float(step))
+    assert keeper.offer(step, {"score": score})
+  target = tf.train.Checkpoint(weights=tf.Variable(0.0))
+  goal = {"metric": "score", "sign": 1}
+  assert restore_best(target, str(tmp_path), **goal).endswith("ckpt-2")
+  assert float(target.weights) == 2.0
+  (tmp_path / "ckpt-2.index").write_bytes(b"")
+  assert restore_best(target, str(tmp_path), **goal).endswith("ckpt-3")
+  with pytest.raises(UserError, match="has no whole checkpoint"):
+    restore_best(target, str(tmp_path / "none"), **goal)
+
+
+def test_a_metric_that_no_evaluation_has_is_named(tmp_path):
+  with pytest.raises(UserError, match="'score', but an evaluation has loss"):
+    best(tmp_path, 1).offer(1, {"loss": 0.5})
+  assert not best(tmp_path, 1, keep=0).offer(1, {"loss": 0.5})

@@ -1,0 +1,173 @@
+"""A manifest proves that a checkpoint is whole, or names what is not."""
+
+import json
+import os
+
+import pytest
+import tensorflow as tf
+
+from engine.durability import manifest
+from engine.errors import UserError
+
+CONFIG = {"train.seed": 1, "task.name": "demo"}
+
+
+def save(directory, step=3):
+  """A small checkpoint with its manifest; returns its prefix."""
+  checkpoint = tf.train.Checkpoint(value=tf.Variable([1.0] * 64))
+  prefix = checkpoint.write(os.path.join(str(directory), f"ckpt-{step}"))
+  manifest.write_manifest(
+    prefix,
+    step=step,
+    config=CONFIG,
+    versions={"python": "3.12"},
+    metrics={"accuracy": 0.5},
+  )
+  return prefix
+
+
+@pytest.fixture
+def prefix(tmp_path):
+  return save(tmp_path)
+
+
+def damage(prefix, suffix):
+  return pytest.raises(
+    manifest.Damaged, match=os.path.basename(prefix) + suffix
+  )
+
+
+def test_a_whole_checkpoint_is_verified(prefix):
+  found = manifest.verify(prefix)
+  assert found == manifest.read_manifest(prefix)
+  assert (found.step, found.config) == (3, CONFIG)
+  assert found.versions == {"python": "3.12"}
+  assert found.metrics == {"accuracy": 0.5}
+  assert sorted(found.files) == ["ckpt-3.data-00000-of-00001", "ckpt-3.index"]
+  for name, facts in found.files.items():
+    path = os.path.join(os.path.dirname(prefix), name)
+    assert facts["size"] == os.path.getsize(path)
+
+
+def test_the_digest_is_of_the_settings_in_any_order(tmp_path):
+  digests = {
+    manifest.write_manifest(
+      str(tmp_path / "ckpt-1"), step=1, config=config, versions={}
+    ).config_digest
+    for config in (CONFIG, dict(reversed(CONFIG.items())), {"train.seed": 2})
+  }
+  assert len(digests) == 2
+
+
+def test_a_directory_may_have_any_name(tmp_path):
+  (tmp_path / "run[1]*").mkdir()
+  found = manifest.verify(prefix := save(tmp_path / "run[1]*"))
+  assert len(found.files) == 2
+  manifest.delete(prefix)
+  assert os.listdir(tmp_path / "run[1]*") == []
+
+
+SUFFIXES = (".index", ".data-00000-of-00001")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_flipped_bit_is_found(prefix, suffix):
+  with open(prefix + suffix, "r+b") as file:
+    content = bytearray(file.read())
+    content[len(content) // 2] ^= 1
+    file.seek(0)
+    file.write(content)
+  with damage(prefix, suffix + " was altered"):
+    manifest.verify(prefix)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_short_file_is_found(prefix, suffix):
+  size = os.path.getsize(prefix + suffix)
+  for left in (size - 1, 0):
+    os.truncate(prefix + suffix, left)
+    with damage(prefix, f"{suffix} has {left} bytes instead of {size}"):
+      manifest.verify(prefix)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_missing_file_is_found(prefix, suffix):
+  os.remove(prefix + suffix)
+  with damage(prefix, suffix + " is missing"):
+    manifest.verify(prefix)
+
+
+def test_without_a_manifest_it_was_never_finished(prefix):
+  os.remove(prefix + ".manifest.json")
+  with damage(prefix, ".manifest.json is missing: it was never finished"):
+    manifest.verify(prefix)
+  assert not manifest.is_committed(prefix)
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b"[]",
+    b"{}",
+    b'{"format": 1}',
+    b'{"format": "1"}',
+  ],
+)
+def test_a_garbled_manifest_is_damage(prefix, text):
+  with open(prefix + ".manifest.json", "wb") as file:
+    file.write(text)
+  with damage(prefix, ".manifest.json (cannot be read|is no manifest)"):
+    manifest.verify(prefix)
+
+
+@pytest.mark.parametrize(
+  "files", [{}, [], None, {"ckpt-3.index": {}}, {"ckpt-3.index": None}]
+)
+def test_a_manifest_that_proves_nothing_is_damage(prefix, files):
+  rewrite(prefix, files=files)
+  with damage(prefix, ""):
+    manifest.verify(prefix)
+
+
+def test_a_newer_format_asks_for_a_newer_apsis(prefix):
+  rewrite(prefix, format=manifest.FORMAT + 1, novelty=True)
+  with pytest.raises(UserError, match="format 2, .*use the Apsis that wrote"):
+    manifest.verify(prefix)
+
+
+def rewrite(prefix, **values):
+  with open(prefix + ".manifest.json", "r+") as file:
+    old = json.load(file)
+    file.seek(0)
+    file.truncate()
+    json.dump({**old, **values}, file)
+
+
+def test_prefixes_are_in_the_order_of_their_steps(tmp_path):
+  for step in (10, 9, 200):
+    save(tmp_path, step)
+  for suffix in (".index", ".manifest.json"):  # Damaged in three ways.
+    os.remove(tmp_path / f"ckpt-9{suffix}")
+  os.remove(tmp_path / "ckpt-10.index")
+  for stray in ("checkpoint", "ckpt-7_temp", "ckpt-8.index.tempstate1"):
+    (tmp_path / stray).write_text("")
+  found = manifest.prefixes(str(tmp_path))
+  assert found == [str(tmp_path / f"ckpt-{step}") for step in (9, 10, 200)]
+  assert list(map(manifest.is_committed, found)) == [False, True, True]
+  assert manifest.prefixes(str(tmp_path / "nowhere")) == []
+
+
+def test_delete_takes_the_marker_first_and_no_neighbour(tmp_path, monkeypatch):
+  prefix, neighbour = save(tmp_path, 1), save(tmp_path, 10)
+  removed = []
+  remove = tf.io.gfile.remove
+  monkeypatch.setattr(
+    tf.io.gfile, "remove", lambda path: (removed.append(path), remove(path))
+  )
+  manifest.delete(prefix)
+  assert removed[0] == prefix + ".manifest.json"
+  assert manifest.prefixes(str(tmp_path)) == [neighbour]
+  manifest.verify(neighbour)

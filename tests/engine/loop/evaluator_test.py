@@ -1,0 +1,104 @@
+"""Every example counts once, on any replicas and batch size."""
+
+import numpy as np
+import pytest
+
+from engine.loop.evaluator import build_evaluator, in_order
+from engine.measure.ledger import Ledger
+from tasks.config import SentencePairConfig
+from tasks.data.datasets import answers_of, read_split
+from tests.support.testing import LineTask, strategy_of, tiny_task
+
+
+def build(replicas, batch_size, batching, bias=(0.0, 0.0)):
+  task = tiny_task(batching=batching, max_seq_length=96)
+  config = SentencePairConfig()
+  pairs = read_split(config, "dev", answers_of(config))[:53]
+  strategy = strategy_of(replicas)
+  with strategy.scope():
+    model = task.build_model()
+    task.initialize(model, seed=3)
+    model.head.bias.assign(bias)
+  return build_evaluator(
+    task=task,
+    model=model,
+    source=task.pair_source(pairs),
+    strategy=strategy,
+    batch_size=batch_size,
+    ledger=Ledger(),
+  )
+
+
+@pytest.fixture(scope="module")
+def balanced():
+  """A bias with which random weights call about half of the pairs each."""
+  logits = build(1, 53, "pad").predictions()["outputs"]
+  # In the middle of the gap: no rounding moves a pair to the other class.
+  gap = np.sort(logits[:, 0] - logits[:, 1])[20:33]
+  widest = np.argmax(np.diff(gap))
+  return 0.0, float(gap[widest : widest + 2].mean())
+
+
+@pytest.fixture(scope="module")
+def reference(balanced):
+  evaluator = build(1, 1, "pad", balanced)
+  return evaluator.evaluate(np.int32(-1)), evaluator.predictions()
+
+
+@pytest.mark.parametrize("replicas", [1, 4])
+@pytest.mark.parametrize(
+  ("batch_size", "batching"), [(8, "pad"), (32, "pack"), (64, "pack")]
+)
+def test_metrics_of_53_examples(
+  reference, balanced, replicas, batch_size, batching
+):
+  expected, table = reference
+  evaluator = build(replicas, batch_size, batching, balanced)
+  got = evaluator.evaluate(np.int32(-1))
+  assert got["examples_seen"] == 53
+  assert got["confusion"] == expected["confusion"]
+  np.testing.assert_allclose(got["loss"], expected["loss"], rtol=1e-6)
+  np.testing.assert_allclose(
+    evaluator.predictions()["outputs"], table["outputs"], atol=1e-6
+  )
+
+
+def test_the_reference_is_not_trivial(reference):
+  evaluation, _ = reference
+  confusion = np.array(evaluation["confusion"])
+  assert confusion.sum() == 53
+  assert np.all(confusion.sum(axis=0) >= 20)  # Both classes are predicted.
+  true = confusion[0, 0] + confusion[1, 1]
+  assert evaluation["accuracy"] == pytest.approx(true / 53)
+
+
+def test_a_missing_or_doubled_example_is_noticed():
+  batch = {"examples": np.array([0, 1, 1]), "x": np.zeros(3)}
+  with pytest.raises(AssertionError):
+    in_order([batch], 3)
+  with pytest.raises(AssertionError):
+    in_order([{"examples": np.array([0, 2, -1]), "x": np.zeros(3)}], 3)
+
+
+def test_padding_goes_and_order_comes_back():
+  batches = [
+    {"examples": np.array([[2, -1]]), "x": np.array([[[5.0], [9.0]]])},
+    {"examples": np.array([[0, 1]]), "x": np.array([[[3.0], [4.0]]])},
+  ]
+  table = in_order(batches, 3)
+  np.testing.assert_array_equal(table["x"], [[3.0], [4.0], [5.0]])
+
+
+def test_a_task_of_another_kind():
+  task = LineTask()
+  model = task.build_model()
+  task.initialize(model, seed=0)
+  evaluator = build_evaluator(
+    task=task,
+    model=model,
+    source=task.source("dev"),
+    strategy=strategy_of(1),
+    batch_size=8,
+    ledger=Ledger(),
+  )
+  assert evaluator.evaluate(np.int32(-1))["examples_seen"] == 53

@@ -1,0 +1,43 @@
+"""Each declared shape is traced once; what traces again stops the run."""
+
+import pytest
+import tensorflow as tf
+
+from engine.loop.programs import Programs
+from engine.measure.ledger import Ledger
+
+
+def test_a_shape_is_traced_once_however_often_it_runs():
+  programs = Programs(lambda shape: lambda x: x + shape[0], Ledger())
+  for _ in range(3):
+    for shape in ((1,), (2, 4)):
+      result = programs(shape, tf.constant(1.0))
+      assert float(result) == 1 + shape[0]
+  assert programs.traces == 2
+  assert (2, 4) in programs and (3,) not in programs
+
+
+def test_a_retrace_stops_with_the_shape():
+  programs = Programs(lambda shape: lambda x: x, Ledger())
+  programs((2, 4), tf.zeros([2]))
+  with pytest.raises(RuntimeError, match=r"shape \(2, 4\) was traced again"):
+    programs((2, 4), tf.zeros([3]))
+
+
+def test_the_first_call_is_booked_as_compilation():
+  now = [0.0]
+
+  def build(shape):
+    del shape
+
+    def function(x):
+      now[0] += 5.0  # While TensorFlow traces.
+      return x
+
+    return function
+
+  ledger = Ledger(clock=lambda: now[0])
+  programs = Programs(build, ledger)
+  for _ in range(2):
+    programs((1,), tf.constant(1.0))
+  assert ledger.totals()["compile"] == 5.0

