@@ -69,7 +69,7 @@ def test_an_exception_closes_its_bucket():
 
 
 def test_a_process_knows_how_long_it_runs():
-  code = "from engine import ledger; print(ledger.process_seconds())"
+  code = "from engine.measure import ledger; print(ledger.process_seconds())"
   begun = time.monotonic()
   run = subprocess.run(
     [sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=True

@@ -25,7 +25,7 @@ EVENT = "TERMINATE_ON_HOST_MAINTENANCE"
 HEAD = f"""
 import ctypes, hashlib, os, signal, sys, threading, time
 sys.path.insert(0, {ROOT!r})
-from engine.preemption import Notices
+from engine.process.preemption import Notices
 assert "tensorflow" not in sys.modules
 def until(condition):
   end = time.monotonic() + {HANGS}

@@ -22,7 +22,7 @@ HANGS = 60.0  # Seconds; nothing here needs a tenth of it.
 HEAD = f"""
 import os, signal, sys, time
 sys.path.insert(0, {ROOT!r})
-from engine.progress import Progress
+from engine.process.progress import Progress
 progress = Progress()
 rank, lives = int(sys.argv[1]), sys.argv[2]
 def first_life():
