@@ -1,17 +1,19 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, local or not: written, read, digested."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-from absl import logging
 
 # What a disk says that is full, gone or read-only.
 DISK_ERRORS = (tf.errors.OpError, OSError)
+_CHUNK = 2**22  # Bytes.
 
 
 def reason_of(error: Exception) -> str:
@@ -20,99 +22,77 @@ def reason_of(error: Exception) -> str:
   return text.rsplit("; ", 1)[-1].strip()[-150:]
 
 
-class LineFile:
-  """A file of JSON lines that loses none while the disk is full.
+@contextlib.contextmanager
+def whole(path: str) -> Iterator[str]:
+  """Gives a path to write to; what was written becomes `path` at the end.
 
-  What could not be written stays in memory, and is tried again with the next
-  line.
+      with whole("plan.png") as part:
+        figure.savefig(part)
+
+  A file takes the place of an older one; a directory does not. A block that
+  fails leaves nothing, one that is killed what `parts_in` finds: its name
+  begins with a dot, so that no pattern of shards matches it.
+
+  Args:
+    path: of a file or a directory.
+
+  Raises:
+    OSError, tf.errors.OpError: where it cannot be written.
   """
-
-  def __init__(self, path: str, lines: list[dict[str, Any]]):
-    """Makes the file hold exactly `lines`."""
-    self.path = path
-    self._written = len(lines)
-    self._waiting: list[str] = []
-    write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))
-    self._file = tf.io.gfile.GFile(path, "a")
-
-  def append(self, *lines: dict[str, Any]) -> None:
-    """Appends lines; they are in the hands of the system on return."""
-    fresh = [json.dumps(line) + "\n" for line in lines]
-    failed_before = bool(self._waiting)
-    self._waiting += fresh
-    try:
-      if failed_before:
-        self._mend()
-      else:
-        self._file.write("".join(fresh))
-        self._file.flush()
-      self._written += len(self._waiting)
-      self._waiting = []
-    except DISK_ERRORS as error:
-      if not failed_before:
-        logging.warning(
-          "%s cannot be written (%s): its lines are kept until it can.",
-          self.path,
-          reason_of(error),
-        )
-
-  def _mend(self) -> None:
-    """Writes the whole file again: a failed write may have left half a line."""
-    with contextlib.suppress(*DISK_ERRORS):
-      self._file.close()
-    with tf.io.gfile.GFile(self.path) as file:
-      kept = file.read().splitlines(keepends=True)[: self._written]
-    write_atomically(self.path, "".join(kept + self._waiting))
-    self._file = tf.io.gfile.GFile(self.path, "a")
-
-  def sync(self) -> None:
-    """Waits until the disk has what was appended, where it is a local one.
-
-    Raises:
-      OSError: where lines wait for room.
-    """
-    if self._waiting:
-      raise OSError(f"{self.path} waits for room")
-    if os.path.exists(self.path):
-      descriptor = os.open(self.path, os.O_RDONLY)
-      try:
-        os.fsync(descriptor)
-      finally:
-        os.close(descriptor)
-
-  def close(self) -> None:
-    """Closes the file.
-
-    Raises:
-      OSError: where lines could not be written.
-    """
-    if self._waiting:
-      self._mend()
-      self._waiting = []
-    self._file.close()
-
-
-def read_jsonl(path: str) -> list[dict[str, Any]]:
-  """Reads JSON lines up to the first that a killed process left unfinished."""
-  lines = []
-  if tf.io.gfile.exists(path):
-    with tf.io.gfile.GFile(path) as file:
-      for line in file:
-        try:
-          lines.append(json.loads(line))
-        except json.JSONDecodeError:
-          break
-  return lines
-
-
-def write_atomically(path: str, text: str) -> None:
-  """Writes a file that is there whole or not at all."""
-  part = f"{path}.{os.getpid()}.{time.monotonic_ns()}.part"
+  folder, name = os.path.split(path)
+  own = f".{name}.{os.getpid()}.{time.monotonic_ns()}.part"
+  part = os.path.join(folder, own)
   try:
-    with tf.io.gfile.GFile(part, "w") as file:
-      file.write(text)
-    tf.io.gfile.rename(part, path, overwrite=True)
-  except DISK_ERRORS:
+    yield part
+    tf.io.gfile.rename(part, path, overwrite=not tf.io.gfile.isdir(part))
+  except BaseException:
     with contextlib.suppress(*DISK_ERRORS):
-      tf.io.gfile.remove(part)
+      isdir = tf.io.gfile.isdir(part)
+      (tf.io.gfile.rmtree if isdir else tf.io.gfile.remove)(part)
     raise
+
+
+def parts_in(directory: str) -> list[str]:
+  """Paths of what killed writers left in a directory."""
+  return [
+    os.path.join(directory, name.rstrip("/"))
+    for name in sorted(tf.io.gfile.listdir(directory))
+    if re.fullmatch(r"\..+\.\d+\.\d+\.part/?", name)
+  ]
+
+
+def write_atomically(path: str, content: str | bytes) -> None:
+  """Writes a file that is there whole or not at all."""
+  mode = "w" if isinstance(content, str) else "wb"
+  with whole(path) as part, tf.io.gfile.GFile(part, mode) as file:
+    file.write(content)
+
+
+def write_json(path: str, values: Any) -> None:
+  """Writes values as JSON, whole or not at all."""
+  write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+
+def read_json(path: str) -> Any:
+  """Reads what a file of JSON holds.
+
+  Raises:
+    tf.errors.OpError: where it cannot be read; `NotFoundError` if it is not
+      there.
+    ValueError: where it is damaged.
+  """
+  with tf.io.gfile.GFile(path) as file:
+    return json.loads(file.read())
+
+
+def sha256_of(path: str) -> str:
+  """Returns the SHA-256 of a file, in hexadecimal digits.
+
+  Raises:
+    tf.errors.OpError: where it cannot be read.
+  """
+  digest = hashlib.sha256()
+  with tf.io.gfile.GFile(path, "rb") as file:
+    while chunk := file.read(_CHUNK):
+      digest.update(chunk)
+  return digest.hexdigest()

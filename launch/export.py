@@ -1,8 +1,6 @@
 """Writes a trained run for others to use: python -m launch.export --help."""
 
 import os
-import shutil
-import tempfile
 
 from absl import flags
 
@@ -40,20 +38,15 @@ def main() -> None:
       "not yours to write."
     )
   # Imported behind the checks: TensorFlow takes seconds.
+  from engine.files import whole
   from launch.trained.exports import write
   from launch.trained.restored import restore_run
 
   restored = restore_run(
     model_dir, best=values.checkpoint == "best", precision="float32"
   )
-  part = tempfile.mkdtemp(prefix=".export-", dir=parent)
-  try:
-    written = os.path.join(part, "export")
-    told = write(restored, values.format, written)
-    os.chmod(written, 0o755)
-    os.rename(written, target)
-  finally:
-    shutil.rmtree(part, ignore_errors=True)
+  with whole(target) as part:
+    told = write(restored, values.format, part)
   print(f"{values.format} of step {restored.step} in {target}: {told}")
 
 

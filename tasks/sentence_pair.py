@@ -1,6 +1,5 @@
 """Classification of sentence pairs with a BERT encoder."""
 
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from absl import logging
 
 from engine.config import check
 from engine.errors import UserError
+from engine.files import read_json, sha256_of, write_json
 from engine.randomness import Stream
 from engine.task import Source, Task
 from tasks.config import FILES, SentencePairConfig
@@ -20,7 +20,7 @@ from tasks.data.copies import Copies
 from tasks.data.datasets import answers_of, read_split, records_of
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
-from tasks.data.record_files import check_meta, digest_of_file, read_meta
+from tasks.data.record_files import check_meta, read_meta
 from tasks.encoders import find as encoders
 from tasks.encoders import weights
 from tasks.encoders.hub_encoder import Facts, HubEncoder
@@ -198,7 +198,7 @@ class SentencePairTask(Task):
       meta,
       os.path.dirname(paths[0]),
       length=length,
-      vocabulary=digest_of_file(self._files.vocabulary),
+      vocabulary=sha256_of(self._files.vocabulary),
       classes=self.classes,
     )
     found = read_records(
@@ -304,8 +304,7 @@ class SentencePairTask(Task):
 
   def save_assets(self, directory: str) -> None:
     self._files.copy_to(directory)
-    with tf.io.gfile.GFile(os.path.join(directory, _CLASSES), "w") as file:
-      file.write(json.dumps(self.classes))
+    write_json(os.path.join(directory, _CLASSES), self.classes)
 
 
 def read_classes(directory: str) -> tuple[str, ...]:
@@ -313,5 +312,4 @@ def read_classes(directory: str) -> tuple[str, ...]:
   path = os.path.join(directory, _CLASSES)
   if not tf.io.gfile.exists(path):
     return ()
-  with tf.io.gfile.GFile(path) as file:
-    return tuple(json.load(file))
+  return tuple(read_json(path))

@@ -18,11 +18,10 @@ from typing import Any
 import tensorflow as tf
 
 from engine.errors import UserError
-from engine.files import write_atomically
+from engine.files import read_json, sha256_of, write_json
 
 FORMAT = 1
 _SUFFIX = ".manifest.json"
-_CHUNK = 2**22  # Bytes.
 _LEFTOVER = r".*\.part$|ckpt-\d+_temp|ckpt-\d+\.index\.|checkpoint\.tmp"
 
 
@@ -74,9 +73,7 @@ def write_manifest(
     metrics=dict(metrics or {}),
     files={os.path.basename(path): _facts(path) for path in _files(prefix)},
   )
-  write_atomically(
-    prefix + _SUFFIX, json.dumps(dataclasses.asdict(manifest), indent=2) + "\n"
-  )
+  write_json(prefix + _SUFFIX, dataclasses.asdict(manifest))
   return manifest
 
 
@@ -90,8 +87,7 @@ def read_manifest(prefix: str) -> Manifest:
   path = prefix + _SUFFIX
   name = os.path.basename(path)
   try:
-    with tf.io.gfile.GFile(path) as file:
-      values = json.loads(file.read())
+    values = read_json(path)
   except tf.errors.NotFoundError:
     raise Damaged(f"{name} is missing: it was never finished") from None
   except (tf.errors.OpError, ValueError) as error:
@@ -129,7 +125,7 @@ def verify(prefix: str) -> Manifest:
       size = tf.io.gfile.stat(path).length
       if size != facts["size"]:
         raise Damaged(f"{name} has {size} bytes instead of {facts['size']}")
-      if _sha256(path) != facts["sha256"]:
+      if sha256_of(path) != facts["sha256"]:
         raise Damaged(f"{name} was altered: its SHA-256 differs")
     except tf.errors.NotFoundError:
       raise Damaged(f"{name} is missing") from None
@@ -209,12 +205,4 @@ def _files(prefix: str) -> list[str]:
 
 
 def _facts(path: str) -> dict[str, Any]:
-  return {"size": tf.io.gfile.stat(path).length, "sha256": _sha256(path)}
-
-
-def _sha256(path: str) -> str:
-  digest = hashlib.sha256()
-  with tf.io.gfile.GFile(path, "rb") as file:
-    while chunk := file.read(_CHUNK):
-      digest.update(chunk)
-  return digest.hexdigest()
+  return {"size": tf.io.gfile.stat(path).length, "sha256": sha256_of(path)}

@@ -1,7 +1,6 @@
 """The files of a run that say what it is and how it ended."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Collection
 from typing import Any
@@ -12,7 +11,7 @@ import yaml
 from engine.config import ExperimentConfig
 from engine.durability.manifest import remove_leftovers
 from engine.errors import UserError
-from engine.files import DISK_ERRORS, write_atomically
+from engine.files import DISK_ERRORS, read_json, write_atomically, write_json
 from engine.settings import differences, flatten, told
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
@@ -26,6 +25,7 @@ class RunDirectory:
     self.checkpoints = os.path.join(path, "checkpoints")
     self.best = os.path.join(path, "best")
     self.assets = os.path.join(path, "assets")
+    self.examples = os.path.join(path, "examples")
 
   def file(self, name: str) -> str:
     """Returns the path of a file of the run."""
@@ -33,13 +33,17 @@ class RunDirectory:
 
   def read_config(self) -> dict[str, Any] | None:
     """Returns the config of the run as nested dictionaries, if there is one."""
+    values = self._kept_config()
+    if values is not None:
+      values.pop(_CHANGED, None)
+    return values
+
+  def _kept_config(self) -> dict[str, Any] | None:
     path = self.file("config.yaml")
     if not tf.io.gfile.exists(path):
       return None
     with tf.io.gfile.GFile(path) as file:
-      values = yaml.safe_load(file)
-    values.pop(_CHANGED, None)
-    return values
+      return yaml.safe_load(file)
 
   def with_threads(self, config: ExperimentConfig) -> ExperimentConfig:
     """Fixes the threads of a deterministic run: those of its first process.
@@ -58,11 +62,7 @@ class RunDirectory:
 
   def changed(self) -> list[str]:
     """Returns the settings in which the run was allowed to change."""
-    path = self.file("config.yaml")
-    if not tf.io.gfile.exists(path):
-      return []
-    with tf.io.gfile.GFile(path) as file:
-      return yaml.safe_load(file).get(_CHANGED, [])
+    return (self._kept_config() or {}).get(_CHANGED, [])
 
   def check(
     self, config: ExperimentConfig, allowed: Collection[str] = ()
@@ -119,15 +119,15 @@ class RunDirectory:
 
   def clear(self) -> None:
     """Removes what killed writers of whole files left; hold the lock."""
-    remove_leftovers(self.path)
+    for path in (self.path, self.assets, self.examples):
+      remove_leftovers(path)
 
   def result(self) -> dict[str, Any] | None:
     """Returns what the run reported in the end, if it has."""
     path = self.file("result.json")
     if not tf.io.gfile.exists(path):
       return None
-    with tf.io.gfile.GFile(path) as file:
-      return json.load(file)
+    return read_json(path)
 
   def forget_result(self) -> None:
     """Removes the result of a run that goes on."""
@@ -136,6 +136,4 @@ class RunDirectory:
 
   def write_result(self, result: dict[str, Any]) -> None:
     """Writes the result, whole or not at all."""
-    write_atomically(
-      self.file("result.json"), json.dumps(result, indent=2) + "\n"
-    )
+    write_json(self.file("result.json"), result)

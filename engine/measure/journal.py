@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.files import LineFile, read_jsonl
+from engine.measure.line_file import LineFile, read_jsonl
 from engine.measure.terminal import Terminal
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from engine.files import DISK_ERRORS
+from engine.files import DISK_ERRORS, write_atomically
 from engine.measure.journal import Journal
 from engine.task import LABELS, WEIGHTS, Source
 
@@ -92,9 +92,7 @@ def write(
   np.savez_compressed(content, **arrays)
   path = path_of(directory, split)
   tf.io.gfile.makedirs(os.path.dirname(path))
-  with tf.io.gfile.GFile(path + ".part", "wb") as file:
-    file.write(content.getvalue())
-  tf.io.gfile.rename(path + ".part", path, overwrite=True)
+  write_atomically(path, content.getvalue())
   return [
     (float(losses[i]), text) for i, text in zip(worst, texts, strict=True)
   ]

@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.files import LineFile, read_jsonl
 from engine.loop.trainer import Trainer
 from engine.measure.journal import Journal
 from engine.measure.ledger import Ledger
+from engine.measure.line_file import LineFile, read_jsonl
 
 
 class TrainLog:

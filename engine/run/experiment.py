@@ -28,7 +28,7 @@ from engine.durability.lock import Lock
 from engine.durability.restore import restore_newest
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
-from engine.files import DISK_ERRORS, LineFile, reason_of
+from engine.files import DISK_ERRORS, reason_of
 from engine.loop.boundary import Boundary
 from engine.loop.epochs import epoch_ends
 from engine.loop.trainer import Trainer
@@ -36,6 +36,7 @@ from engine.measure import environment, result
 from engine.measure import per_example as examples
 from engine.measure.journal import Journal
 from engine.measure.ledger import Ledger, goodput
+from engine.measure.line_file import LineFile
 from engine.measure.peaks import find_peak
 from engine.measure.terminal import Terminal
 from engine.process.preemption import Notices

@@ -13,10 +13,10 @@ from engine.durability.manifest import write_manifest
 from engine.durability.restore import checkpoint_of
 from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
-from engine.files import LineFile
 from engine.loop.trainer import Trainer
 from engine.measure.environment import versions
 from engine.measure.ledger import Ledger
+from engine.measure.line_file import LineFile
 from engine.settings import identity
 from engine.task import Task
 

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from engine.files import LineFile, read_jsonl
 from engine.loop.trainer import Trainer
 from engine.measure.journal import Journal
 from engine.measure.ledger import Ledger
+from engine.measure.line_file import LineFile, read_jsonl
 from engine.measure.work import Work
 
 

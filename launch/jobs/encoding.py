@@ -4,7 +4,6 @@ import concurrent.futures
 import ctypes
 import dataclasses
 import itertools
-import json
 import logging
 import multiprocessing
 import os
@@ -16,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from engine.errors import UserError
+from engine.files import DISK_ERRORS, parts_in, read_json, sha256_of, write_json
 from tasks.config import SentencePairConfig
 from tasks.data import record_files
 from tasks.data.datasets import answers_of, records_of
@@ -79,7 +79,7 @@ class Plan:
       "num_labels": answers.outputs,
       "max_seq_length": config.max_seq_length,
       "classes": list(answers.classes),
-      "vocabulary": record_files.digest_of_file(found.vocabulary),
+      "vocabulary": sha256_of(found.vocabulary),
       "digests": {split: digest for split, (_, digest) in plans.items()},
       "records": {
         os.path.basename(shard.path): shard.count
@@ -101,8 +101,7 @@ class Plan:
     """
     path = os.path.join(directory, _PLAN)
     if tf.io.gfile.exists(path):
-      with tf.io.gfile.GFile(path) as file:
-        old = json.load(file)
+      old = read_json(path)
       names = [x for x in self.facts if old.get(x) != self.facts[x]]
       if names:
         raise UserError(
@@ -112,10 +111,8 @@ class Plan:
       return
     try:
       tf.io.gfile.makedirs(directory)
-      with tf.io.gfile.GFile(path + ".part", "w") as file:
-        file.write(json.dumps(self.facts, indent=1))
-      tf.io.gfile.rename(path + ".part", path, overwrite=True)
-    except (OSError, tf.errors.OpError) as error:
+      write_json(path, self.facts)
+    except DISK_ERRORS as error:
       raise UserError(
         f"`output_dir` {directory} cannot be written: {error}."
       ) from error
@@ -135,7 +132,7 @@ class Plan:
         raise UserError(
           _DAMAGED.format(shard.path, f"{found} of {shard.count} records")
         )
-    for left in tf.io.gfile.glob(os.path.join(directory, ".*.part-*")):
+    for left in parts_in(directory):
       tf.io.gfile.remove(left)
     record_files.write_meta(directory, self.facts)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
-from engine.files import read_jsonl
 from engine.measure import per_example as examples
+from engine.measure.line_file import read_jsonl
 from engine.settings import flatten
 from tasks.sentence_pair import read_classes
 

@@ -4,13 +4,13 @@ Each function returns a matplotlib figure; `save` writes one. The tutorial shows
 them, `launch.inspect` writes them.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.errors import UserError
+from engine.files import whole
 from engine.task import Layout
 
 DARK, LIGHT, GREY = "#1f6f8b", "#9fc3d1", "#e8e8e8"
@@ -35,9 +35,8 @@ def new_figure(**kwargs) -> Any:
 
 def save(figure: Any, path: str) -> str:
   """Writes a figure as PNG, whole or not at all; returns the path."""
-  part = f"{path}.part"
-  figure.savefig(part, format="png", dpi=150)
-  os.replace(part, path)
+  with whole(path) as part:
+    figure.savefig(part, format="png", dpi=150)
   return path
 
 

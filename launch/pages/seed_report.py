@@ -1,6 +1,5 @@
 """How runs that differ in their seed compare: a file and a table."""
 
-import json
 import math
 import os
 import shlex
@@ -104,11 +103,9 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 def write(report: Mapping[str, Any], model_dir: str) -> None:
   """Writes `seeds.json`, whole or not at all."""
-  from engine.files import write_atomically
+  from engine.files import write_json
 
-  write_atomically(
-    os.path.join(model_dir, "seeds.json"), json.dumps(report, indent=2) + "\n"
-  )
+  write_json(os.path.join(model_dir, "seeds.json"), report)
 
 
 def table(report: Mapping[str, Any]) -> list[str]:

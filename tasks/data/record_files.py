@@ -1,7 +1,5 @@
 """TFRecord files and what meta_data says of them."""
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine.errors import UserError
+from engine.files import read_json, whole, write_json
 
 META = "meta_data"
 
@@ -42,21 +41,14 @@ def name_of(split: str, index: int, count: int) -> str:
 
 def write_records(path: str, records: Sequence[bytes]) -> None:
   """Writes a file, which appears whole."""
-  folder, name = os.path.split(path)
-  # A name that no glob of shards finds.
-  part = os.path.join(folder, f".{name}.part-{os.getpid()}")
-  with tf.io.TFRecordWriter(part) as writer:
+  with whole(path) as part, tf.io.TFRecordWriter(part) as writer:
     for record in records:
       writer.write(record)
-  tf.io.gfile.rename(part, path, overwrite=True)
 
 
 def write_meta(directory: str, values: Mapping[str, Any]) -> None:
   """Writes `meta_data`, which appears whole."""
-  path = os.path.join(directory, META)
-  with tf.io.gfile.GFile(path + ".part", "w") as file:
-    file.write(json.dumps(values, indent=1))
-  tf.io.gfile.rename(path + ".part", path, overwrite=True)
+  write_json(os.path.join(directory, META), values)
 
 
 def read_meta(paths: Sequence[str]) -> dict[str, Any]:
@@ -78,8 +70,7 @@ def read_meta(paths: Sequence[str]) -> dict[str, Any]:
       "to its end."
     )
   try:
-    with tf.io.gfile.GFile(path) as file:
-      values = json.load(file)
+    values = read_json(path)
     int(values["max_seq_length"])
   except (ValueError, KeyError, TypeError) as error:
     raise UserError(
@@ -102,7 +93,7 @@ def check_meta(
     meta: what is said of them.
     where: they are, for complaints.
     length: tokens of a row, of the config.
-    vocabulary: digest of the encoder's, of `digest_of_file`.
+    vocabulary: SHA-256 of the encoder's.
     classes: of the task.
 
   Raises:
@@ -125,12 +116,6 @@ def check_meta(
       f"{where} has the classes {found}, but the task {list(classes)}: they "
       "do not belong together."
     )
-
-
-def digest_of_file(path: str) -> str:
-  """Returns the SHA-256 of a file, local or not."""
-  with tf.io.gfile.GFile(path, "rb") as file:
-    return hashlib.sha256(file.read()).hexdigest()
 
 
 def _open(path: str) -> tf.data.Dataset:

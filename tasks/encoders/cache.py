@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
 from engine.errors import UserError
+from engine.files import DISK_ERRORS, reason_of, sha256_of, whole
 
 
 def cache_directory() -> str:
@@ -27,22 +26,23 @@ def cached(name: str, make: Callable[[str], None]) -> str:
   target = os.path.join(parent, name)
   if not os.path.exists(target):
     try:
-      os.makedirs(parent, exist_ok=True)
-      part = tempfile.mkdtemp(dir=parent)
-    except OSError as error:
-      raise UserError(
-        f"The cache {parent} cannot be written ({error.strerror}): set "
-        "XDG_CACHE_HOME to another directory."
-      ) from error
-    try:
-      make(part)
-      os.rename(part, target)
-    except OSError:
+      with whole(target) as part:
+        _make_directory(part, parent)
+        make(part)
+    except DISK_ERRORS:
       if not os.path.exists(target):  # Else another process was first.
         raise
-    finally:
-      shutil.rmtree(part, ignore_errors=True)
   return target
+
+
+def _make_directory(path: str, cache: str) -> None:
+  try:
+    os.makedirs(path)
+  except OSError as error:
+    raise UserError(
+      f"The cache {cache} cannot be written ({error.strerror}): set "
+      "XDG_CACHE_HOME to another directory."
+    ) from error
 
 
 def key_of(*digests: str) -> str:
@@ -50,23 +50,18 @@ def key_of(*digests: str) -> str:
   return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def sha256_of(path: str) -> str:
-  """Returns the digest of a file, local or not.
+def digest_of(path: str) -> str:
+  """Returns the SHA-256 of a file of an encoder.
 
   Raises:
     UserError: where it cannot be read.
   """
-  digest = hashlib.sha256()
   try:
-    with tf.io.gfile.GFile(path, "rb") as file:
-      while piece := file.read(2**24):
-        digest.update(piece)
+    return sha256_of(path)
   except tf.errors.OpError as error:
-    reason = " ".join(error.message.split()).rsplit("; ", 1)[-1]
     raise UserError(
-      f"{path} cannot be read ({reason}): fetch the encoder again."
+      f"{path} cannot be read ({reason_of(error)}): fetch the encoder again."
     ) from error
-  return digest.hexdigest()
 
 
 def copy_all(names: Iterable[str], source: str, target: str) -> None:
@@ -74,21 +69,18 @@ def copy_all(names: Iterable[str], source: str, target: str) -> None:
   for name in names:
     path, goal = os.path.join(source, name), os.path.join(target, name)
     if tf.io.gfile.exists(path):
-      tf.io.gfile.copy(path, goal + ".part", overwrite=True)
-      tf.io.gfile.rename(goal + ".part", goal, overwrite=True)
+      with whole(goal) as part:
+        tf.io.gfile.copy(path, part)
 
 
 def copy_tree(source: str, target: str) -> None:
   """Copies a directory, which appears whole; does nothing where it exists."""
   if tf.io.gfile.exists(target):
     return
-  part = target + ".part"
-  if tf.io.gfile.exists(part):
-    tf.io.gfile.rmtree(part)
-  for parent, _, names in tf.io.gfile.walk(source):
-    inner = os.path.relpath(parent, source)
-    folder = part if inner == "." else os.path.join(part, inner)
-    tf.io.gfile.makedirs(folder)
-    for name in names:
-      tf.io.gfile.copy(os.path.join(parent, name), os.path.join(folder, name))
-  tf.io.gfile.rename(part, target)
+  with whole(target) as part:
+    for parent, _, names in tf.io.gfile.walk(source):
+      inner = os.path.relpath(parent, source)
+      folder = part if inner == "." else os.path.join(part, inner)
+      tf.io.gfile.makedirs(folder)
+      for name in names:
+        tf.io.gfile.copy(os.path.join(parent, name), os.path.join(folder, name))

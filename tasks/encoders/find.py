@@ -15,7 +15,7 @@ from tasks.encoders import (
   tf1_checkpoint,
   weights,
 )
-from tasks.encoders.cache import cached, copy_all, copy_tree, key_of, sha256_of
+from tasks.encoders.cache import cached, copy_all, copy_tree, digest_of, key_of
 from tasks.encoders.random_encoders import RANDOM
 from tasks.model.bert_config import BertConfig
 
@@ -159,7 +159,7 @@ def hugging_face_directory(encoder: str) -> str:
 def _hugging_face(source: str, *, sha256: str | None = None) -> EncoderFiles:
   """Imports a Hugging Face directory once; the cache knows it by digests."""
   names = ("model.safetensors", "config.json", "vocab.txt")
-  digest, *others = (sha256_of(os.path.join(source, name)) for name in names)
+  digest, *others = (digest_of(os.path.join(source, name)) for name in names)
   if sha256 and digest != sha256:
     raise UserError(
       f"{source}/model.safetensors has SHA-256 {digest}, expected {sha256}: "
@@ -167,7 +167,7 @@ def _hugging_face(source: str, *, sha256: str | None = None) -> EncoderFiles:
     )
   casing = os.path.join(source, _CASING)
   if os.path.exists(casing):
-    others.append(sha256_of(casing))
+    others.append(digest_of(casing))
 
   def make(part):
     weights.import_hugging_face(source, part)
@@ -186,7 +186,7 @@ def _tf1(source: str, checkpoint: str) -> EncoderFiles:
     tf1_checkpoint.import_tf1(source, part)
     copy_all(["vocab.txt", _CASING], source, part)
 
-  return _garden(cached(key_of("tf1", *map(sha256_of, files)), make))
+  return _garden(cached(key_of("tf1", *map(digest_of, files)), make))
 
 
 def _saved_model(path: str) -> EncoderFiles:
@@ -216,7 +216,7 @@ def _digests(path: str) -> list[str]:
     for parent, _, names in tf.io.gfile.walk(path)
     for name in names
   )
-  return [sha256_of(file) for file in sorted(files)]
+  return [digest_of(file) for file in sorted(files)]
 
 
 def _garden(directory: str) -> EncoderFiles:

@@ -133,7 +133,7 @@ def test_an_encoding_goes_on_where_it_was(tmp_path, encoded):
   plan.claim(str(tmp_path))
   shards.write(plan.shards[1])
   before = os.stat(plan.shards[1].path)
-  (tmp_path / ".train-00000-of-00099.tfrecord.part-7").write_bytes(b"half")
+  (tmp_path / ".train-00000-of-00099.tfrecord.7.7.part").write_bytes(b"half")
   with pytest.raises(UserError, match="not whole, run launch.encode"):
     from_files(tmp_path).source("train")
   encode(tmp_path, splits=["train"])
