@@ -8,7 +8,6 @@ now, by products of large matrices in the type that the model multiplies in.
 
 import dataclasses
 import os
-import re
 import time
 
 import numpy as np
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from engine.cluster.peers import gather
 from engine.cluster.strategies import workers_of
+from engine.measure.hardware import gpu_peak, tpu_peak
 
 # A run of fewer operations is not worth the half second of measuring.
 LEAST_FLOPS = 3e11
@@ -23,56 +23,6 @@ _ROUNDS = 4
 _ROUND_SECONDS = 0.06
 _LONG_PRODUCT = 0.02  # Seconds: a larger one would not be faster.
 _SIZES = (512, 1024, 2048, 4096)
-
-_TERA = 1e12
-# Dense TFLOP/s by the whole name of a GPU; `tf32` is what TensorFlow does with
-# float32 where it may. From NVIDIA's data sheets of each card (H100, H200:
-# SXM unless it says PCIe; figures "with sparsity" halved) and, for RTX 4090,
-# the Ada GPU architecture whitepaper, appendix A, float32 accumulation.
-_H100 = {"bfloat16": 989.4, "float16": 989.4, "tf32": 494.7, "float32": 66.9}
-_GPUS = {
-  r".*\bH200": _H100,
-  r".*\bH100 80GB HBM3": _H100,
-  r".*\bH100 PCIe": {
-    "bfloat16": 756.0,
-    "float16": 756.0,
-    "tf32": 378.0,
-    "float32": 51.0,
-  },
-  r".*\bA100\b(?!.*MIG).*": {
-    "bfloat16": 312.0,
-    "float16": 312.0,
-    "tf32": 156.0,
-    "float32": 19.5,
-  },
-  r".*\bV100-SXM2\b.*": {"float16": 125.0, "float32": 15.7},
-  r".*\bV100-PCIE\b.*": {"float16": 112.0, "float32": 14.0},
-  r".*\bT4": {"float16": 65.0, "float32": 8.1},
-  r".*\bL4": {
-    "bfloat16": 121.0,
-    "float16": 121.0,
-    "tf32": 60.0,
-    "float32": 30.3,
-  },
-  r".*\bRTX 4090": {
-    "bfloat16": 165.2,
-    "float16": 165.2,
-    "tf32": 82.6,
-    "float32": 82.6,
-  },
-}
-# TFLOP/s of a chip, and what its type counts: "v4-8" has 8 cores on 4 chips,
-# "v5litepod-8" has 8 chips. v2, v3: Jouppi et al., CACM 63 (7), 2020; v4: the
-# same, arXiv 2304.01433; others: cloud.google.com/tpu/docs, a page for each.
-# TPUs multiply in bfloat16, float32 too unless they are told otherwise.
-_TPUS = {
-  "v2": (46.0, 2),
-  "v3": (123.0, 2),
-  "v4": (275.0, 2),
-  "v5litepod": (197.0, 1),
-  "v5p": (459.0, 2),
-  "v6e": (918.0, 1),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,31 +92,6 @@ def published(devices: tuple[str, ...], precision: str) -> float | None:
   tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
   peaks = [gpu_peak(name, precision, tf32=tf32) for name in names]
   return sum(peaks) if all(peaks) else None
-
-
-def gpu_peak(name: str, precision: str, *, tf32: bool) -> float | None:
-  """Published FLOP/s of a GPU, where it is known.
-
-  Args:
-    name: of the device.
-    precision: of products.
-    tf32: whether products of float32 may round to TensorFloat-32.
-  """
-  for pattern, peaks in _GPUS.items():
-    if re.fullmatch(pattern, name):
-      if precision == "float32" and tf32 and "tf32" in peaks:
-        precision = "tf32"
-      return peaks[precision] * _TERA if precision in peaks else None
-  return None
-
-
-def tpu_peak(accelerator_type: str) -> float | None:
-  """Published FLOP/s of a whole TPU slice, such as "v4-8", where known."""
-  generation, _, number = accelerator_type.partition("-")
-  if generation not in _TPUS or not number.isdigit():
-    return None
-  chip, counted = _TPUS[generation]
-  return chip * _TERA * int(number) / counted
 
 
 class Meter:

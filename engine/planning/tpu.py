@@ -12,6 +12,7 @@ import tempfile
 from typing import Any
 
 from engine.errors import UserError
+from engine.measure.hardware import TPUS, Tpu
 from engine.planning import tpu_compile
 
 # The pair that was tested; setup.cfg pins it too.
@@ -29,29 +30,6 @@ _ENVIRONMENT = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Peaks:
-  """Published peaks of one chip: bf16 FLOP/s, HBM bytes/s, HBM in words."""
-
-  flops: float
-  bandwidth: float
-  hbm: str
-  source: str
-
-
-_CLOUD = "Google Cloud TPU documentation, page 'TPU {}'"
-PEAKS = {
-  "v2": Peaks(46e12, 716e9, "16 GB", "JAX documentation, 'TPU Hardware'"),
-  "v3": Peaks(123e12, 900e9, "32 GiB", _CLOUD.format("v3")),
-  "v4": Peaks(275e12, 1200e9, "32 GiB", _CLOUD.format("v4")),
-  "v5e": Peaks(197e12, 819e9, "16 GB", _CLOUD.format("v5e")),
-  "v5p": Peaks(459e12, 2765e9, "95 GB", _CLOUD.format("v5p")),
-  "v6e": Peaks(918e12, 1638e9, "32 GB", _CLOUD.format("v6e")),
-}
-# Chips that are two devices to a program, unless they are configured as one.
-_TWO_CORES = ("v2", "v3", "v4")
-
-
-@dataclasses.dataclass(frozen=True)
 class Topology:
   """Some chips of one kind, as the compiler knows them."""
 
@@ -59,7 +37,7 @@ class Topology:
   chip_config: str = ""
 
   def __post_init__(self):
-    if not re.fullmatch(rf"({'|'.join(PEAKS)}):\d+(x\d+)+", self.name):
+    if not re.fullmatch(rf"({'|'.join(TPUS)}):\d+(x\d+)+", self.name):
       raise UserError(
         f"`topology` is {self.name!r}, but must be a chip and a shape: "
         "v5e:2x2, v6e:2x2, v5p:2x2x1 or v4:2x2x1, for instance."
@@ -80,7 +58,7 @@ class Topology:
   @property
   def devices_per_chip(self) -> int:
     """Devices, each a replica, that one chip is to a program."""
-    return 2 if self.chip in _TWO_CORES and not self.chip_config else 1
+    return 1 if self.chip_config else TPUS[self.chip].devices
 
   @property
   def devices(self) -> int:
@@ -89,9 +67,9 @@ class Topology:
     return chips * self.devices_per_chip
 
   @property
-  def peaks(self) -> Peaks:
-    """Peaks of one device."""
-    chip = PEAKS[self.chip]
+  def peaks(self) -> Tpu:
+    """What one device could do at most; its HBM is that of the chip."""
+    chip = TPUS[self.chip]
     return dataclasses.replace(
       chip,
       flops=chip.flops / self.devices_per_chip,
