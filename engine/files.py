@@ -31,7 +31,8 @@ def whole(path: str) -> Iterator[str]:
 
   A file takes the place of an older one; a directory does not. A block that
   fails leaves nothing, one that is killed what `parts_in` finds: its name
-  begins with a dot, so that no pattern of shards matches it.
+  begins with a dot, so that no pattern of shards matches it. A pipe or a device
+  cannot be replaced: it is written to as it is.
 
   Args:
     path: of a file or a directory.
@@ -39,6 +40,9 @@ def whole(path: str) -> Iterator[str]:
   Raises:
     OSError, tf.errors.OpError: where it cannot be written.
   """
+  if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+    yield path
+    return
   folder, name = os.path.split(path)
   own = f".{name}.{os.getpid()}.{time.monotonic_ns()}.part"
   part = os.path.join(folder, own)

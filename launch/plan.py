@@ -1,18 +1,13 @@
 """Plans a run, and compiles it for TPUs that are elsewhere: --help."""
 
 import dataclasses
-import functools
-import json
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.errors import UserError
-from engine.planning.largest_batch import find_largest
 from engine.planning.tpu import Compiler, Topology
 from launch.command.door import run_door
 from launch.command.flags import SETTINGS, config_from_flags, define_settings
@@ -57,7 +52,9 @@ def main() -> None:
     )
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.cluster.strategies import create_strategy
+  from engine.files import write_json
   from engine.measure.ledger import Ledger
+  from engine.planning.compiled import PlannedStep, compile_steps
   from engine.planning.lowering import compile_only_strategy
   from engine.planning.plan import make_plan
   from engine.run.builder import Builder
@@ -88,38 +85,21 @@ def main() -> None:
   record = {"command": sys.argv[1:], "plan": dataclasses.asdict(plan)}
   print("\n".join(plan_report.plan_lines(plan, config, where)), flush=True)
   if topology:
-    lowerings = {
-      name: (batches, loop.inputs.source, _lowering(loop, strategy))
-      for name, batches, loop in (
-        ("train", plan.train, trainer),
-        ("eval", plan.evaluation, evaluator),
-      )
-    }
-    # Seconds: what is refused here should not wait for the compiler.
-    for batches, _, lowering in lowerings.values():
-      lowering(batches.shapes[0][0])
+    steps = [
+      PlannedStep("train", plan.train, trainer, strategy),
+      PlannedStep("eval", plan.evaluation, evaluator, strategy),
+    ]
     record["tpu"] = {
       "topology": dataclasses.asdict(topology),
       **compiler.facts,
-      "steps": {
-        name: compile_step(
-          compiler,
-          batches,
-          source,
-          lowering,
-          replicas=replicas,
-          # Evaluation holds less than training does.
-          largest=values.largest_batch if name == "train" else "off",
-          name=name,
-        )
-        for name, (batches, source, lowering) in lowerings.items()
-      },
+      "steps": compile_steps(
+        compiler, steps, largest=values.largest_batch, say=said
+      ),
     }
     print()
     print("\n".join(plan_report.tpu_lines(record["tpu"], topology)))
   if values.output:
-    with open(values.output, "w") as file:
-      json.dump(record, file, indent=2)
+    write_json(values.output, record)
   if topology and not all(s["ok"] for s in record["tpu"]["steps"].values()):
     sys.exit(1)
 
@@ -132,85 +112,6 @@ def check_output(path: str | None) -> None:
       f"`output` {path} cannot be written: it is a directory, or its own is "
       "missing or not yours to write."
     )
-
-
-def _lowering(loop: Any, strategy: Any) -> Callable:
-  """Returns a function: declared shape -> what `lowering` gives.
-
-  Args:
-    loop: a trainer or an evaluator.
-    strategy: that it was built for.
-  """
-  from engine.planning.lowering import lower, replica_specs
-
-  replicas = strategy.num_replicas_in_sync
-
-  @functools.cache
-  def lowering(shape):
-    specs = replica_specs(loop.inputs.source, shape, replicas)
-    return lower(loop.replica_step, specs, strategy)
-
-  return lowering
-
-
-def compile_step(
-  compiler: Compiler,
-  batches: Any,
-  source: Any,
-  lowering: Callable,
-  *,
-  replicas: int,
-  largest: str,
-  name: str,
-) -> dict[str, Any]:
-  """Compiles a step for the largest shape that occurs.
-
-  Args:
-    compiler: of the topology.
-    batches: `engine.planning.plan.Batches` of the step.
-    source: `engine.task.Source` of the examples.
-    lowering: declared shape -> `engine.planning.lowering.Lowered`.
-    replicas: over which a shape is spread.
-    largest: one of `LARGEST`.
-    name: of the step, for the user who waits.
-
-  Returns:
-    What the compiler said, the `shape`, the `examples` of one device, the ops
-    of `dynamic` sizes, and the `largest` number of examples.
-
-  Raises:
-    UserError: where the step holds what XLA does not take.
-  """
-  shape, steps = batches.shapes[0]
-  examples = source.examples(shape) // replicas
-
-  @functools.cache
-  def compile_examples(count: int) -> dict[str, Any]:
-    said(f"compiling the {name} step, {count} examples a device: ", end="")
-    lowered = lowering(source.scaled(shape, count / examples))
-    result = compiler.compile(lowered.hlo, replicas=replicas)
-    seconds = result.get("compile_seconds")
-    said(f"{seconds:.0f} s" if result["ok"] else f"no ({result['kind']})")
-    return result
-
-  result = compile_examples(examples)
-  granted = compiler.facts["granted_bytes"]
-  found = None
-  if largest != "off" and granted and result.get("kind") in (None, "memory"):
-    found = find_largest(
-      compile_examples,
-      examples=examples,
-      granted=granted,
-      search=largest == "search",
-    )
-  return {
-    "shape": shape,
-    "occurs_in_steps": steps,
-    "examples": examples,
-    "dynamic": lowering(shape).dynamic,
-    "largest": found and dataclasses.asdict(found),
-    **result,
-  }
 
 
 def said(message: str, end: str = "\n") -> None:

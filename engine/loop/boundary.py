@@ -8,10 +8,11 @@ import tensorflow as tf
 from engine.cluster.peers import gather
 from engine.cluster.strategies import workers_of
 from engine.errors import StopRequested
-from engine.process.preemption import _LOOKS, Notices
+from engine.process.preemption import Notices
 from engine.process.progress import Progress
 
 _SIZE = 96  # Bytes of a reason: what is gathered has one shape on all workers.
+_LOOKS = 4  # At the notices, within the time of grace.
 
 
 class Boundary:

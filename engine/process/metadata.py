@@ -7,11 +7,7 @@ import os
 import urllib.request
 
 _TIMEOUT = 2.0  # Seconds for an answer of the metadata server.
-
-
 _PRODUCT = "/sys/class/dmi/id/product_name"
-
-
 _METADATA_HOST = "169.254.169.254"  # Needs no name service.
 
 
@@ -25,7 +21,7 @@ def find_metadata_host() -> str:
   return ""
 
 
-def _event(host: str) -> str:
+def event_of(host: str) -> str:
   """Returns the event of the machine that will end it; "" for none."""
   if _fetch(host, "preempted") == "TRUE":
     return "preemption of this machine"

@@ -14,14 +14,13 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from engine.process.metadata import _event, find_metadata_host
+from engine.process.metadata import event_of, find_metadata_host
+from engine.process.signals import STOPS, name_of
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _CLOSE = b"\0"  # No signal has this number.
 _INTERRUPTED = 128 + signal.SIGINT
 _IN_TIME = 0.9  # Of the grace: behind it, others kill.
 _PATIENCE = 1.0  # Seconds for the last words.
-_LOOKS = 4  # At the notices, within the time of grace.
 
 
 class Notices:
@@ -76,7 +75,7 @@ class Notices:
     assert not self._closed.is_set()
     if not self._listener:
       self._start()
-    for number in _SIGNALS:
+    for number in STOPS:
       before = signal.signal(number, lambda number, frame: None)
       self._before.setdefault(number, before)
 
@@ -112,7 +111,7 @@ class Notices:
     if self._stop_files:
       _thread(self._watch, self._look_for_files)
     if self._metadata_host:
-      _thread(self._watch, lambda: _event(self._metadata_host))
+      _thread(self._watch, lambda: event_of(self._metadata_host))
 
   def _hear(self, reader: socket.socket) -> None:
     """Reads the numbers of the signals that come."""
@@ -124,8 +123,8 @@ class Notices:
         if number == signal.SIGINT and interrupts > 1:
           _last_words("SIGINT again: ended at once, without saving.")
           self._end(_INTERRUPTED)
-        elif number in _SIGNALS:
-          self._notice(signal.Signals(number).name)
+        elif number in STOPS:
+          self._notice(name_of(number))
 
   def _watch(self, look: Callable[[], str]) -> None:
     """Looks for a reason now and then."""

@@ -7,6 +7,7 @@ from typing import Protocol
 import psutil
 
 from engine.process.progress import read_progress
+from engine.process.signals import name_of
 from engine.process.watch import BUSY, Watch
 
 
@@ -22,7 +23,7 @@ class Process(Protocol):
     """Sends a signal."""
 
 
-class _Rank:
+class Rank:
   """A process that was started, and what became of it."""
 
   def __init__(
@@ -82,12 +83,5 @@ class _Rank:
     """Says how it ended, and where."""
     end = f"ended with status {self.status}"
     if self.frozen or self.status < 0:
-      end = self.frozen or f"was killed by {_name(-self.status)}"
+      end = self.frozen or f"was killed by {name_of(-self.status)}"
     return f"{self._name} {end} at step {self.watch.step} ({self.watch.phase})"
-
-
-def _name(number: int) -> str:
-  try:
-    return signal.Signals(number).name
-  except ValueError:
-    return f"signal {number}"

@@ -10,15 +10,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.process.progress import VARIABLE
-from engine.process.rank import Process, _name, _Rank
+from engine.process.rank import Process, Rank
+from engine.process.signals import collected, name_of
 from engine.process.watch import LOOK, Restarts, Watch
 
 _TICK = 0.05  # Seconds between two looks whether a rank has ended.
 _TOGETHER = ("step", "evaluation")  # A rank may stand still for another's sake.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class Supervisor:
@@ -68,15 +68,18 @@ class Supervisor:
       0; 2 where a rank ended with that; or the worst status of those that
       failed by themselves (75 is the least), 128 + n for signal n.
     """
-    with self._listening(), tempfile.TemporaryDirectory(prefix="apsis-") as d:
+    with (
+      collected() as self._signals,
+      tempfile.TemporaryDirectory(prefix="apsis-") as directory,
+    ):
       status = None
       while status is None:
-        status = self._judge(self._live(d))
+        status = self._judge(self._live(directory))
     return status
 
-  def _live(self, directory: str) -> list[_Rank]:
+  def _live(self, directory: str) -> list[Rank]:
     """Starts all ranks, waits for all; returns them as they ended."""
-    ranks: list[_Rank] = []
+    ranks: list[Rank] = []
     try:
       for index, name in enumerate(self._names):
         path = os.path.join(directory, str(index))
@@ -84,13 +87,13 @@ class Supervisor:
           os.unlink(path)
         process = self._start(index, {VARIABLE: path})
         watch = Watch(stall_timeout=self._stall_timeout)
-        ranks.append(_Rank(name, index, process, path, watch))
+        ranks.append(Rank(name, index, process, path, watch))
       return self._wait(ranks)
     except BaseException:
       self._leave_none_behind(ranks)
       raise
 
-  def _wait(self, ranks: Sequence[_Rank]) -> list[_Rank]:
+  def _wait(self, ranks: Sequence[Rank]) -> list[Rank]:
     running, ended = list(ranks), []
     stops, deadline = [signal.SIGTERM, signal.SIGKILL], None
     look = 0.0
@@ -122,12 +125,12 @@ class Supervisor:
         self._sleep(_TICK)
     return ended
 
-  def _saves(self, failed: Sequence[_Rank]) -> bool:
+  def _saves(self, failed: Sequence[Rank]) -> bool:
     """Whether the job stops as told: saving may take longer than the grace."""
     told = self._signals or any(x.watch.record.get("stopped") for x in failed)
     return bool(told) and all(x.status == os.EX_TEMPFAIL for x in failed)
 
-  def _judge(self, ended: Sequence[_Rank]) -> int | None:
+  def _judge(self, ended: Sequence[Rank]) -> int | None:
     """Returns the exit status of the job; None: it has another life."""
     failed = [rank for rank in ended if rank.status and not rank.dismissed]
     failed = failed or [rank for rank in ended if rank.status]
@@ -138,7 +141,7 @@ class Supervisor:
     status = _worst([rank.status for rank in failed])
     told = [rank.watch.record.get("stopped", "") for rank in ended]
     told = [x for x in told if x.startswith(("the file", "SIGINT"))]
-    told += [_name(number) for number in self._signals]
+    told += [name_of(number) for number in self._signals]
     if status != 2 and not told:
       wait = self._restarts.next(max(rank.watch.step for rank in ended))
       if wait is not None:
@@ -150,7 +153,7 @@ class Supervisor:
         if not self._signals:
           return None
         self._restarts.total -= 1
-        told = [_name(self._signals[0])]
+        told = [name_of(self._signals[0])]
     number = self._restarts.total
     line = f"{first.describe()} after {number} restart{'s' * (number != 1)}"
     if told:
@@ -166,7 +169,7 @@ class Supervisor:
     while not self._signals and (left := end - self._clock()) > 0:
       self._sleep(min(_TICK, left))
 
-  def _hand_on(self, running: Sequence[_Rank]) -> None:
+  def _hand_on(self, running: Sequence[Rank]) -> None:
     """Hands each signal on, once; SIGINT for the second time kills."""
     kill = self._signals.count(signal.SIGINT) > 1
     for number in [x for x in self._signals if x not in self._handed_on]:
@@ -177,7 +180,7 @@ class Supervisor:
       rank.dismissed = True
       rank.send(signal.SIGKILL)
 
-  def _leave_none_behind(self, ranks: Sequence[_Rank]) -> None:
+  def _leave_none_behind(self, ranks: Sequence[Rank]) -> None:
     """Ends the ranks where the supervisor itself fails."""
     for stop in (signal.SIGTERM, signal.SIGKILL):
       end = self._clock() + self._grace
@@ -188,21 +191,8 @@ class Supervisor:
         self._sleep(_TICK)
         running = [rank for rank in running if rank.poll(self._clock())]
 
-  @contextlib.contextmanager
-  def _listening(self) -> Iterator[None]:
-    """Notes the signals that tell this process to stop."""
-    before = {
-      number: signal.signal(number, lambda n, _: self._signals.append(n))
-      for number in _SIGNALS
-    }
-    try:
-      yield
-    finally:
-      for number, handler in before.items():
-        signal.signal(number, handler)
 
-
-def _culprit(running: Sequence[_Rank]) -> _Rank:
+def _culprit(running: Sequence[Rank]) -> Rank:
   """The rank for which the others stand still."""
   longest = max(rank.watch.still for rank in running)
   return min(

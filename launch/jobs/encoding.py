@@ -1,14 +1,12 @@
 """What an encoding consists of, and who makes its files."""
 
 import concurrent.futures
-import ctypes
 import dataclasses
 import itertools
 import logging
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ import tensorflow as tf
 
 from engine.errors import UserError
 from engine.files import DISK_ERRORS, parts_in, read_json, sha256_of, write_json
+from engine.process.parent import ends_with
 from tasks.config import SentencePairConfig
 from tasks.data import record_files
 from tasks.data.datasets import answers_of, records_of
@@ -25,7 +24,6 @@ from tasks.tokens.shards import Shard
 
 _PLAN = "encoding.json"  # Written first: what the files are meant to be.
 _LOOK = 1.0  # Seconds between two looks for files that Beam has made.
-_PR_SET_PDEATHSIG = 1  # Of <linux/prctl.h>.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,7 +217,4 @@ def _begin(parent: int) -> None:
   """Prepares a process that encodes; it ends with the one that started it."""
   os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Each process has its core.
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent hears it.
-  if sys.platform.startswith("linux"):
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-  if os.getppid() != parent:  # It has ended before.
-    os._exit(os.EX_TEMPFAIL)
+  ends_with(parent, signal.SIGKILL)()

@@ -2,18 +2,16 @@
 
 import collections
 import contextlib
-import ctypes
 import os
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
+from engine.process.parent import ends_with
+
 _TAIL = 20  # Lines of each rank that are kept.
 _DRAIN = 5.0  # Seconds for output of a rank that has ended.
-_PR_SET_PDEATHSIG = 1  # Of <linux/prctl.h>.
 
 
 class Output:
@@ -51,7 +49,9 @@ class Output:
       text=True,
       errors="replace",
       start_new_session=True,
-      preexec_fn=_ends_with_parent(),
+      # Nobody would watch it any more: it saves, and leaves the directory of
+      # the run to others.
+      preexec_fn=ends_with(os.getpid()),
     )
     self._tails[index] = collections.deque(maxlen=_TAIL)
     self._readers[index] = threading.Thread(
@@ -81,22 +81,3 @@ class Output:
       with self._lock, contextlib.suppress(OSError, ValueError):
         self._stream.write(prefix + line)
         self._stream.flush()
-
-
-def _ends_with_parent() -> Callable[[], None] | None:
-  """Returns what makes a child end, by SIGTERM, with the thread that forks it.
-
-  Nobody would watch it any more: it saves, and leaves the directory of the run
-  to others. The child calls one function that was looked up before: it takes no
-  lock that a thread of ours might hold.
-  """
-  if not sys.platform.startswith("linux"):
-    return None
-  prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-  def prepare():
-    prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:  # It has ended before.
-      os._exit(os.EX_TEMPFAIL)
-
-  return prepare

@@ -12,18 +12,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.config import ExperimentConfig
 from engine.errors import UserError
+from engine.process.signals import collected, name_of
 from launch.command import configs
 from launch.jobs.output import Output
 from launch.pages import seed_report
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _TICK = 0.05  # Seconds between two looks at the processes.
 _OURS = ("seeds", "seed", "model_dir", "flagfile")  # Not handed on.
 
@@ -197,14 +197,14 @@ def run_all(
   running: dict[int, tuple[subprocess.Popen, str]] = {}
   ended: dict[int, int] = {}
   handed_on, told = 0, ""
-  with _listening() as signals:
+  with collected() as signals:
     while True:
       if os.path.exists(stop_file) and not told:
         os.unlink(stop_file)
         told = f"the file {stop_file}"
         _send(running, signal.SIGTERM)
       for number in signals[handed_on:]:
-        told = told or signal.Signals(number).name
+        told = told or name_of(number)
         _send(running, number)
         handed_on += 1
       for seed, (process, device) in [*running.items()]:
@@ -241,18 +241,3 @@ def status_of(statuses: Sequence[int], *, told: bool) -> int:
   if told or os.EX_TEMPFAIL in failed:
     return os.EX_TEMPFAIL
   return max(failed, default=0)
-
-
-@contextlib.contextmanager
-def _listening() -> Iterator[list[int]]:
-  """Collects the signals that tell this process to stop."""
-  signals: list[int] = []
-  before = {
-    number: signal.signal(number, lambda n, _: signals.append(n))
-    for number in _SIGNALS
-  }
-  try:
-    yield signals
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)

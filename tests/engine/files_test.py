@@ -79,6 +79,14 @@ def test_a_directory_appears_whole_and_takes_nobodys_place(tmp_path):
   assert os.listdir(tmp_path) == ["target"]
 
 
+def test_a_device_stays_a_device(tmp_path):
+  path = tmp_path / "output"
+  path.symlink_to(os.devnull)
+  write_atomically(str(path), "text")
+  assert os.path.realpath(path) == os.devnull
+  assert os.listdir(tmp_path) == ["output"]
+
+
 def test_only_what_killed_writers_leave_is_found_as_such(tmp_path):
   for name in ("a.part", ".a.part", ".a.1.part", ".a.1.2.part.x", ".1.2.part"):
     (tmp_path / name).touch()

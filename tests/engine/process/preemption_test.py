@@ -18,6 +18,7 @@ from engine.loop.boundary import Pace
 from engine.process import metadata as metadata_lib
 from engine.process.metadata import find_metadata_host
 from engine.process.preemption import Notices
+from engine.process.signals import STOPS
 
 ROOT = os.path.abspath(__file__).rsplit("/tests/", 1)[0]
 HANGS = 60.0  # Seconds; nothing here needs a tenth of it.
@@ -37,7 +38,6 @@ def notices(grace=3600.0, **settings):
 def work():  # In C, for half an hour.
   hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
-OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 def until(condition):
@@ -91,7 +91,7 @@ def ends():
 @pytest.fixture
 def listening(ends):
   """Returns notices that listen; the test's end closes them."""
-  before = [signal.getsignal(number) for number in OURS]
+  before = [signal.getsignal(number) for number in STOPS]
   with contextlib.ExitStack() as stack:
 
     def listening(grace=3600.0, metadata_host="", **settings):
@@ -107,7 +107,7 @@ def listening(ends):
       return notices
 
     yield listening
-  assert [signal.getsignal(number) for number in OURS] == before
+  assert [signal.getsignal(number) for number in STOPS] == before
 
 
 class Metadata:
@@ -160,7 +160,7 @@ def metadata(monkeypatch):
   thread.join()
 
 
-@pytest.mark.parametrize("number", OURS)
+@pytest.mark.parametrize("number", STOPS)
 def test_a_signal_is_heard_while_the_main_thread_is_in_c(number):
   status, errors = signal_in_c(
     "n = notices(grace=0.1); n.listen(); n.begin();"
@@ -255,9 +255,9 @@ print("x" * 10**7, flush=True)
 
 
 def test_closing_what_never_listened_does_nothing():
-  before = [signal.getsignal(number) for number in OURS]
+  before = [signal.getsignal(number) for number in STOPS]
   Notices(grace=1.0, metadata_host="").close()
-  assert [signal.getsignal(number) for number in OURS] == before
+  assert [signal.getsignal(number) for number in STOPS] == before
 
 
 def test_a_stop_file_is_a_notice(listening, ends, tmp_path):
@@ -354,7 +354,7 @@ def test_other_answers_are_none(metadata, listening, answers):
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "127.0.0.1:x", "no host"])
 def test_a_server_that_is_not_there_says_nothing(host):
-  assert metadata_lib._event(host) == ""
+  assert metadata_lib.event_of(host) == ""
 
 
 def test_the_metadata_server_is_looked_for_on_its_machines_only(
