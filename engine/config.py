@@ -1,115 +1,71 @@
-"""Configuration of a run: frozen dataclasses, validated, standard library only.
-
-Each field carries its one sentence of help, which doors show. A field marked
-`free` says where or how a run is computed, not what is learned: it may differ
-when a run is resumed. All other fields identify the run.
-"""
+"""The settings of a run, but for those of its task. Standard library only."""
 
 import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from engine.errors import UserError
-
-
-def setting(default: Any, help_text: str, *, free: bool = False) -> Any:
-  """A dataclass field with its sentence of help."""
-  return dataclasses.field(
-    default=default, metadata={"help": help_text, "free": free}
-  )
-
-
-def check(condition: bool, name: str, value: Any, rule: str) -> None:
-  """Raises `UserError` where the setting `name` breaks its `rule`."""
-  if not condition:
-    raise UserError(f"`{name}` is {value!r}, but must be {rule}.")
+from engine.settings import RARE, SHOWN, Flag, Settings, check, free, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RuntimeConfig:
+class RuntimeConfig(Settings):
   """Where and how a run is computed."""
 
   strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = (
-    setting("auto", "Where the replicas are.", free=True)
+    free("auto", "Where the replicas are.", SHOWN)
   )
-  num_virtual_devices: int = setting(
-    0,
-    "Split the CPU into this many logical devices (0: do not).",
-    free=True,
+  num_virtual_devices: int = free(
+    0, "Split the CPU into this many logical devices (0: do not).", SHOWN, min=0
   )
-  worker_hosts: str = setting(
-    "", "host:port of each worker, where no launcher says so.", free=True
+  worker_hosts: str = free(
+    "", "host:port of each worker, where no launcher says so.", RARE
   )
-  worker_index: int = setting(0, "This process in worker_hosts.", free=True)
-  startup_timeout: float = setting(
-    300.0, "Seconds that start-up waits for other workers.", free=True
+  worker_index: int = free(0, "This process in worker_hosts.", RARE)
+  startup_timeout: float = free(
+    300.0, "Seconds that start-up waits for other workers.", RARE, above=0
   )
-  tpu: str = setting(
-    "", "TPU to train on: local, a name or an address.", free=True
+  tpu: str = free("", "TPU to train on: local, a name or an address.", SHOWN)
+  deterministic: bool = free(
+    False, "The same bits in each run, where ops leave a choice.", RARE
   )
-  deterministic: bool = setting(
-    False, "The same bits in each run, where ops leave a choice.", free=True
+  xla: bool = free(False, "Compile the model with XLA.", RARE)
+  steps_per_loop: int = free(
+    5, "Steps in one device loop, between two looks at the host.", RARE, min=1
   )
-  xla: bool = setting(False, "Compile the model with XLA.", free=True)
-  steps_per_loop: int = setting(
-    5, "Steps in one device loop, between two looks at the host.", free=True
+  log_example_ids: bool = free(
+    False, "Write the ids of each global batch.", RARE
   )
-  log_example_ids: bool = setting(
-    False, "Write the ids of each global batch.", free=True
-  )
-  threads: int = setting(
+  threads: int = free(
     0,
     "Threads of an op (0: the cores; a deterministic run keeps its first).",
-    free=True,
+    RARE,
+    min=0,
   )
-  grace_seconds: float = setting(
+  grace_seconds: float = free(
     30.0,
     "Seconds from a notice to stop until the end, saving included.",
-    free=True,
+    RARE,
+    above=0,
   )
-  stop_file: str = setting(
+  stop_file: str = free(
     "",
     "A file whose appearance stops the run (MODEL_DIR/stop always does).",
-    free=True,
+    RARE,
   )
-  profile_steps: str = setting(
-    "", "Steps to profile for TensorBoard, as 100-110.", free=True
+  profile_steps: str = free(
+    "", "Steps to profile for TensorBoard, as 100-110.", RARE
   )
-  quiet: bool = setting(False, "Print the final result only.", free=True)
+  quiet: bool = free(False, "Print the final result only.", SHOWN)
 
   def __post_init__(self):
-    check(
-      self.num_virtual_devices >= 0,
-      "num_virtual_devices",
-      self.num_virtual_devices,
-      "0 or more",
-    )
-    check(
-      self.startup_timeout > 0,
-      "startup_timeout",
-      self.startup_timeout,
-      "above 0",
-    )
-    check(
-      0 < self.grace_seconds < float("inf"),
-      "grace_seconds",
-      self.grace_seconds,
-      "above 0 and finite",
-    )
-    check(self.threads >= 0, "threads", self.threads, "0 or more")
+    super().__post_init__()
     match = re.fullmatch(r"(\d+)-(\d+)", self.profile_steps or "0-1")
     check(
       bool(match) and int(match[1]) < int(match[2]),
       "profile_steps",
       self.profile_steps,
       "the first step and the one behind the last, as 100-110",
-    )
-    check(
-      self.steps_per_loop > 0,
-      "steps_per_loop",
-      self.steps_per_loop,
-      "1 or more",
     )
 
   @property
@@ -119,134 +75,108 @@ class RuntimeConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
+class OptimizerConfig(Settings):
   """How gradients change the weights."""
 
   type: Literal["adamw", "lamb"] = setting(
     "adamw", "Optimizer; LAMB is for large batches."
   )
-  learning_rate: float = setting(5e-5, "Peak of the learning rate.")
+  learning_rate: float = setting(
+    5e-5, "Peak of the learning rate.", SHOWN, min=0
+  )
   schedule: Literal["polynomial", "linear", "cosine", "constant"] = setting(
     "polynomial", "How the learning rate decays behind the warm-up."
   )
-  warmup_ratio: float = setting(0.1, "Share of the steps that warm up.")
-  warmup_steps: int = setting(0, "Steps that warm up, instead of a share.")
-  end_learning_rate: float = setting(0.0, "Learning rate at the last step.")
-  decay_power: float = setting(1.0, "Power of the polynomial (1: linear).")
+  warmup_ratio: float = setting(
+    0.1, "Share of the steps that warm up.", min=0, below=1
+  )
+  warmup_steps: int = setting(
+    0, "Steps that warm up, instead of a share.", min=0
+  )
+  end_learning_rate: float = setting(
+    0.0, "Learning rate at the last step.", min=0
+  )
+  decay_power: float = setting(
+    1.0, "Power of the polynomial (1: linear).", min=0
+  )
   weight_decay: float = setting(
-    0.01, "Decoupled weight decay, not for biases and layer norms."
+    0.01, "Decoupled weight decay, not for biases and layer norms.", min=0
   )
   layer_decay: float = setting(
-    1.0, "Factor of the learning rate from each layer to the one below."
+    1.0,
+    "Factor of the learning rate from each layer to the one below.",
+    above=0,
+    max=1,
   )
   clip_norm: float = setting(
-    1.0, "Largest global norm of the gradient (0: no limit)."
+    1.0, "Largest global norm of the gradient (0: no limit).", min=0
   )
-  beta_1: float = setting(0.9, "Decay of the first moment.")
-  beta_2: float = setting(0.999, "Decay of the second moment.")
+  beta_1: float = setting(0.9, "Decay of the first moment.", min=0, below=1)
+  beta_2: float = setting(0.999, "Decay of the second moment.", min=0, below=1)
   epsilon: float = setting(1e-6, "Added to the root of the second moment.")
   average_decay: float = setting(
-    0.0, "Of a moving average of the weights, which is then evaluated (0: off)."
+    0.0,
+    "Of a moving average of the weights, which is then evaluated (0: off).",
+    min=0,
+    below=1,
   )
-
-  def __post_init__(self):
-    for name in (
-      "learning_rate",
-      "end_learning_rate",
-      "weight_decay",
-      "warmup_steps",
-      "decay_power",
-    ):
-      value = getattr(self, name)
-      check(value >= 0, name, value, "0 or more")
-    check(
-      0 <= self.warmup_ratio < 1,
-      "warmup_ratio",
-      self.warmup_ratio,
-      "at least 0 and below 1",
-    )
-    check(
-      0 < self.layer_decay <= 1,
-      "layer_decay",
-      self.layer_decay,
-      "above 0 and at most 1",
-    )
-    check(self.clip_norm >= 0, "clip_norm", self.clip_norm, "0 or more")
-    for name in ("average_decay", "beta_1", "beta_2"):
-      value = getattr(self, name)
-      check(0 <= value < 1, name, value, "at least 0 and below 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Settings):
   """How long, on which batches, in which precision."""
 
-  seed: int = setting(0, "Seed of order, dropout and new weights.")
-  epochs: float = setting(3.0, "Passes over the training split.")
-  train_steps: int = setting(0, "Steps to train, instead of epochs (0: off).")
-  global_batch_size: int = setting(32, "Examples in a step, all replicas.")
-  accumulate_steps: int = setting(
-    1, "Parts in which each replica computes its share of a batch.", free=True
+  seed: int = setting(0, "Seed of order, dropout and new weights.", SHOWN)
+  epochs: float = setting(
+    3.0, "Passes over the training split.", SHOWN, above=0
+  )
+  train_steps: int = setting(
+    0, "Steps to train, instead of epochs (0: off).", SHOWN, min=0
+  )
+  global_batch_size: int = setting(
+    32, "Examples in a step, all replicas.", SHOWN, min=1
+  )
+  accumulate_steps: int = free(
+    1, "Parts in which each replica computes its share of a batch.", RARE, min=1
   )
   precision: Literal["float32", "bfloat16", "float16"] = setting(
-    "float32", "Of products; variables stay float32."
+    "float32", "Of products; variables stay float32.", SHOWN
   )
   on_nonfinite: Literal["stop", "skip"] = setting(
-    "stop", "At a loss or gradient that is not finite: stop, or skip the batch."
+    "stop",
+    "At a loss or gradient that is not finite: stop, or skip the batch.",
+    RARE,
   )
 
   def __post_init__(self):
+    super().__post_init__()
     check(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2**31 - 1")
-    check(
-      0 < self.epochs < float("inf"),
-      "epochs",
-      self.epochs,
-      "above 0 and finite",
-    )
-    check(self.train_steps >= 0, "train_steps", self.train_steps, "0 or more")
-    check(
-      self.global_batch_size > 0,
-      "global_batch_size",
-      self.global_batch_size,
-      "1 or more",
-    )
-    check(
-      self.accumulate_steps > 0,
-      "accumulate_steps",
-      self.accumulate_steps,
-      "1 or more",
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
+class EvaluationConfig(Settings):
   """What is evaluated during and after training."""
 
-  eval_batch_size: int = setting(
-    32, "Examples in an evaluation step, all replicas.", free=True
+  eval_batch_size: int = free(
+    32, "Examples in an evaluation step, all replicas.", RARE, min=1
   )
   patience: int = setting(
-    0, "Evaluations without a better one after which training ends (0: off)."
+    0,
+    "Evaluations without a better one after which training ends (0: off).",
+    RARE,
+    min=0,
   )
-  split: str = setting(
+  split: str = free(
     "dev",
     "Splits to evaluate after each epoch; the first says what is best.",
-    free=True,
+    Flag(name="eval_split", rare=True),
   )
-  timeout: float = setting(
-    600.0,
-    "Seconds that continuous_eval waits for a new checkpoint.",
-    free=True,
+  timeout: float = free(
+    600.0, "Seconds that continuous_eval waits for a new checkpoint."
   )
 
   def __post_init__(self):
-    check(
-      self.eval_batch_size > 0,
-      "eval_batch_size",
-      self.eval_batch_size,
-      "1 or more",
-    )
-    check(self.patience >= 0, "patience", self.patience, "0 or more")
+    super().__post_init__()
     check(all(self.splits), "split", self.split, "names with commas between")
 
   @property
@@ -256,46 +186,38 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CheckpointConfig:
+class CheckpointConfig(Settings):
   """When checkpoints are written and which are kept."""
 
-  checkpoint_interval: int = setting(
-    0, "Steps between checkpoints (0: the ends of epochs).", free=True
+  checkpoint_interval: int = free(
+    0, "Steps between checkpoints (0: the ends of epochs).", SHOWN, min=0
   )
-  checkpoint_minutes: float = setting(
-    0.0, "Minutes between checkpoints, beside the interval (0: off).", free=True
+  checkpoint_minutes: float = free(
+    0.0,
+    "Minutes between checkpoints, beside the interval (0: off).",
+    RARE,
+    min=0,
   )
-  max_to_keep: int = setting(3, "Newest checkpoints to keep.", free=True)
-  keep_every_n_hours: float = setting(
-    0.0, "Keep one checkpoint of each n hours for good (0: off).", free=True
+  max_to_keep: int = free(3, "Newest checkpoints to keep.", RARE, min=1)
+  keep_every_n_hours: float = free(
+    0.0, "Keep one checkpoint of each n hours for good (0: off).", RARE, min=0
   )
-  best_to_keep: int = setting(
-    1, "Weights of the best evaluations to keep (0: none).", free=True
+  best_to_keep: int = free(
+    1, "Weights of the best evaluations to keep (0: none).", RARE, min=0
   )
-  best_metric: str = setting(
-    "", "Metric that says which is best (empty: the task's own).", free=True
+  best_metric: str = free(
+    "", "Metric that says which is best (empty: the task's own).", RARE
   )
-  best_direction: Literal["auto", "max", "min"] = setting(
-    "auto", "Whether more or less of it is better.", free=True
+  best_direction: Literal["auto", "max", "min"] = free(
+    "auto", "Whether more or less of it is better."
   )
-  async_checkpoint: bool = setting(
-    True, "Write checkpoints while training goes on.", free=True
+  async_checkpoint: bool = free(
+    True, "Write checkpoints while training goes on.", RARE
   )
-
-  def __post_init__(self):
-    for name in (
-      "checkpoint_interval",
-      "checkpoint_minutes",
-      "keep_every_n_hours",
-      "best_to_keep",
-    ):
-      value = getattr(self, name)
-      check(value >= 0, name, value, "0 or more")
-    check(self.max_to_keep > 0, "max_to_keep", self.max_to_keep, "1 or more")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TaskConfig:
+class TaskConfig(Settings):
   """What is learned. A task adds settings of its own, each with a default."""
 
   name: str = setting("", "A named data set, or module:Class of a task.")
@@ -306,7 +228,7 @@ class TaskConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExperimentConfig:
+class ExperimentConfig(Settings):
   """All of a run; `task` is the config dataclass of the task."""
 
   runtime: RuntimeConfig = RuntimeConfig()

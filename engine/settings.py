@@ -1,22 +1,141 @@
-"""How two configs compare."""
+"""What a setting is, and how two configs compare. Standard library only.
+
+A setting is a field of a frozen dataclass. It carries its one sentence of
+help, the numbers that it may be, and the flag that doors have for it: to add a
+setting is to write one field.
+"""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from engine.errors import UserError
 
-def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+  """The flag of a setting.
+
+  Attributes:
+    name: of the flag, where it is not the field's.
+    aliases: its other names.
+    group: of settings that a door may take without the rest.
+    rare: whether launchers and curious people set it: by --helpfull only.
+  """
+
+  name: str = ""
+  aliases: tuple[str, ...] = ()
+  group: str = ""
+  rare: bool = False
+
+
+SHOWN, RARE = Flag(), Flag(rare=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Range:
+  """The numbers that a setting may be: never NaN, never infinite.
+
+  Attributes:
+    min: the least of them, if there is one.
+    above: what all are above.
+    max: the largest of them.
+    below: what all are below.
+  """
+
+  min: float = -math.inf
+  above: float = -math.inf
+  max: float = math.inf
+  below: float = math.inf
+
+  def holds(self, value: float) -> bool:
+    """Whether `value` is one of them."""
+    return self.min <= value <= self.max and self.above < value < self.below
+
+  def rule(self, value: float) -> str:
+    """Says what `value` must be."""
+    limits = {
+      "at least": self.min,
+      "above": self.above,
+      "at most": self.max,
+      "below": self.below,
+    }
+    words = [f"{word} {x}" for word, x in limits.items() if math.isfinite(x)]
+    if words == [f"at least {self.min}"]:
+      words = [f"{self.min} or more"]
+    if len(words) < 2 and isinstance(value, float):
+      words.append("finite")
+    return " and ".join(words)
+
+
+def setting(
+  default: Any,
+  sentence: str,
+  flag: Flag | None = None,
+  *,
+  free: bool = False,
+  **limits: float,
+) -> Any:
+  """A dataclass field, with all that is to be known of a setting.
+
+  Args:
+    default: its value where nothing else is said.
+    sentence: its help, which doors show.
+    flag: of the doors; without one --params_override alone sets it.
+    free: whether it says where or how a run is computed, not what is learned:
+      then it may differ when a run is resumed. The others identify the run.
+    **limits: of a number: those of a `Range`.
+  """
+  facts = {"help": sentence, "flag": flag, "free": free}
+  return dataclasses.field(
+    default=default, metadata={**facts, "range": Range(**limits)}
+  )
+
+
+free = functools.partial(setting, free=True)
+
+
+def check(condition: bool, name: str, value: Any, rule: str) -> None:
+  """Raises `UserError` where the setting `name` breaks its `rule`."""
+  if not condition:
+    raise UserError(f"`{name}` is {value!r}, but must be {rule}.")
+
+
+class Settings:
+  """A dataclass of settings, each number of which is in its range.
+
+  One that checks more has a `__post_init__` that calls this one.
+  """
+
+  def __post_init__(self) -> None:
+    for name, field, value in fields_of(self):
+      if isinstance(value, int | float):
+        allowed = field.metadata.get("range", Range())
+        check(allowed.holds(value), name, value, allowed.rule(value))
+
+
+def fields_of(
+  config: Any, prefix: str = ""
+) -> Iterator[tuple[str, dataclasses.Field, Any]]:
+  """Yields (dotted name, field, value) of each setting, in order."""
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      yield from fields_of(value, f"{prefix}{field.name}.")
+    else:
+      yield f"{prefix}{field.name}", field, value
+
+
+def leaves(config: Any) -> Iterator[tuple[str, Any, bool]]:
   """Yields (dotted name, value, free) of each setting, in order.
 
   Tuples are lists, as they come back from YAML and JSON.
   """
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if dataclasses.is_dataclass(value):
-      yield from leaves(value, f"{prefix}{field.name}.")
-    else:
-      value = list(value) if isinstance(value, tuple) else value
-      yield f"{prefix}{field.name}", value, field.metadata.get("free", False)
+  for name, field, value in fields_of(config):
+    value = list(value) if isinstance(value, tuple) else value
+    yield name, value, field.metadata.get("free", False)
 
 
 def identity(config: Any) -> dict[str, Any]:

@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from engine.config import TaskConfig, check, setting
+from engine.config import TaskConfig
 from engine.errors import UserError
 from engine.randomness import Stream
+from engine.settings import setting
 from engine.task import ArraySource, Task
 
 # Of the images in their order.
@@ -27,17 +28,10 @@ SPLITS = {"train": slice(0, 1437), "dev": slice(1437, 1797)}
 class DigitsConfig(TaskConfig):
   """How large the classifier is, and how much of it is dropped."""
 
-  width: int = setting(64, "Filters of the convolution.")
-  dropout: float = setting(0.25, "Share of its outputs dropped in training.")
-
-  def __post_init__(self):
-    check(self.width > 0, "task.width", self.width, "1 or more")
-    check(
-      0 <= self.dropout < 1,
-      "task.dropout",
-      self.dropout,
-      "at least 0 and below 1",
-    )
+  width: int = setting(64, "Filters of the convolution.", min=1)
+  dropout: float = setting(
+    0.25, "Share of its outputs dropped in training.", min=0, below=1
+  )
 
   def recipe(self) -> Mapping[str, Any]:
     return {"optimizer": {"learning_rate": 1e-2}, "train": {"epochs": 20.0}}

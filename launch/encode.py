@@ -11,11 +11,12 @@ from absl import flags
 from engine.errors import UserError
 from launch.command.door import run_door
 from launch.command.flags import (
-  DATA,
   config_from_flags,
   define_settings,
+  in_group,
   require,
 )
+from tasks.config import DATA
 
 flags.DEFINE_string("output_dir", None, "Directory of the files; needed.")
 flags.DEFINE_list("splits", ["train", "dev"], "Splits to encode.")
@@ -28,7 +29,7 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
   "beam", False, "Run on Apache Beam; its own options stand behind `--`."
 )
-define_settings((*DATA, "encoder"))
+define_settings((*in_group(DATA), "encoder"))
 
 
 def main(rest: Sequence[str]) -> None:

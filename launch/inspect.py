@@ -7,14 +7,15 @@ from absl import flags
 from engine.errors import UserError
 from launch.command.door import run_door
 from launch.command.flags import (
-  DATA,
   config_from_flags,
   define_settings,
+  in_group,
   require,
 )
+from tasks.config import DATA
 
 SETTINGS = (
-  *DATA,
+  *in_group(DATA),
   "encoder",
   "epochs",
   "train_steps",

@@ -10,7 +10,7 @@ from engine.cluster.discovery import find_cluster
 from engine.errors import UserError
 from engine.planning.tpu import Compiler, Topology
 from launch.command.door import run_door
-from launch.command.flags import SETTINGS, config_from_flags, define_settings
+from launch.command.flags import config_from_flags, define_settings, settings
 from launch.pages import plan_report
 from tasks import registry
 
@@ -34,7 +34,7 @@ flags.DEFINE_string(
 flags.DEFINE_float("compile_timeout", 1800.0, "Seconds for one compilation.")
 flags.DEFINE_string("output", None, "Also write the plan here, as JSON.")
 _UNPLANNED = ("steps_per_loop", "log_example_ids", "checkpoint_interval")
-define_settings([name for name in SETTINGS if name not in _UNPLANNED])
+define_settings([name for name in settings() if name not in _UNPLANNED])
 
 
 def main() -> None:

@@ -113,4 +113,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  run_door(main, "Trains on sentence pairs or a task of your own, or resumes.")
+  run_door(
+    main,
+    "Trains on sentence pairs or a task of your own, or resumes.",
+    rare=("allow_config_change",),
+  )

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from engine.config import TaskConfig, check, setting
+from engine.config import TaskConfig
+from engine.settings import RARE, SHOWN, Flag, check, free, setting
 from tasks.named_sets import NAMED_SETS
 
 Batching = Literal["pad", "bucket", "pack"]
@@ -23,60 +24,91 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# Which pairs: doors that do not train take these settings too.
+DATA = "data"
+_DATA, _RARE_DATA = Flag(group=DATA), Flag(group=DATA, rare=True)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SentencePairConfig(TaskConfig):
   """What is learned: the data set, the encoder, how pairs are laid out."""
 
   name: str = setting(
-    DEMO, f"A named set (demo, mrpc, ...), {FILES} (of files) or module:Class."
+    DEMO,
+    f"A named set (demo, mrpc, ...), {FILES} (of files) or module:Class.",
+    Flag(name="task", group=DATA),
   )
-  data_dir: str = setting(
-    "", "Directory of the data: TFDS's, or official files.", free=True
+  data_dir: str = free(
+    "", "Directory of the data: TFDS's, or official files.", _DATA
   )
-  train_file: str = setting(
-    "", "Pairs: TSV, CSV, JSON lines or TFRecord; globs, commas.", free=True
+  train_file: str = free(
+    "",
+    "Pairs: TSV, CSV, JSON lines or TFRecord; globs, commas.",
+    Flag(aliases=("train_files",), group=DATA),
   )
-  eval_file: str = setting("", "Pairs to evaluate on.", free=True)
-  test_file: str = setting("", "Pairs of the split test.", free=True)
-  text_a: str = setting("auto", "Column of the first sentence.")
-  text_b: str = setting("auto", "Column of the second sentence (empty: none).")
-  label: str = setting("auto", "Column of the label.")
-  weight: str = setting("", "Column of a weight for each training pair.")
+  eval_file: str = free(
+    "", "Pairs to evaluate on.", Flag(aliases=("eval_files",), group=DATA)
+  )
+  test_file: str = free("", "Pairs of the split test.", _RARE_DATA)
+  text_a: str = setting("auto", "Column of the first sentence.", _DATA)
+  text_b: str = setting(
+    "auto", "Column of the second sentence (empty: none).", _DATA
+  )
+  label: str = setting("auto", "Column of the label.", _DATA)
+  weight: str = setting(
+    "", "Column of a weight for each training pair.", _RARE_DATA
+  )
   file_format: Literal["auto", "tsv", "csv", "jsonl"] = setting(
-    "auto", "What files of text hold (auto: what their names say)."
+    "auto", "What files of text hold (auto: what their names say).", _RARE_DATA
   )
   quoting: Literal["auto", "on", "off"] = setting(
-    "auto", "Quotes in TSV and CSV (auto: in CSV)."
+    "auto", "Quotes in TSV and CSV (auto: in CSV).", _RARE_DATA
   )
   columns: tuple[str, ...] = setting(
-    (), "Names of all columns, where files have no header."
+    (), "Names of all columns, where files have no header.", _RARE_DATA
   )
-  unlabelled: str = setting("", "Label of pairs that are to be left out.")
-  skip_bad_lines: bool = setting(False, "Pass over bad lines, and count them.")
+  unlabelled: str = setting(
+    "", "Label of pairs that are to be left out.", _RARE_DATA
+  )
+  skip_bad_lines: bool = setting(
+    False, "Pass over bad lines, and count them.", _RARE_DATA
+  )
   on_damaged_shard: Literal["stop", "skip"] = setting(
-    "stop", "At a damaged TFRecord file: stop, or pass over the whole file."
+    "stop",
+    "At a damaged TFRecord file: stop, or pass over the whole file.",
+    RARE,
   )
   kind: Literal["auto", "classes", "regression"] = setting(
-    "auto", "What labels are (auto: mostly classes)."
+    "auto", "What labels are (auto: mostly classes).", _DATA
   )
   classes: tuple[str, ...] = setting(
-    (), "Names of the classes, in order (empty: found in train_file)."
+    (),
+    "Names of the classes, in order (empty: found in train_file).",
+    _RARE_DATA,
   )
   class_weights: tuple[str, ...] = setting(
-    (), "Weight of each class in training, in order; or balanced."
+    (), "Weight of each class in training, in order; or balanced.", RARE
   )
-  label_smoothing: float = setting(0.0, "Share of labels spread over classes.")
+  label_smoothing: float = setting(
+    0.0, "Share of labels spread over classes.", RARE, min=0, below=1
+  )
   encoder: str = setting(
     "demo",
     "Encoder: demo, tiny, base, large, a directory, an address, hub:...",
+    SHOWN,
   )
-  max_seq_length: int = setting(128, "Tokens of a row; longer pairs are cut.")
-  batching: Batching = setting(
-    "pack", "Pairs in rows; only dropout's draws differ.", free=True
+  max_seq_length: int = setting(
+    128, "Tokens of a row; longer pairs are cut.", min=8
   )
-  dropout: float = setting(0.1, "Dropout of the encoder and the head.")
+  batching: Batching = free(
+    "pack", "Pairs in rows; only dropout's draws differ.", SHOWN
+  )
+  dropout: float = setting(
+    0.1, "Dropout of the encoder and the head.", SHOWN, min=0, max=0.9
+  )
 
   def __post_init__(self):
+    super().__post_init__()
     check(
       self.name in (*NAMES, FILES),
       "task",
@@ -84,29 +116,11 @@ class SentencePairConfig(TaskConfig):
       f"one of {(*NAMES, FILES)}, or module:Class of your own",
     )
     check(
-      self.max_seq_length >= 8,
-      "max_seq_length",
-      self.max_seq_length,
-      "8 or more",
-    )
-    check(
-      0 <= self.label_smoothing < 1,
-      "label_smoothing",
-      self.label_smoothing,
-      "at least 0 and below 1",
-    )
-    check(
       self.class_weights in ((), ("balanced",))
       or all(map(_is_weight, self.class_weights)),
       "class_weights",
       ",".join(self.class_weights),
       "balanced, or a number above 0 for each class: 1,2.5",
-    )
-    check(
-      0 <= self.dropout <= 0.9,
-      "dropout",
-      self.dropout,
-      "at least 0 and at most 0.9",
     )
 
   def recipe(self) -> Mapping[str, Any]:

@@ -10,10 +10,10 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine.config import check
 from engine.errors import UserError
 from engine.files import read_json, sha256_of, write_json
 from engine.randomness import Stream
+from engine.settings import check
 from engine.task import Source, Task
 from tasks.config import FILES, SentencePairConfig
 from tasks.data.copies import Copies

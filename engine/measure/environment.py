@@ -7,8 +7,6 @@ import platform
 import zlib
 from typing import Any
 
-import tensorflow as tf
-
 from engine.config import ExperimentConfig
 from engine.settings import leaves
 
@@ -82,6 +80,9 @@ _SPEED_VARIABLES = (
 
 def environment() -> dict[str, Any]:
   """Versions, hardware and threads of this process."""
+  # Imported here: doors take versions before their checks.
+  import tensorflow as tf
+
   gpus = [
     tf.config.experimental.get_device_details(device).get("device_name", "GPU")
     for device in tf.config.list_physical_devices("GPU")

@@ -14,7 +14,7 @@ from absl import logging as absl_logging
 
 from engine.errors import PeerLost, Preempted, SaveFailed, UserError
 from launch.command import configs
-from launch.command.flags import RARE
+from launch.command.flags import is_rare
 
 
 def run_door(
@@ -23,6 +23,7 @@ def run_door(
   *,
   takes_rest: bool = False,
   files: Sequence[str] = (),
+  rare: Sequence[str] = (),
 ) -> None:
   """Runs a door: a user's mistake becomes one line and exit status 2.
 
@@ -32,6 +33,8 @@ def run_door(
     takes_rest: whether `main` takes a list, what stands behind `--`.
     files: names of the files that `main` takes, given without a flag; a last
       one that ends in `...` may stand for several.
+    rare: its own flags that --helpfull alone shows, as it does those of rare
+      settings.
   """
 
   def parse(argv):
@@ -66,7 +69,8 @@ def run_door(
 
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
     try:
-      print(help_screen(f"{' '.join(files)}: {summary}" if files else summary))
+      summary = f"{' '.join(files)}: {summary}" if files else summary
+      print(help_screen(summary, rare))
     except UserError as error:
       fail(str(error))
     return
@@ -97,11 +101,11 @@ def door_flags() -> list[flags.Flag]:
   ]
 
 
-def help_screen(summary: str) -> str:
+def help_screen(summary: str, rare: Sequence[str] = ()) -> str:
   """Returns the flags of this door, a line each, with their defaults."""
   lines = [summary, ""]
   for flag in door_flags():
-    if flag.name in RARE:
+    if flag.name in rare or is_rare(flag.name):
       continue
     text = re.split(r";\s\s", flag.help)[0]
     default = flag.default

@@ -1,173 +1,100 @@
-"""Every flag of the doors, and the config that they make."""
+"""The flags of settings, as their fields say, and the config that they make."""
 
 import dataclasses
+import functools
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from absl import flags
 
 from engine.config import ExperimentConfig
 from engine.errors import UserError
+from engine.settings import Flag, fields_of
 from launch.command import configs
 from tasks import registry
 
-# Flag -> the setting that it sets. All other settings: --params_override.
-SETTINGS = {
-  "task": "task.name",
-  "data_dir": "task.data_dir",
-  "train_file": "task.train_file",
-  "eval_file": "task.eval_file",
-  "test_file": "task.test_file",
-  "text_a": "task.text_a",
-  "text_b": "task.text_b",
-  "label": "task.label",
-  "weight": "task.weight",
-  "kind": "task.kind",
-  "classes": "task.classes",
-  "class_weights": "task.class_weights",
-  "label_smoothing": "task.label_smoothing",
-  "file_format": "task.file_format",
-  "quoting": "task.quoting",
-  "columns": "task.columns",
-  "unlabelled": "task.unlabelled",
-  "skip_bad_lines": "task.skip_bad_lines",
-  "on_damaged_shard": "task.on_damaged_shard",
-  "encoder": "task.encoder",
-  "batching": "task.batching",
-  "dropout": "task.dropout",
-  "strategy": "runtime.strategy",
-  "num_virtual_devices": "runtime.num_virtual_devices",
-  "tpu": "runtime.tpu",
-  "worker_hosts": "runtime.worker_hosts",
-  "worker_index": "runtime.worker_index",
-  "startup_timeout": "runtime.startup_timeout",
-  "deterministic": "runtime.deterministic",
-  "xla": "runtime.xla",
-  "steps_per_loop": "runtime.steps_per_loop",
-  "log_example_ids": "runtime.log_example_ids",
-  "profile_steps": "runtime.profile_steps",
-  "quiet": "runtime.quiet",
-  "seed": "train.seed",
-  "epochs": "train.epochs",
-  "train_steps": "train.train_steps",
-  "global_batch_size": "train.global_batch_size",
-  "accumulate_steps": "train.accumulate_steps",
-  "precision": "train.precision",
-  "learning_rate": "optimizer.learning_rate",
-  "eval_split": "evaluation.split",
-  "eval_batch_size": "evaluation.eval_batch_size",
-  "checkpoint_interval": "checkpoint.checkpoint_interval",
-  "max_to_keep": "checkpoint.max_to_keep",
-  "grace_seconds": "runtime.grace_seconds",
-  "stop_file": "runtime.stop_file",
-  "threads": "runtime.threads",
-  "on_nonfinite": "train.on_nonfinite",
-  "patience": "evaluation.patience",
-  "checkpoint_minutes": "checkpoint.checkpoint_minutes",
-  "keep_every_n_hours": "checkpoint.keep_every_n_hours",
-  "best_metric": "checkpoint.best_metric",
-  "best_to_keep": "checkpoint.best_to_keep",
-  "async_checkpoint": "checkpoint.async_checkpoint",
-}
-
-# Which pairs, for doors that do not train.
-DATA = (
-  "task",
-  "data_dir",
-  "train_file",
-  "eval_file",
-  "test_file",
-  "text_a",
-  "text_b",
-  "label",
-  "weight",
-  "kind",
-  "classes",
-  "file_format",
-  "quoting",
-  "columns",
-  "unlabelled",
-  "skip_bad_lines",
-)
-
-# Other names of a flag.
-_ALIASES = {"train_files": "train_file", "eval_files": "eval_file"}
-
-# What launchers or curious people set: by --helpfull only.
-RARE = (
-  "worker_hosts",
-  "worker_index",
-  "startup_timeout",
-  "log_example_ids",
-  "profile_steps",
-  "grace_seconds",
-  "stop_file",
-  "threads",
-  "on_nonfinite",
-  "patience",
-  "checkpoint_minutes",
-  "keep_every_n_hours",
-  "best_metric",
-  "best_to_keep",
-  "async_checkpoint",
-  "allow_config_change",
-  "test_file",
-  "skip_bad_lines",
-  "xla",
-  "deterministic",
-  "steps_per_loop",
-  "accumulate_steps",
-  "eval_split",
-  "eval_batch_size",
-  "max_to_keep",
-  "weight",
-  "classes",
-  "class_weights",
-  "label_smoothing",
-  "file_format",
-  "quoting",
-  "columns",
-  "unlabelled",
-  "on_damaged_shard",
-  *_ALIASES,
-)
+# Parts of a config, in the order in which doors show their flags.
+_PARTS = ("task", "runtime", "train", "optimizer", "evaluation", "checkpoint")
 
 
-def define_settings(names: Sequence[str] = tuple(SETTINGS)) -> None:
-  """Defines a flag for each named setting, of its type, with its sentence."""
-  for name in names:
-    field, kind, default = _setting(SETTINGS[name])
-    text = field.metadata["help"]
-    if default not in ("", ()):
-      text += f" [{default}]"
-    if typing.get_origin(kind) is typing.Literal:
-      flags.DEFINE_enum(name, None, typing.get_args(kind), text)
-    elif kind is bool:
-      flags.DEFINE_bool(name, None, text)
-    elif kind == tuple[str, ...]:
-      flags.DEFINE_list(name, None, text)
-    else:
-      define = {
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        str: flags.DEFINE_string,
-      }[kind]
-      define(name, None, text)
-  for alias, name in _ALIASES.items():
-    if name in names:
-      flags.DEFINE_alias(alias, name)
+class Setting(typing.NamedTuple):
+  """A setting that has a flag.
+
+  Attributes:
+    path: its dotted name.
+    field: of its dataclass.
+    flag: of the field.
+    default: its value where nothing else is said.
+  """
+
+  path: str
+  field: dataclasses.Field
+  flag: Flag
+  default: Any
+
+
+@functools.cache
+def settings() -> Mapping[str, Setting]:
+  """Returns name of a flag -> its setting. The others: --params_override."""
+  found = [
+    Setting(path, field, flag, default)
+    for path, field, default in fields_of(configs.build_config([]))
+    if (flag := field.metadata.get("flag"))
+  ]
+  found.sort(key=lambda x: _PARTS.index(x.path.split(".")[0]))
+  return {x.flag.name or x.field.name: x for x in found}
+
+
+def in_group(group: str) -> tuple[str, ...]:
+  """Returns the names of the flags of a group."""
+  return tuple(k for k, x in settings().items() if x.flag.group == group)
+
+
+def is_rare(name: str) -> bool:
+  """Whether a flag is of a setting, and shown by --helpfull only."""
+  return any(
+    name in x.flag.aliases or (name == known and x.flag.rare)
+    for known, x in settings().items()
+  )
+
+
+def define_settings(names: Iterable[str] | None = None) -> None:
+  """Defines a flag for each named setting, or for all of them."""
+  for name in settings() if names is None else names:
+    _define(name, settings()[name])
   flags.DEFINE_multi_string("config_file", [], "YAML of settings; repeatable.")
   flags.DEFINE_string("params_override", "", "More settings: a.b=1,c.d=x.")
 
 
+def _define(name: str, setting: Setting) -> None:
+  """Defines a flag of the type of its setting, with its sentence."""
+  text, kind = setting.field.metadata["help"], setting.field.type
+  if setting.default not in ("", ()):
+    text += f" [{setting.default}]"
+  if typing.get_origin(kind) is typing.Literal:
+    flags.DEFINE_enum(name, None, typing.get_args(kind), text)
+  else:
+    define = {
+      bool: flags.DEFINE_bool,
+      int: flags.DEFINE_integer,
+      float: flags.DEFINE_float,
+      str: flags.DEFINE_string,
+      tuple[str, ...]: flags.DEFINE_list,
+    }[kind]
+    define(name, None, text)
+  for alias in setting.flag.aliases:
+    flags.DEFINE_alias(alias, name)
+
+
 def config_from_flags(
-  names: Sequence[str] = tuple(SETTINGS), *, own_tasks: bool = False
+  names: Iterable[str] | None = None, *, own_tasks: bool = False
 ) -> ExperimentConfig:
   """Builds the config that the command line asks for.
 
   Args:
-    names: the flags to read; those that are not defined say nothing.
+    names: the flags to read, by default all; those that are not defined say
+      nothing.
     own_tasks: whether the door takes tasks that are no sentence pairs.
 
   Raises:
@@ -177,9 +104,9 @@ def config_from_flags(
   layers = [configs.read_file(path) for path in values.config_file]
   layers.append(configs.parse_overrides(values.params_override))
   layers += [
-    configs.nest(SETTINGS[flag], values[flag].value)
-    for flag in names
-    if flag in values and values[flag].value is not None
+    configs.nest(settings()[name].path, values[name].value)
+    for name in (settings() if names is None else names)
+    if name in values and values[name].value is not None
   ]
   config = configs.build_config(layers)
   if not own_tasks:
@@ -197,13 +124,3 @@ def require(name: str) -> str:
   if not value:
     raise UserError(f"`{name}` is not given: add --{name}=...")
   return value
-
-
-def _setting(path: str) -> tuple[dataclasses.Field, Any, Any]:
-  """Returns field, type and default of a dotted setting."""
-  *parents, name = path.split(".")
-  config: Any = configs.build_config([])
-  for parent in parents:
-    config = getattr(config, parent)
-  field = next(f for f in dataclasses.fields(config) if f.name == name)
-  return field, typing.get_type_hints(type(config))[name], getattr(config, name)

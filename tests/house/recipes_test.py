@@ -23,7 +23,7 @@ from engine.cluster import strategies
 from engine.cluster.discovery import find_cluster
 from engine.config import RuntimeConfig
 from engine.errors import UserError
-from launch.command.flags import SETTINGS
+from launch.command.flags import settings
 from tests.support.doors import enter
 from tests.support.testing import ROOT, SHARED
 
@@ -162,7 +162,7 @@ def test_the_run_lives_on_a_volume_that_all_pods_write_to():
 
 
 def test_all_flags_in_the_recipes_exist():
-  known = {*SETTINGS, "mode", "model_dir", "config_file", "params_override"}
+  known = {*settings(), "mode", "model_dir", "config_file", "params_override"}
   used, supervised = set(arguments_of_pod(0)), set()
   for path in glob.glob(os.path.join(RECIPES, "*")):
     text = text_of(os.path.basename(path)).replace("\\\n", " ")
