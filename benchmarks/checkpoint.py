@@ -5,7 +5,6 @@ save is what its call takes and, since variables are copied when the next step
 writes to them, what that step takes longer than a step without a save.
 """
 
-import functools
 import os
 import statistics
 import tempfile
@@ -67,8 +66,10 @@ def measure(config: Any, directory: str, repeats: int) -> dict[str, Any]:
   import numpy as np
   import tensorflow as tf
 
+  from engine.config import CheckpointConfig
   from engine.durability import manifest
   from engine.durability.checkpoints import Checkpoints
+  from engine.durability.committer import Committer
   from engine.measure.ledger import Ledger
   from engine.run.builder import Builder
   from tasks.sentence_pair import SentencePairTask
@@ -82,15 +83,17 @@ def measure(config: Any, directory: str, repeats: int) -> dict[str, Any]:
   task.initialize(model, config.train.seed)
   managers = {
     kind: Checkpoints(
-      tf.train.Checkpoint(model=model, optimizer=trainer.optimizer),
+      tf.train.Checkpoint(
+        model=model,
+        optimizer=trainer.optimizer,
+        global_step=trainer.global_step,
+      ),
       directory=os.path.join(directory, kind),
-      global_step=trainer.global_step,
-      interval=1,
-      max_to_keep=1,
-      initialize=lambda: None,
+      policy=CheckpointConfig(
+        checkpoint_interval=1, max_to_keep=1, async_checkpoint=asynchronous
+      ),
+      committer=Committer(config={}, versions={}),
       ledger=ledger,
-      commit=functools.partial(_commit, manifest),
-      asynchronous=asynchronous,
     )
     for kind, asynchronous in KINDS.items()
   }
@@ -130,10 +133,6 @@ def measure(config: Any, directory: str, repeats: int) -> dict[str, Any]:
     "step_seconds": float(np.median(steps)),
     **found,
   }
-
-
-def _commit(manifest: Any, prefix: str, step: int) -> None:
-  manifest.write_manifest(prefix, step=step, config={}, versions={})
 
 
 if __name__ == "__main__":

@@ -91,10 +91,10 @@ def measure(
   from engine.measure.terminal import Terminal
   from engine.run.actions import TrainLog
   from engine.run.builder import Builder
-  from engine.run.experiment import Experiment
+  from engine.run.session import silence_orbit
   from tasks.sentence_pair import SentencePairTask
 
-  assert Experiment  # Its import silences Orbit, as in a run.
+  silence_orbit()  # As in a run.
   steps = config.runtime.steps_per_loop
   train_steps = 2 * steps * (repeats + 1)
   config = dataclasses.replace(

@@ -10,7 +10,6 @@ is worth; then it predicts accelerators, on paper.
 import dataclasses
 import itertools
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from benchmarks.harness.cells import (
   windows_of,
 )
 from benchmarks.harness.record import row, write_record
+from benchmarks.harness.runs import read_run
 from benchmarks.scale import cost_model
 from benchmarks.scale.spread import Way, efficiency, spread
 from benchmarks.scale.two_hosts import missing
@@ -154,9 +154,9 @@ def steps_of(way: Way, size: int) -> list[float]:
     command += [f"--train_steps={values.train_steps}"]
     command += [f"--steps_per_loop={STEPS_PER_WINDOW}"]
     spread(way, command)
-    with open(os.path.join(model_dir, "metrics.jsonl")) as file:
-      points = [json.loads(line)["work"] for line in file]
-  return [1 / rate for rate, _, _ in windows_of(points)]
+    _, lines = read_run(model_dir)
+  windows = windows_of([line["work"] for line in lines])
+  return [1 / rate for rate, _, _ in windows]
 
 
 def all_reduces(way: Way) -> dict[int, float]:

@@ -21,6 +21,7 @@ from absl import flags
 
 from benchmarks.harness import cells
 from benchmarks.harness.record import row, write_record
+from benchmarks.harness.runs import read_run
 from engine.errors import UserError
 from launch.command.door import run_door
 from launch.command.flags import config_from_flags, define_settings
@@ -90,10 +91,7 @@ def measure(settings: list[str]) -> dict[str, Any]:
       raise UserError(f"launch.train ended with {run.returncode}: {last}")
     with open(os.path.join(model_dir, "stages.json")) as file:
       noted = json.load(file)
-    with open(os.path.join(model_dir, "metrics.jsonl")) as file:
-      points = [json.loads(line) for line in file]
-    with open(os.path.join(model_dir, "result.json")) as file:
-      result = json.load(file)
+    result, points = read_run(model_dir)
   return {
     "stages": stages_of(noted["seconds"], points),
     "libraries": libraries_of(run.stderr.partition(noted["mark"])[0]),

@@ -18,7 +18,8 @@ _CHUNK = 2**22  # Bytes.
 
 def reason_of(error: Exception) -> str:
   """What a disk has against a write, without TensorFlow's names of ops."""
-  text = re.sub(r"\{\{.*?\}\}|\[Op:\w+\]", "", " ".join(str(error).split()))
+  text = getattr(error, "strerror", None) or str(error)
+  text = re.sub(r"\{\{.*?\}\}|\[Op:\w+\]", "", " ".join(text.split()))
   return text.rsplit("; ", 1)[-1].strip()[-150:]
 
 

@@ -1,7 +1,5 @@
 """Apsis, through the door that users take; a setting is a precision."""
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +7,7 @@ import tempfile
 from benchmarks.contenders import plan as plans
 from benchmarks.contenders.plan import Plan, answer
 from benchmarks.harness.cells import windows_of
+from benchmarks.harness.runs import read_run
 
 SETTINGS = ("float32", "bfloat16")
 
@@ -29,10 +28,7 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
     command += [f"--learning_rate={plans.LEARNING_RATE}"]
     command += [f"--dropout={plans.DROPOUT}", f"--model_dir={directory}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with open(os.path.join(directory, "result.json")) as file:
-      result = json.load(file)
-    with open(os.path.join(directory, "metrics.jsonl")) as file:
-      lines = [json.loads(line) for line in file]
+    result, lines = read_run(directory)
   points = [line["work"] for line in lines if "work" in line]
   rates = windows_of(points, warm_up=0)
   windows = [plan.steps_per_window / steps for steps, _, _ in rates]

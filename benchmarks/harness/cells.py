@@ -3,7 +3,6 @@
 import dataclasses
 import glob
 import itertools
-import json
 import os
 import re
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.harness.runs import read_run
 from engine.errors import UserError
 
 STEPS_PER_WINDOW = 2
@@ -168,11 +168,8 @@ def measure(
       if run.returncode == 2:
         raise UserError(f"{cell.encoder} {cell.label}: {lines[-1]}")
       raise CellFailed(f"exit status {run.returncode}: {lines[-1]}")
-    with open(os.path.join(model_dir, "result.json")) as file:
-      result = json.load(file)
-    with open(os.path.join(model_dir, "metrics.jsonl")) as file:
-      points = [json.loads(line)["work"] for line in file]
-  return Measured(result, windows_of(points))
+    result, lines = read_run(model_dir)
+  return Measured(result, windows_of([line["work"] for line in lines]))
 
 
 def windows_of(

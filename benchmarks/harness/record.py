@@ -58,8 +58,8 @@ def write_record(
   Args:
     benchmark: its name.
     rows: what was measured.
-    environment: what `engine.measure.result.environment` returned where it was
-      measured: versions, hardware, threads.
+    environment: what `engine.measure.environment.environment` returned where it
+      was measured: versions, hardware, threads.
     output_dir: is made where it is missing.
     **facts: what else the record says.
 
@@ -86,13 +86,15 @@ def write_record(
   }
   stamp = now.strftime("%Y%m%d_%H%M%S")
   path = os.path.join(output_dir, f"{benchmark}_{stamp}.json")
+  # Imported here: TensorFlow takes seconds.
+  from engine.files import DISK_ERRORS, reason_of, write_json
+
   try:
     os.makedirs(output_dir, exist_ok=True)
-    with open(path, "w") as file:
-      json.dump(record, file, indent=2)
-  except OSError as error:
+    write_json(path, record)
+  except DISK_ERRORS as error:
     raise UserError(
-      f"`output_dir` {output_dir} cannot be written ({error.strerror}): name "
+      f"`output_dir` {output_dir} cannot be written ({reason_of(error)}): name "
       "another by --output_dir."
     ) from error
   return path

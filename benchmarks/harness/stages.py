@@ -60,7 +60,7 @@ def main() -> None:
   clock(SentencePairTask, "__init__", "data")
   clock(SentencePairTask, "source", "data")
   clock(Builder, "parts", "model")
-  clock(Checkpoints, "restore_or_initialize", "initialise")
+  clock(Checkpoints, "begin", "initialise")
   end = Trainer.train_loop_end
 
   def write_and_end(trainer):

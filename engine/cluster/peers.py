@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from engine.cluster.strategies import workers_of
 from engine.errors import PeerLost, UserError
+from engine.task import Source
 
 
 def gather(strategy: tf.distribute.Strategy, own: np.ndarray) -> np.ndarray:
@@ -51,6 +52,36 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:
         f"what it read ({'; '.join(different)}): give all workers the same "
         "files and one shared --model_dir."
       )
+
+
+def agree_on(strategy: tf.distribute.Strategy, **facts: int | Source) -> None:
+  """Stops all workers where they hold different facts or data.
+
+  Args:
+    strategy: of the workers.
+    **facts: name -> number, or examples; messages name them.
+
+  Raises:
+    UserError: on all workers alike, with the name of what differs.
+  """
+  numbers = {}
+  for name, fact in facts.items():
+    name = name.replace("_", " ")
+    if isinstance(fact, Source):
+      numbers[f"number of {name} examples"] = len(fact)
+      numbers[f"digest of {name} examples"] = fact.digest()
+    else:
+      numbers[name] = int(fact)
+  agree(strategy, numbers)
+
+
+def part(strategy: tf.distribute.Strategy) -> None:
+  """Lets no worker go before all are done: its end would look like a loss.
+
+  Who hears the last word late may find the others gone; that is no loss now.
+  """
+  with contextlib.suppress(tf.errors.OpError):
+    agree_on(strategy, end=0)
 
 
 @contextlib.contextmanager

@@ -2,18 +2,45 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from absl import logging
 
 from engine.config import ExperimentConfig
 from engine.durability import manifest
+from engine.durability.committer import Committer
 from engine.errors import UserError
 from engine.files import DISK_ERRORS, reason_of
 from engine.measure.ledger import Ledger
 from engine.task import Task
+
+
+class Goal(NamedTuple):
+  """What says which evaluation is better.
+
+  Attributes:
+    metric: a name in the evaluations.
+    sign: 1 if more of it is better, -1 if less is.
+  """
+
+  metric: str
+  sign: int
+
+  def value_of(self, evaluation: Mapping[str, Any]) -> float:
+    """Returns a number of which more is better.
+
+    Raises:
+      UserError: where the evaluation has no such metric.
+    """
+    if not isinstance(evaluation.get(self.metric), int | float):
+      numbers = [k for k, v in evaluation.items() if isinstance(v, int | float)]
+      raise UserError(
+        f"`best_metric` is {self.metric!r}, but an evaluation has "
+        f"{', '.join(numbers)}: name one of them."
+      )
+    return self.sign * evaluation[self.metric]
 
 
 class BestCheckpoints:
@@ -27,34 +54,28 @@ class BestCheckpoints:
     checkpoint: tf.train.Checkpoint,
     *,
     directory: str,
-    metric: str,
-    sign: int,
+    goal: Goal,
     max_to_keep: int,
-    commit: Callable[..., Any],
+    committer: Committer,
     ledger: Ledger,
-    say: Callable[[str], None] = logging.warning,
   ):
     """Initializes the manager.
 
     Args:
       checkpoint: what is saved.
       directory: where.
-      metric: a name in the evaluations.
-      sign: 1 if more of it is better, -1 if less is.
+      goal: says which evaluation is better.
       max_to_keep: how many are kept (0: none).
-      commit: (prefix, step, metrics=...) -> None; writes the manifest.
+      committer: makes them exist.
       ledger: where the seconds of saving go.
-      say: tells the user.
     """
     _ = checkpoint.save_counter  # A variable that a restore asks for.
     self._checkpoint = checkpoint
     self._directory = directory
-    self._metric = metric
-    self._sign = sign
+    self._goal = goal
     self._max_to_keep = max_to_keep
-    self._commit = commit
+    self._committer = committer
     self._ledger = ledger
-    self._say = say
 
   def rewind(self, step: int) -> None:
     """Forgets what lies behind the restored step, and what is damaged."""
@@ -70,7 +91,7 @@ class BestCheckpoints:
   def check(self, metrics: Mapping[str, Any]) -> None:
     """Raises `UserError` where an evaluation lacks the metric: all ranks do."""
     if self._max_to_keep:
-      value_of(self._metric, metrics)
+      self._goal.value_of(metrics)
 
   def offer(self, step: int, metrics: Mapping[str, Any]) -> bool:
     """Keeps the weights if they are better than one of those kept.
@@ -83,9 +104,9 @@ class BestCheckpoints:
     """
     if not self._max_to_keep:
       return False
-    value = self._sign * value_of(self._metric, metrics)
+    value = self._goal.value_of(metrics)
     kept = [
-      (self._sign * found.metrics[self._metric], -found.step, prefix)
+      (self._goal.value_of(found.metrics), -found.step, prefix)
       for prefix in manifest.prefixes(self._directory)
       if (found := manifest.read_manifest(prefix)).step != step
     ]
@@ -100,9 +121,11 @@ class BestCheckpoints:
         tf.io.gfile.makedirs(self._directory)
         manifest.revoke(prefix)
         self._checkpoint.write(prefix)
-        self._commit(prefix, step, metrics=numbers)
+        self._committer.commit(prefix, step, metrics=numbers)
       except DISK_ERRORS as error:
-        self._say(f"best/ckpt-{step} could not be saved ({reason_of(error)}).")
+        logging.warning(
+          "best/ckpt-%d could not be saved (%s).", step, reason_of(error)
+        )
         with contextlib.suppress(*DISK_ERRORS):
           manifest.delete(prefix)
         return False
@@ -112,8 +135,8 @@ class BestCheckpoints:
     return True
 
 
-def goal_of(config: ExperimentConfig, task: Task) -> tuple[str, int]:
-  """Returns the metric by which weights are best, and the sign of better."""
+def goal_of(config: ExperimentConfig, task: Task) -> Goal:
+  """Returns what says which evaluation of a run is better."""
   checkpoint = config.checkpoint
   metric, direction = task.goal
   if checkpoint.best_metric not in ("", metric):
@@ -121,38 +144,22 @@ def goal_of(config: ExperimentConfig, task: Task) -> tuple[str, int]:
     direction = "min" if metric == "loss" else "max"
   if checkpoint.best_direction != "auto":
     direction = checkpoint.best_direction
-  return metric, 1 if direction == "max" else -1
+  return Goal(metric, 1 if direction == "max" else -1)
 
 
 def stops_early(
   evaluations: Sequence[Mapping[str, Any]],
-  goal: tuple[str, int],
+  goal: Goal,
   patience: int,
 ) -> bool:
   """Whether the last `patience` evaluations brought nothing better (0: never).
 
   Args:
     evaluations: of the run so far; there is no other state.
-    goal: as `goal_of` gives it.
+    goal: says which one is better.
     patience: evaluations.
   """
   if not patience or len(evaluations) <= patience:
     return False
-  metric, sign = goal
-  values = [sign * value_of(metric, line) for line in evaluations]
+  values = [goal.value_of(line) for line in evaluations]
   return values.index(max(values)) < len(values) - patience
-
-
-def value_of(metric: str, evaluation: Mapping[str, Any]) -> float:
-  """Returns the metric that says which evaluation is best.
-
-  Raises:
-    UserError: where the evaluation has no such number.
-  """
-  if not isinstance(evaluation.get(metric), int | float):
-    numbers = [k for k, v in evaluation.items() if isinstance(v, int | float)]
-    raise UserError(
-      f"`best_metric` is {metric!r}, but an evaluation has "
-      f"{', '.join(numbers)}: name one of them."
-    )
-  return evaluation[metric]

@@ -12,7 +12,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from engine.config import CheckpointConfig, ExperimentConfig
 from engine.durability import manifest
+from engine.durability.committer import Committer
 from engine.durability.restore import restore_newest
 from engine.files import DISK_ERRORS, reason_of
 from engine.measure.ledger import Ledger
@@ -36,74 +38,58 @@ class Checkpoints(tf.train.CheckpointManager):
     checkpoint: tf.train.Checkpoint,
     *,
     directory: str,
-    global_step: tf.Variable,
-    interval: int,
-    max_to_keep: int,
-    initialize: Callable[[], None],
+    policy: CheckpointConfig,
+    committer: Committer,
     ledger: Ledger,
-    minutes: float = 0.0,
-    keep_every_n_hours: float = 0.0,
-    asynchronous: bool = False,
-    config: Any = None,
-    allowed: Collection[str] = (),
-    commit: Callable[..., Any],
-    check: Callable[[], None] = lambda: None,
-    say: Callable[[str], None] = logging.warning,
     clock: Callable[[], float] = time.monotonic,
-    writes: bool = True,
   ):
-    """Initializes the manager.
+    """Initializes the manager; `begin` comes next.
 
     Args:
-      checkpoint: what is saved.
+      checkpoint: what is saved; its `global_step` counts the steps.
       directory: where; all ranks restore from it.
-      global_step: the step counter.
-      interval: steps between two checkpoints.
-      max_to_keep: how many of the newest are kept.
-      initialize: gives first weights; called where there is no checkpoint.
+      policy: when to save, and which to keep; with an interval.
+      committer: makes checkpoints exist.
       ledger: where the seconds of saving go.
-      minutes: between two checkpoints, beside the interval (0: off).
-      keep_every_n_hours: keeps one of each n hours for good (0: off).
-      asynchronous: whether training goes on while files are written.
-      config: of the run; a checkpoint of another one is refused.
-      allowed: names of settings in which a checkpoint's may differ.
-      commit: (prefix, step) -> None; writes the manifest.
-      check: raises where this process may not write (any more).
-      say: tells the user.
       clock: returns seconds.
-      writes: whether this process is the one that saves. Replicas hold equal
-        variables, so one is enough.
     """
-    assert interval > 0, interval
+    assert policy.checkpoint_interval > 0, policy
     super().__init__(
       checkpoint,
       directory=directory,
-      max_to_keep=max_to_keep,
-      keep_checkpoint_every_n_hours=keep_every_n_hours or None,
-      step_counter=global_step,
-      checkpoint_interval=interval,
+      max_to_keep=policy.max_to_keep,
+      keep_checkpoint_every_n_hours=policy.keep_every_n_hours or None,
+      step_counter=checkpoint.global_step,
+      checkpoint_interval=policy.checkpoint_interval,
     )
     _ = checkpoint.save_counter  # A variable: all workers make it together.
-    self._writes = writes
-    self._initialize = initialize
+    self._committer = committer
+    self._say: Callable[[str], object] = lambda line: None
+    if committer.writes:
+      self._say = logging.warning
     self._ledger = ledger
-    self._seconds = minutes * 60
-    self._asynchronous = asynchronous
-    self._config = config
-    self._allowed = allowed
-    self._commit = commit
-    self._check = check
-    self._say = say
+    self._seconds = policy.checkpoint_minutes * 60
+    self._asynchronous = policy.async_checkpoint
     self._clock = clock
     self._saved_at = clock()
-    self._settled = False
     self._pending: str | None = None  # Being written beside training.
     self._newest: str | None = None  # Whole, or being written.
     self.failed_saves = 0
     self.stalls: list[float] = []  # Seconds for which each save held training.
 
-  def restore_or_initialize(self) -> str | None:
-    """Restores the newest whole checkpoint, or initializes; once a process.
+  def begin(
+    self,
+    initialize: Callable[[], None],
+    *,
+    config: ExperimentConfig | None = None,
+    allowed: Collection[str] = (),
+  ) -> str | None:
+    """Restores the newest whole checkpoint, or initializes.
+
+    Args:
+      initialize: gives first weights; called where there is no checkpoint.
+      config: of the run; a checkpoint of another one is refused.
+      allowed: names of settings in which a checkpoint's may differ.
 
     Returns:
       The path of the checkpoint, or None.
@@ -111,28 +97,30 @@ class Checkpoints(tf.train.CheckpointManager):
     Raises:
       UserError: where no checkpoint is whole, or one is of another run.
     """
-    if not self._settled:
-      found = manifest.prefixes(self.directory)
-      if self.latest_checkpoint or any(map(manifest.is_committed, found)):
-        self._newest = restore_newest(
-          self.checkpoint,
-          self.directory,
-          config=self._config,
-          allowed=self._allowed,
-          say=self._say,
-        )
-        # A kill may have kept it off TensorFlow's list.
-        self._maybe_delete.setdefault(self._newest, time.time())
-      else:
-        self._initialize()
-      if self._writes:
-        self._clear()
-      self._settled = True
+    found = manifest.prefixes(self.directory)
+    if self.latest_checkpoint or any(map(manifest.is_committed, found)):
+      self._newest = restore_newest(
+        self.checkpoint,
+        self.directory,
+        config=config,
+        allowed=allowed,
+        say=self._say,
+      )
+      # A kill may have kept it off TensorFlow's list.
+      self._maybe_delete.setdefault(self._newest, time.time())
+    else:
+      initialize()
+    if self._committer.writes:
+      self._clear()
+    return self._newest
+
+  def restore_or_initialize(self) -> str | None:
+    """Does nothing: Orbit calls it; `begin` has done it before."""
     return self._newest
 
   def save(self, *args, check_interval: bool = True, **kwargs) -> str | None:
     """Saves at each multiple of the interval, or at once without the check."""
-    if not self._writes:
+    if not self._committer.writes:
       return None
     step = self._step()
     prefix = os.path.join(self.directory, f"ckpt-{step}")
@@ -148,7 +136,7 @@ class Checkpoints(tf.train.CheckpointManager):
       self._newest = self._pending = prefix
       self._last_checkpoint_step = None  # TensorFlow tries no step twice.
       try:
-        self._check()
+        self._committer.check()
         manifest.revoke(prefix)
         super().save(
           checkpoint_number=step,
@@ -173,7 +161,7 @@ class Checkpoints(tf.train.CheckpointManager):
       # This thread writes the next ones too: training has the cores first.
       with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-    self._commit(prefix, manifest.step_of(prefix))
+    self._committer.commit(prefix, manifest.step_of(prefix))
     self._pending = None
 
   def settle(self) -> str | None:

@@ -94,6 +94,14 @@ class Lock:
       self._held = self._held and self._is_ours()
       return self._held
 
+  def check(self) -> None:
+    """Raises `UserError` where another job has the lock by now."""
+    if not self.still_held():
+      raise UserError(
+        f"`model_dir` {self._directory} was taken over by another job while "
+        "this one stood still: end one of them."
+      )
+
   def beat(self) -> None:
     """Renews the record, if it is still ours."""
     # A full disk, or a store that does not answer, may recover.

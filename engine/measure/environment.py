@@ -1,4 +1,4 @@
-"""What a result depends on beside its config: packages, Python, our code."""
+"""What a result depends on beside its config: code, packages, hardware."""
 
 import importlib.metadata
 import os
@@ -11,6 +11,29 @@ from engine.config import ExperimentConfig
 from engine.settings import leaves
 
 _PACKAGES = ("tf_keras", "tf-models-official", "numpy", "tokenizers")
+# What may differ between workers: who they are, and where their copies lie.
+_OWN = (
+  "runtime.worker_index",
+  "runtime.stop_file",
+  "runtime.quiet",
+  "task.data_dir",
+)
+# Environment variables that set threads, kernels or devices.
+_SPEED_VARIABLES = (
+  "CUDA_VISIBLE_DEVICES",
+  "DNNL_",
+  "KMP_",
+  "LD_PRELOAD",
+  "MALLOC_",
+  "OMP_",
+  "ONEDNN_",
+  "TF_ENABLE_ONEDNN_OPTS",
+  "TF_GPU_",
+  "TF_NUM_",
+  "TF_ONEDNN_",
+  "TF_XLA_FLAGS",
+  "XLA_FLAGS",
+)
 
 
 def versions() -> dict[str, str]:
@@ -44,15 +67,6 @@ def _version(*packages: str) -> str:
   return "not installed"
 
 
-# What may differ between workers: who they are, and where their copies lie.
-_OWN = (
-  "runtime.worker_index",
-  "runtime.stop_file",
-  "runtime.quiet",
-  "task.data_dir",
-)
-
-
 def common_facts(config: ExperimentConfig) -> dict[str, Any]:
   """What must be equal on all workers: settings and versions."""
   facts = {name: value for name, value, _ in leaves(config) if name not in _OWN}
@@ -60,27 +74,9 @@ def common_facts(config: ExperimentConfig) -> dict[str, Any]:
   return facts
 
 
-# Environment variables that set threads, kernels or devices.
-_SPEED_VARIABLES = (
-  "CUDA_VISIBLE_DEVICES",
-  "DNNL_",
-  "KMP_",
-  "LD_PRELOAD",
-  "MALLOC_",
-  "OMP_",
-  "ONEDNN_",
-  "TF_ENABLE_ONEDNN_OPTS",
-  "TF_GPU_",
-  "TF_NUM_",
-  "TF_ONEDNN_",
-  "TF_XLA_FLAGS",
-  "XLA_FLAGS",
-)
-
-
 def environment() -> dict[str, Any]:
   """Versions, hardware and threads of this process."""
-  # Imported here: doors take versions before their checks.
+  # Imported here: workers compare versions before they load it.
   import tensorflow as tf
 
   gpus = [

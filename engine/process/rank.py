@@ -1,4 +1,4 @@
-"""One process that a supervisor looks after: begun, watched, ended."""
+"""One process that a supervisor has started: watched, ended, described."""
 
 import contextlib
 import signal

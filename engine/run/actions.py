@@ -1,4 +1,4 @@
-"""`orbit.Action`s of a training run: what happens after each device loop."""
+"""`orbit.Action`s of a run: what happens after a loop or an evaluation."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,10 +6,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from engine.durability.best import BestCheckpoints
+from engine.loop.evaluator import Evaluator, SplitsEvaluator
 from engine.loop.trainer import Trainer
+from engine.measure import per_example
 from engine.measure.journal import Journal
 from engine.measure.ledger import Ledger
 from engine.measure.line_file import LineFile, read_jsonl
+from engine.run.job import Job
 
 
 class TrainLog:
@@ -55,6 +59,53 @@ class ExampleIdLog:
       )
     )
     self._next = end
+
+
+class EvaluationLog:
+  """Keeps what an evaluation found: good weights, its metrics, its examples.
+
+  In this order: an evaluation whose metrics are logged is not done again.
+  """
+
+  def __init__(
+    self,
+    job: Job,
+    *,
+    log: Journal,
+    trainer: Trainer,
+    evaluator: Evaluator | SplitsEvaluator | None,
+    best: BestCheckpoints,
+  ):
+    """Initializes the action.
+
+    Args:
+      job: whose run it is.
+      log: of the metrics.
+      trainer: whose weights were evaluated.
+      evaluator: that did it.
+      best: keeps the weights if they are among the best.
+    """
+    self._job = job
+    self._log = log
+    self._trainer = trainer
+    self._evaluator = evaluator
+    self._best = best
+
+  def __call__(self, output: Mapping[str, Any]) -> None:
+    """Keeps `output`, the metrics."""
+    step, job = int(self._trainer.global_step.numpy()), self._job
+    self._best.check(output)
+    if job.is_chief:
+      self._best.offer(step, output)
+    self._log.write("eval", step, output)
+    if job.is_chief:
+      per_example.keep(
+        job.directory.path,
+        job.config.evaluation.splits,
+        [(x.table, x.inputs.source) for x in self._evaluator.evaluators],
+        step=step,
+        log=self._log,
+      )
 
 
 class Profile:

@@ -10,6 +10,7 @@ from engine.files import (
   DISK_ERRORS,
   parts_in,
   read_json,
+  reason_of,
   sha256_of,
   whole,
   write_atomically,
@@ -77,6 +78,14 @@ def test_a_directory_appears_whole_and_takes_nobodys_place(tmp_path):
     os.mkdir(part)
   assert (target / "inner" / "x").read_text() == "half"
   assert os.listdir(tmp_path) == ["target"]
+
+
+def test_the_reason_of_a_disk_is_in_its_own_words(tmp_path):
+  missing = str(tmp_path / "none" / "x")
+  for read in (sha256_of, os.listdir):
+    with pytest.raises(DISK_ERRORS) as refused:
+      read(missing)
+    assert reason_of(refused.value) == "No such file or directory"
 
 
 def test_a_device_stays_a_device(tmp_path):

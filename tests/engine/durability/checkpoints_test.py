@@ -1,38 +1,45 @@
 """Checkpoints lie at multiples of the interval; damage is said."""
 
 import os
+import shutil
 
 import pytest
 import tensorflow as tf
 
-from engine.config import TrainConfig
+from engine.config import CheckpointConfig, TrainConfig
 from engine.durability import manifest
-from engine.durability.best import BestCheckpoints
 from engine.durability.checkpoints import Checkpoints
-from engine.durability.restore import restore_best, restore_newest
+from engine.durability.committer import Committer
+from engine.durability.lock import Lock
+from engine.durability.restore import restore_newest
 from engine.errors import UserError
 from engine.measure.ledger import Ledger
 from engine.settings import identity
 
 
-def manager(directory, step, value, interval=3, **settings):
+def manager(
+  directory, step, value, interval=3, committer=None, clock=None, **policy
+):
   return Checkpoints(
     tf.train.Checkpoint(value=value, global_step=step),
     directory=str(directory),
-    global_step=step,
-    **{
-      "interval": interval,
-      "max_to_keep": 2,
-      "initialize": lambda: None,
-      "ledger": Ledger(),
-      "commit": commit,
-      **settings,
-    },
+    policy=CheckpointConfig(
+      **{
+        "checkpoint_interval": interval,
+        "max_to_keep": 2,
+        "async_checkpoint": False,
+        **policy,
+      }
+    ),
+    committer=committer or Committer(config={}, versions={}),
+    ledger=Ledger(),
+    **({"clock": clock} if clock else {}),
   )
 
 
-def commit(prefix, step, **more):
-  manifest.write_manifest(prefix, step=step, config={}, versions={}, **more)
+def begun(checkpoints):
+  """Begins where a checkpoint must be."""
+  return checkpoints.begin(lambda: pytest.fail("began anew"))
 
 
 def steps(directory):
@@ -61,7 +68,7 @@ def test_saves_at_multiples_and_keeps_the_newest(saved):
 def test_an_unchecked_save_saves_once(saved):
   step, value = tf.Variable(9, dtype=tf.int64), tf.Variable(4.5)
   checkpoints = manager(saved, step, value)
-  checkpoints.restore_or_initialize()
+  begun(checkpoints)
   assert checkpoints.save(checkpoint_number=9, check_interval=False) is None
   step.assign(10)
   checkpoints.save(checkpoint_number=10, check_interval=False)
@@ -71,17 +78,12 @@ def test_an_unchecked_save_saves_once(saved):
 def test_restores_the_newest_or_initializes(saved, tmp_path_factory):
   step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
   made = []
-  checkpoints = manager(saved, step, value, initialize=lambda: made.append(1))
-  assert checkpoints.restore_or_initialize().endswith("ckpt-9")
-  assert (int(step), float(value), made) == (9, 4.5, [])
-  fresh = manager(
-    tmp_path_factory.mktemp("fresh"),
-    step,
-    value,
-    initialize=lambda: made.append(1),
-  )
-  assert fresh.restore_or_initialize() is None
-  assert fresh.restore_or_initialize() is None
+  checkpoints = manager(saved, step, value)
+  assert begun(checkpoints).endswith("ckpt-9")
+  assert (int(step), float(value)) == (9, 4.5)
+  fresh = manager(tmp_path_factory.mktemp("fresh"), step, value)
+  assert fresh.begin(lambda: made.append(1)) is None
+  assert fresh.restore_or_initialize() is None  # As Orbit does.
   assert made == [1]
 
 
@@ -104,37 +106,31 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_run_goes_on_from_the_older_one_whatever_is_damaged(
-  saved, damage, caplog
+  saved, damage, caplog, tmp_path_factory
 ):
-  whole = {path: path.read_bytes() for path in files_of(saved, 9)}
-  assert len(whole) == 3  # Index, data, manifest.
-  for path, content in whole.items():
+  files = files_of(saved, 9)
+  assert len(files) == 3  # Index, data, manifest.
+  for path in files:
     caplog.clear()
-    DAMAGE[damage](path, content)
+    copy = shutil.copytree(saved, tmp_path_factory.mktemp("run") / "copy")
+    DAMAGE[damage](copy / path.name, path.read_bytes())
     step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
-    checkpoints = manager(saved, step, value, writes=False)
-    assert checkpoints.restore_or_initialize().endswith("ckpt-6"), path
+    checkpoints = manager(copy, step, value)
+    assert begun(checkpoints).endswith("ckpt-6"), path
     assert (int(step), float(value)) == (6, 3.0)
     assert path.name in caplog.text
-    path.write_bytes(content)
-  step.assign(9)
-  value.assign(4.5)
-  writer = manager(saved, step, value)
-  assert writer.save(checkpoint_number=9).endswith("ckpt-9")
-  assert manifest.verify(str(saved / "ckpt-9")).step == 9
+    step.assign(9)
+    value.assign(4.5)
+    assert checkpoints.save(checkpoint_number=9).endswith("ckpt-9")
+    assert manifest.verify(str(copy / "ckpt-9")).step == 9
 
 
 def test_where_all_are_damaged_nothing_begins_anew(saved):
   for path in saved.glob("*.index"):
     path.write_bytes(b"")
-  checkpoints = manager(
-    saved,
-    tf.Variable(0, dtype=tf.int64),
-    tf.Variable(0.0),
-    initialize=lambda: pytest.fail("began anew"),
-  )
+  checkpoints = manager(saved, tf.Variable(0, dtype=tf.int64), tf.Variable(0.0))
   with pytest.raises(UserError, match=r"no whole checkpoint .*ckpt-9.index"):
-    checkpoints.restore_or_initialize()
+    begun(checkpoints)
 
 
 def test_a_checkpoint_that_does_not_fit_is_no_damage(saved):
@@ -168,7 +164,7 @@ def test_what_a_killed_save_left_is_cleared(saved):
     (saved / name).write_bytes(b"half")
   (saved / "ckpt-12_temp").mkdir()
   step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
-  assert manager(saved, step, value).restore_or_initialize().endswith("ckpt-9")
+  assert begun(manager(saved, step, value)).endswith("ckpt-9")
   assert not list(saved.glob("ckpt-12*"))
 
 
@@ -176,7 +172,9 @@ def test_a_checkpoint_holds_the_values_at_its_save_though_training_goes_on(
   tmp_path,
 ):
   step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros([1000]))
-  checkpoints = manager(tmp_path, step, value, interval=1, asynchronous=True)
+  checkpoints = manager(
+    tmp_path, step, value, interval=1, async_checkpoint=True
+  )
   for now in range(1, 6):
     step.assign(now)
     value.assign(tf.fill([1000], float(now)))
@@ -198,10 +196,11 @@ def test_a_save_that_fails_is_told_and_the_next_one_saves(
 ):
   full = []
 
-  def commit_unless_full(prefix, step):
-    if full:
-      raise OSError(28, "No space left on device")
-    commit(prefix, step)
+  class OnASmallDisk(Committer):
+    def commit(self, prefix, step, metrics=None):
+      if full:
+        raise OSError(28, "No space left on device")
+      super().commit(prefix, step, metrics)
 
   step, value = tf.Variable(1, dtype=tf.int64), tf.Variable(1.0)
   checkpoints = manager(
@@ -209,8 +208,8 @@ def test_a_save_that_fails_is_told_and_the_next_one_saves(
     step,
     value,
     interval=1,
-    asynchronous=asynchronous,
-    commit=commit_unless_full,
+    async_checkpoint=asynchronous,
+    committer=OnASmallDisk(config={}, versions={}),
   )
   checkpoints.save(checkpoint_number=1)
   assert checkpoints.settle().endswith("ckpt-1")
@@ -234,8 +233,9 @@ def test_a_save_that_fails_is_told_and_the_next_one_saves(
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_lock_lost_while_writing_is_said_once(tmp_path, asynchronous):
-  def lost(prefix, step):
-    raise UserError("taken over")
+  class Lost(Committer):
+    def commit(self, prefix, step, metrics=None):
+      raise UserError("taken over")
 
   step = tf.Variable(1, dtype=tf.int64)
   checkpoints = manager(
@@ -243,8 +243,8 @@ def test_a_lock_lost_while_writing_is_said_once(tmp_path, asynchronous):
     step,
     tf.Variable(1.0),
     interval=1,
-    asynchronous=asynchronous,
-    commit=lost,
+    async_checkpoint=asynchronous,
+    committer=Lost(config={}, versions={}),
   )
   with pytest.raises(UserError, match="taken over"):
     checkpoints.save(checkpoint_number=1)
@@ -257,7 +257,7 @@ def test_one_that_tensorflow_did_not_list_is_deleted_in_its_turn(saved):
   (saved / "checkpoint").unlink()
   step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
   checkpoints = manager(saved, step, value)
-  assert checkpoints.restore_or_initialize().endswith("ckpt-9")
+  assert begun(checkpoints).endswith("ckpt-9")
   for now in (12, 15):
     step.assign(now)
     checkpoints.save(checkpoint_number=now)
@@ -265,16 +265,20 @@ def test_one_that_tensorflow_did_not_list_is_deleted_in_its_turn(saved):
 
 
 def test_who_may_not_write_any_more_writes_nothing(tmp_path):
-  def check():
-    raise UserError("taken over")
-
-  step = tf.Variable(1, dtype=tf.int64)
+  lock = Lock(str(tmp_path))
+  lock.acquire()
+  (tmp_path / "lock.json").write_text('{"token": "another"}')
   checkpoints = manager(
-    tmp_path, step, tf.Variable(1.0), interval=1, check=check
+    tmp_path / "checkpoints",
+    tf.Variable(1, dtype=tf.int64),
+    tf.Variable(1.0),
+    interval=1,
+    committer=Committer(config={}, versions={}, lock=lock),
   )
-  with pytest.raises(UserError, match="taken over"):
+  with pytest.raises(UserError, match="taken over by another job"):
     checkpoints.save(checkpoint_number=1)
-  assert steps(tmp_path) == []
+  lock.release()
+  assert os.listdir(tmp_path) == ["lock.json"]
 
 
 def test_saves_by_minutes_and_keeps_some_for_good(tmp_path):
@@ -285,7 +289,7 @@ def test_saves_by_minutes_and_keeps_some_for_good(tmp_path):
     step,
     tf.Variable(1.0),
     interval=1000,
-    minutes=2.0,
+    checkpoint_minutes=2.0,
     clock=lambda: now[0],
   )
   saves = []
@@ -304,50 +308,3 @@ def test_saves_by_minutes_and_keeps_some_for_good(tmp_path):
     step.assign(number)
     checkpoints.save(checkpoint_number=number)
   assert steps(hourly) == [10, 11, 12, 13, 14]
-
-
-def best(directory, sign, keep=2, weights=None):
-  return BestCheckpoints(
-    tf.train.Checkpoint(
-      weights=tf.Variable(0.0) if weights is None else weights
-    ),
-    directory=str(directory),
-    metric="score",
-    sign=sign,
-    max_to_keep=keep,
-    commit=commit,
-    ledger=Ledger(),
-  )
-
-
-@pytest.mark.parametrize(("sign", "kept"), [(1, [3, 5]), (-1, [1, 2])])
-def test_the_best_are_kept_and_remembered(tmp_path, sign, kept):
-  for step, score in enumerate([0.1, 0.2, 0.9, float("nan"), 0.5, 0.5], 1):
-    best(tmp_path, sign).offer(step, {"score": score, "confusion": [[1]]})
-  assert steps(tmp_path) == kept
-  found = manifest.verify(str(tmp_path / f"ckpt-{kept[0]}"))
-  assert found.metrics["score"] == {3: 0.9, 1: 0.1}[kept[0]]
-  best(tmp_path, sign).rewind(kept[0])
-  assert steps(tmp_path) == kept[:1]
-
-
-def test_the_best_is_restored_and_a_damaged_one_passed_over(tmp_path):
-  weights = tf.Variable(0.0)
-  keeper = best(tmp_path, 1, keep=3, weights=weights)
-  for step, score in enumerate([0.5, 0.9, 0.7], 1):
-    weights.assign(float(step))
-    assert keeper.offer(step, {"score": score})
-  target = tf.train.Checkpoint(weights=tf.Variable(0.0))
-  goal = {"metric": "score", "sign": 1}
-  assert restore_best(target, str(tmp_path), **goal).endswith("ckpt-2")
-  assert float(target.weights) == 2.0
-  (tmp_path / "ckpt-2.index").write_bytes(b"")
-  assert restore_best(target, str(tmp_path), **goal).endswith("ckpt-3")
-  with pytest.raises(UserError, match="has no whole checkpoint"):
-    restore_best(target, str(tmp_path / "none"), **goal)
-
-
-def test_a_metric_that_no_evaluation_has_is_named(tmp_path):
-  with pytest.raises(UserError, match="'score', but an evaluation has loss"):
-    best(tmp_path, 1).offer(1, {"loss": 0.5})
-  assert not best(tmp_path, 1, keep=0).offer(1, {"loss": 0.5})

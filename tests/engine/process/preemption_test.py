@@ -14,9 +14,6 @@ import time
 import psutil
 import pytest
 
-from engine.loop.boundary import Pace
-from engine.process import metadata as metadata_lib
-from engine.process.metadata import find_metadata_host
 from engine.process.preemption import Notices
 from engine.process.signals import STOPS
 
@@ -352,26 +349,6 @@ def test_other_answers_are_none(metadata, listening, answers):
   until(lambda: notices.reason)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:1", "127.0.0.1:x", "no host"])
-def test_a_server_that_is_not_there_says_nothing(host):
-  assert metadata_lib.event_of(host) == ""
-
-
-def test_the_metadata_server_is_looked_for_on_its_machines_only(
-  monkeypatch, tmp_path
-):
-  product = tmp_path / "product_name"
-  monkeypatch.setattr(metadata_lib, "_PRODUCT", str(product))
-  monkeypatch.delenv("GCE_METADATA_HOST", raising=False)
-  assert find_metadata_host() == ""
-  product.write_text("Standard PC\n")
-  assert find_metadata_host() == ""
-  product.write_text("Google Compute Engine\n")
-  assert find_metadata_host() == "169.254.169.254"
-  monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:8080")
-  assert find_metadata_host() == "127.0.0.1:8080"
-
-
 def test_who_does_not_end_within_the_grace_is_ended(listening, ends, capfd):
   notices = listening(grace=0.01, stop_files=["stop"])
   notices.begin()
@@ -390,32 +367,3 @@ def test_who_closes_in_time_is_not_ended(listening, ends):
   notices.close()
   until(lambda: threading.active_count() == threads)
   assert ends.empty()
-
-
-def test_before_any_measurement_one_step_runs():
-  assert Pace(grace=30.0).limit(100) == 1
-
-
-def test_the_pace_looks_four_times_within_the_grace():
-  pace = Pace(grace=40.0)
-  pace.measured(10, 5.0)
-  assert pace.limit(100) == 20
-  assert pace.limit(7) == 7
-  pace.measured(1, 60.0)
-  assert pace.limit(100) == 1
-
-
-def test_the_slower_of_the_last_two_measurements_counts():
-  pace = Pace(grace=40.0)
-  pace.measured(1, 5.0)  # With what is compiled once.
-  pace.measured(1, 0.5)
-  assert pace.limit(100) == 2
-  pace.measured(1, 0.25)
-  assert pace.limit(100) == 20
-
-
-def test_the_pace_of_the_slowest_worker_may_be_set():
-  pace = Pace(grace=40.0)
-  pace.measured(1, 0.5)
-  pace.seconds = 2.0
-  assert pace.limit(100) == 5

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import time
-import types
 
 import numpy as np
 import pytest
@@ -14,14 +13,9 @@ from engine.config import CheckpointConfig
 from engine.durability import manifest
 from engine.durability.checkpoints import Checkpoints
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
-from engine.loop.boundary import Boundary
 from engine.loop.evaluator import Evaluator
 from engine.loop.trainer import Trainer
-from engine.measure.ledger import goodput
-from engine.measure.work import Work
 from engine.run.experiment import Experiment
-from engine.run.starts import StartLog
-from engine.task import Layout
 from tests.engine.run.trainer_test import lines
 from tests.support.testing import LineTask, acting_at, strategy_of, tiny_config
 
@@ -109,15 +103,6 @@ def test_a_notice_in_an_evaluation_does_it_again(tmp_path, monkeypatch):
       run(tmp_path / "cut")
   result = run(tmp_path / "cut")
   assert_same_run(tmp_path / "whole", tmp_path / "cut", whole, result)
-
-
-def test_the_loops_are_as_short_as_the_grace_asks():
-  boundary = Boundary(strategy=strategy_of(1), grace=8.0)
-  assert boundary.limit(100) == 1  # Nothing is known yet.
-  boundary.measured(10, 1.0)
-  assert boundary.limit(100) == 20
-  boundary.measured(1, 10.0)
-  assert boundary.limit(100) == 1
 
 
 def test_4_then_2_then_1_then_4_replicas_are_one_run(tmp_path):
@@ -363,78 +348,6 @@ def test_a_full_or_read_only_disk_is_refused_at_the_start(small_disk):
   subprocess.run(mount, check=True)
   with pytest.raises(UserError, match="cannot be written"):
     run(small_disk / "run")
-
-
-def started(path, lines, dropped=(), step=5):
-  """A start of a run that is restored at `step`, a minute after its first."""
-  log = types.SimpleNamespace(lines=lines, dropped=dropped, step=step)
-  return StartLog(str(path), log, began=1060.0, writes=True)
-
-
-def line(seconds, lost=0.0):
-  return {"ledger": {"step": seconds, "lost_to_restart": lost}}
-
-
-def test_what_a_start_has_lost_is_not_forgotten_by_the_next(tmp_path):
-  path = tmp_path / "restarts.jsonl"
-  first = started(path, [])
-  assert (first.number, first.earlier_seconds["lost_to_restart"]) == (0, 0.0)
-  second = started(path, [line(3.0)], [line(5.0)])
-  assert (second.number, second.earlier_seconds["lost_to_restart"]) == (1, 2.0)
-  # Killed before its first log point.
-  third = started(path, [line(3.0)])
-  assert (third.number, third.earlier_seconds["lost_to_restart"]) == (2, 2.0)
-
-
-def stop_of(step, seconds, lost=0.0):
-  return {"step": step, "work": {"steps": step}, **line(seconds, lost)}
-
-
-def test_what_lies_between_the_last_log_point_and_a_stop_counts(tmp_path):
-  path = tmp_path / "restarts.jsonl"
-  start = {"step": 0, "lost_to_restart": 0.0, "time": 1000.0}
-  stop = stop_of(7, 4.0)
-  path.write_text(f"{json.dumps(start)}\n{json.dumps(stop)}\n")
-  again = started(path, [line(3.0)], step=7)
-  assert again.earlier_seconds == {"step": 4.0, "lost_to_restart": 0.0}
-  assert (again.number, again.earlier_work.steps) == (1, 7)
-  # Newer log points come before what an older stop has noted.
-  third = started(path, [line(3.0), line(6.0)], step=9)
-  assert third.earlier_seconds["step"] == 6.0
-  assert third.number == 2
-
-
-def test_a_stop_behind_the_restored_step_is_lost_and_only_once(tmp_path):
-  path = tmp_path / "restarts.jsonl"
-  start = {"step": 0, "lost_to_restart": 0.0, "time": 1000.0}
-  path.write_text(f"{json.dumps(start)}\n{json.dumps(stop_of(7, 4.0))}\n")
-  for _ in range(2):
-    again = started(path, [line(3.0)], step=5)
-    assert again.earlier_seconds == {"step": 3.0, "lost_to_restart": 1.0}
-
-
-def test_seconds_that_no_process_booked_are_down(tmp_path):
-  path = tmp_path / "restarts.jsonl"
-  path.write_text(
-    json.dumps({"step": 0, "lost_to_restart": 0.0, "time": 1000.0}) + "\n"
-  )
-  start = started(path, [])
-  booked = {"step": 30.0, "start_up": 10.0}
-  assert start.down_seconds(booked, now=1100.0) == 60.0
-  assert goodput(booked, 60.0) == 0.3
-  assert start.down_seconds(booked, now=900.0) == 0.0  # A clock was set back.
-
-
-def test_work_that_was_logged_without_operations_is_read(tmp_path):
-  path = tmp_path / "restarts.jsonl"
-  work = {"steps": 4, "examples": 32, "units": 9, "capacity": 9, "seconds": 2.0}
-  start = started(path, [{**line(3.0), "work": work}])
-  assert start.earlier_work == Work(**work, flops=None, executed_flops=None)
-  start = started(path, [{**line(3.0), "work": {**work, "flops": 5.0}}])
-  assert start.earlier_work.flops is None  # It counted otherwise.
-  start.earlier_work.add(8, Layout(shape=(8,), units=8, capacity=8, flops=5.0))
-  assert start.earlier_work.flops is None
-  assert start.earlier_work.examples == 40
 
 
 def test_work_and_goodput_are_those_of_the_whole_run(tmp_path):

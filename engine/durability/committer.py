@@ -1,0 +1,70 @@
+"""What lies between a checkpoint that is written and one that exists."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.durability.lock import Lock
+from engine.durability.manifest import write_manifest
+from engine.measure.line_file import LineFile
+
+
+class Committer:
+  """Commits what was written, as long as this process may.
+
+      sync the logs         # a checkpoint stands for what they hold
+      check the lock        # a holder that stood still may have lost it
+      write the manifest    # from here on the checkpoint exists
+
+  Attributes:
+    writes: whether this process is the one that saves. Replicas hold equal
+      variables, so one is enough.
+    logs: on the disk before a checkpoint that has their lines behind it.
+  """
+
+  def __init__(
+    self,
+    *,
+    config: Mapping[str, Any],
+    versions: Mapping[str, str],
+    lock: Lock | None = None,
+    writes: bool = True,
+  ):
+    """Initializes the committer.
+
+    Args:
+      config: settings that identify the run, for the manifests.
+      versions: of what writes them, likewise.
+      lock: of the run directory; none where no other job comes.
+      writes: as above.
+    """
+    self.writes = writes
+    self.logs: list[LineFile] = []
+    self._facts = {"config": config, "versions": versions}
+    self._lock = lock
+
+  def check(self) -> None:
+    """Raises `UserError` where another job has taken over."""
+    if self._lock:
+      self._lock.check()
+
+  def commit(
+    self,
+    prefix: str,
+    step: int,
+    metrics: Mapping[str, float] | None = None,
+  ) -> None:
+    """Makes the checkpoint exist whose files lie behind `prefix`.
+
+    Args:
+      prefix: of the files.
+      step: the global step.
+      metrics: of the evaluation that it is kept for, if it is.
+
+    Raises:
+      UserError: where another job has taken over.
+      OSError, tf.errors.OpError: where the disk takes no more.
+    """
+    for log in self.logs:
+      log.sync()
+    self.check()
+    write_manifest(prefix, step=step, metrics=metrics, **self._facts)

@@ -1,0 +1,99 @@
+"""The logs of a run: opened at its step, brought up to a stop, closed."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from engine.cluster.peers import agree_on
+from engine.files import DISK_ERRORS
+from engine.loop.trainer import Trainer
+from engine.measure.journal import Journal
+from engine.measure.line_file import LineFile
+from engine.measure.terminal import Terminal
+from engine.run.actions import ExampleIdLog, Profile, TrainLog
+from engine.run.job import Job
+from engine.run.starts import StartLog
+
+
+class Logs:
+  """What a run writes beside its checkpoints; all but the chief only read.
+
+  Attributes:
+    journal: its log points.
+    starts: of its processes.
+    profile: of some of its steps.
+    files: those whose lines a checkpoint has behind it.
+  """
+
+  def __init__(self, job: Job, trainer: Trainer, terminal: Terminal):
+    """Opens the logs at the trainer's step; what lies behind it is dropped.
+
+    Args:
+      job: whose run it is.
+      trainer: restored.
+      terminal: shows the log points.
+
+    Raises:
+      UserError: where workers hold different log points.
+    """
+    self._job = job
+    self._trainer = trainer
+    self.journal = Journal(
+      job.directory.path,
+      step=int(trainer.global_step.numpy()),
+      terminal=terminal,
+      writes=job.is_chief,
+    )
+    evaluations = sum(x["kind"] == "eval" for x in self.journal.lines)
+    agree_on(job.strategy, evaluations=evaluations)
+    self.starts = StartLog(
+      job.directory.file("restarts.jsonl"),
+      self.journal,
+      began=time.time() - sum(job.ledger.totals().values()),
+      writes=job.is_chief,
+    )
+    self._ids: list[ExampleIdLog] = []
+    if job.config.runtime.log_example_ids and job.is_chief:
+      path = job.directory.file("example_ids.jsonl")
+      self._ids = [ExampleIdLog(path, trainer)]
+    self.files: list[LineFile] = []
+    if job.is_chief:
+      self.files = [self.journal.file, *(ids.file for ids in self._ids)]
+    self.profile = Profile(
+      job.config.runtime.profiled if job.is_chief else (),
+      job.directory.file("tensorboard/train"),
+      trainer,
+      self.journal,
+    )
+    self.profile()
+
+  def train_actions(self) -> list[Callable[[Any], None]]:
+    """What is logged after each loop."""
+    journal, ledger = self.journal, self._job.ledger
+    log = TrainLog(log=journal, trainer=self._trainer, ledger=ledger)
+    return [log, *self._ids, self.profile]
+
+  def catch_up(self) -> None:
+    """Writes what a stop between two log points would leave out."""
+    self.profile.stop()
+    for ids in self._ids:
+      ids()
+    for file in self.files:
+      file.append()  # What waits for room gets another chance.
+
+  def stopped(self, step: int) -> None:
+    """Closes the logs of a run that stops as it was told to."""
+    with contextlib.suppress(*DISK_ERRORS):
+      self.journal.close()
+    self.starts.stopped(step, self._trainer, self._job.ledger)
+
+  def close(self) -> None:
+    """Closes the logs of a run that has reached its end.
+
+    Raises:
+      OSError, tf.errors.OpError: where lines could not be written.
+    """
+    self.journal.close()
+    for ids in self._ids:
+      ids.file.close()
