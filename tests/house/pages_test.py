@@ -61,6 +61,8 @@ def _names(body):
     elif isinstance(node, ast.Assign | ast.AnnAssign):
       targets = getattr(node, "targets", None) or [node.target]
       found |= {x.id: {} for x in targets if isinstance(x, ast.Name)}
+    elif isinstance(node, ast.ImportFrom):  # Handed on: `x as x`.
+      found |= {x.name: {} for x in node.names if x.asname == x.name}
   return found
 
 

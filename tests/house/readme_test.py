@@ -34,9 +34,9 @@ def house():
   return found
 
 
-def trees(folder):
-  """The syntax trees of the modules of a folder, without those below it."""
-  for path in glob.glob(os.path.join(ROOT, folder, "*.py")):
+def trees(wing):
+  """The syntax trees of all modules of a wing."""
+  for path in glob.glob(os.path.join(ROOT, wing, "**/*.py"), recursive=True):
     with open(path) as file:
       yield ast.parse(file.read())
 
