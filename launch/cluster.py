@@ -10,6 +10,7 @@ from typing import TextIO
 
 from absl import flags
 
+from engine.cluster.job_token import with_token
 from engine.process.supervisor import Supervisor
 from launch.command.door import run_door
 from launch.jobs.output import Output
@@ -48,11 +49,12 @@ def run_workers(
   """
   output = Output(stream or sys.stdout, prefix=lambda index: f"[{index}] ")
   hosts: list[str] = []
+  shared = with_token(os.environ)
 
   def start(index, variables):
     if index == 0:  # New ports for each life: the old ones may linger.
       hosts[:] = [f"127.0.0.1:{port}" for port in free_ports(number)]
-    environ = worker_environ(os.environ, hosts, index)
+    environ = worker_environ(shared, hosts, index)
     return output.start(index, command, {**environ, **variables})
 
   status = Supervisor(

@@ -66,6 +66,7 @@ def main() -> None:
         **registry.code_facts(config.task.name),
       },
       timeout=config.runtime.startup_timeout,
+      directory=model_dir,
     )
   # Imported behind the checks: TensorFlow takes seconds.
   import tensorflow as tf

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from benchmarks.scale.two_hosts import two_hosts
+from engine.cluster.job_token import with_token
 from launch.cluster import free_ports, worker_environ
 from launch.command.door import fail
 
@@ -37,6 +38,7 @@ def spread(way: Way, command: Sequence[str]) -> list[str]:
       more = ["--strategy=mirrored", f"--num_virtual_devices={way.replicas}"]
     return finish([start([], [*command, *more], dict(os.environ))])
   number = way.replicas
+  shared = with_token(os.environ)
 
   def workers(hosts, prefix):
     return finish(
@@ -44,7 +46,7 @@ def spread(way: Way, command: Sequence[str]) -> list[str]:
         start(
           prefix(i),
           [*command, "--strategy=multi_worker"],
-          worker_environ(os.environ, hosts, i),
+          worker_environ(shared, hosts, i),
         )
         for i in range(number)
       ]

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from engine.cluster.address import split
 from engine.config import RuntimeConfig
 from engine.errors import UserError
 
@@ -12,6 +14,7 @@ _EXAMPLE = (
   '{"cluster": {"worker": ["host:port", ...]}, '
   '"task": {"type": "worker", "index": 0}}'
 )
+_MOST = 2**15  # Workers; each has a port of its own behind the chief's.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,9 +56,15 @@ def find_cluster(
     return _listed(hosts, config.worker_index, "`worker_hosts`")
   if environ.get("TF_CONFIG"):
     return _from_tf_config(environ["TF_CONFIG"])
-  if int(environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1:
-    return _from_slurm(environ)
-  nodes = int(environ.get("SLURM_JOB_NUM_NODES") or 1)
+  try:
+    if _number(environ.get("SLURM_STEP_NUM_TASKS") or "1") > 1:
+      return _from_slurm(environ)
+    nodes = _number(environ.get("SLURM_JOB_NUM_NODES") or "1")
+  except (KeyError, ValueError) as error:
+    raise UserError(
+      f"Slurm's variables are incomplete ({error}): start the workers with "
+      "srun, or name them by --worker_hosts and --worker_index."
+    ) from error
   if (
     nodes > 1
     and "SLURM_STEP_NUM_TASKS" not in environ
@@ -68,18 +77,22 @@ def find_cluster(
   return None
 
 
-def _listed(hosts: list[str], index: int, found_in: str) -> Cluster:
+def _listed(hosts: Sequence[Any], index: int, found_in: str) -> Cluster:
+  seen = set()
   for host in hosts:
-    match = re.fullmatch(r".+:(\d{1,5})", str(host))
-    if not match or not 0 < int(match[1]) < 65536:
+    try:
+      name, port = split(str(host))
+    except ValueError:
       raise UserError(
-        f"{found_in} names the worker {host!r}, but a worker is host:port."
-      )
-    if hosts.count(host) > 1:
+        f"{found_in} names the worker {str(host)[:80]!r}, but a worker is "
+        "host:port."
+      ) from None
+    if (name.lower(), port) in seen:
       raise UserError(
         f"{found_in} names {host} twice: give each worker an address of its "
         "own."
       )
+    seen.add((name.lower(), port))
   if not 0 <= index < len(hosts):
     raise UserError(
       f"This process is worker {index}, but {found_in} has workers 0 to "
@@ -97,17 +110,23 @@ def _from_tf_config(text: str) -> Cluster | None:
   try:
     values = json.loads(text)
     cluster, task = values["cluster"], values["task"]
-    kind, index = task["type"], int(task["index"])
+    kind, index = str(task["type"]), _number(str(task["index"]))
     chiefs = list(cluster.get("chief", cluster.get("master", [])))
     workers = list(cluster.get("worker", []))
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+  ) as error:
     raise UserError(
-      f"TF_CONFIG cannot be read ({error.__class__.__name__}: {error}): it "
-      f"must be like {_EXAMPLE}, or unset."
+      f"TF_CONFIG cannot be read ({error.__class__.__name__}: "
+      f"{str(error)[:80]}): it must be like {_EXAMPLE}, or unset."
     ) from error
   if kind not in ("chief", "master", "worker"):
     raise UserError(
-      f"TF_CONFIG makes this process a {kind!r}, but Apsis has chief and "
+      f"TF_CONFIG makes this process a {kind[:40]!r}, but Apsis has chief and "
       "workers only: for an evaluator unset TF_CONFIG and start "
       "--mode=continuous_eval."
     )
@@ -123,6 +142,9 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
   share a node, or virtual nodes that share a machine, do not collide. Only the
   chief's node must be known here: rank 0 runs on the first of the list, which
   Slurm sorts; only an arbitrary distribution may begin elsewhere.
+
+  Raises:
+    KeyError, ValueError: where one is missing or odd.
   """
   if environ.get("SLURM_DISTRIBUTION") == "arbitrary":
     raise UserError(
@@ -130,31 +152,34 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
       "runs: use --distribution=block or cyclic, or name the workers by "
       "--worker_hosts and --worker_index."
     )
-  try:
-    index, size = (
-      int(environ[name]) for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
-    )
-    first = first_host(environ["SLURM_STEP_NODELIST"])
-    job, step = int(environ["SLURM_JOB_ID"]), environ.get("SLURM_STEP_ID", "0")
-    port = 10000 + (job + 101 * int(step)) * 64 % 20000
-    own = environ["SLURMD_NODENAME"]
-  except (KeyError, ValueError, TypeError) as error:
-    raise UserError(
-      f"Slurm's variables are incomplete ({error}): start the workers with "
-      "srun, or name them by --worker_hosts and --worker_index."
-    ) from error
+  index, size = (
+    _number(environ[name]) for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
+  )
+  if not index < size <= _MOST:
+    raise ValueError(f"rank {index} of {size}")
+  job = _number(environ["SLURM_JOB_ID"])
+  step = _number(environ.get("SLURM_STEP_ID", "0"))
+  port = 10000 + (job + 101 * step) * 64 % 20000
+  first = f"{first_host(environ['SLURM_STEP_NODELIST'])}:{port}"
+  own = f"{environ['SLURMD_NODENAME']}:{port + index}"
+  for address in (first, own):
+    split(address)
   return Cluster(
     size=size,
     index=index,
-    addresses={0: f"{first}:{port}", index: f"{own}:{port + index}"},
+    addresses={0: first, index: own},
     found_in="Slurm's variables",
   )
 
 
 def first_host(hostlist: str) -> str:
   """Returns the first host of Slurm's notation: a[07-09,12]b,c -> a07b."""
-  return re.sub(
-    r"\[(\w+)[^\]]*\]",
-    r"\1",
-    re.match(r"(?:[^,\[]|\[[^\]]*\])+", hostlist)[0],
-  )
+  first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", hostlist)[0]
+  return re.sub(r"\[(\w+)[^\]]*\]", r"\1", first)
+
+
+def _number(text: str) -> int:
+  """Reads a number of a launcher, of ten digits at most."""
+  if not re.fullmatch(r"[0-9]{1,10}", text):
+    raise ValueError(f"{text[:40]!r} is not a number")
+  return int(text)

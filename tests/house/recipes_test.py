@@ -19,7 +19,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from engine.cluster import strategies
+from engine.cluster import job_token, strategies
 from engine.cluster.discovery import find_cluster
 from engine.config import RuntimeConfig
 from engine.errors import UserError
@@ -42,6 +42,7 @@ def manifests():
   objects = [
     *yaml.safe_load_all(text_of("kubernetes.yaml")),
     *yaml.safe_load_all(text_of("kubernetes_volume.yaml")),
+    *yaml.safe_load_all(text_of("kubernetes_fence.yaml")),
   ]
   assert len({each["kind"] for each in objects}) == len(objects)
   return {each["kind"]: each for each in objects}
@@ -84,10 +85,11 @@ def test_the_schemas_would_find_a_slip(name, value):
     kubernetes_validate.validate(wrong, KUBERNETES[0], strict=True)
 
 
-def test_the_manifests_need_the_core_api_only():
+def test_the_manifests_need_what_each_cluster_has():
   assert {each["apiVersion"] for each in manifests().values()} == {
     "v1",
     "batch/v1",
+    "networking.k8s.io/v1",
   }
 
 
@@ -156,6 +158,29 @@ def test_the_run_lives_on_a_volume_that_all_pods_write_to():
   assert mount["name"] == volume["name"]
   model_dir = arguments_of_pod(0)["model_dir"]
   assert model_dir.startswith(mount["mountPath"] + "/")
+
+
+def test_the_pods_get_the_token_from_a_secret_that_is_in_no_file():
+  _, _, container = job()
+  (variable,) = container["env"]
+  assert variable["name"] == job_token.VARIABLE
+  secret = variable["valueFrom"]["secretKeyRef"]
+  made = (
+    f"create secret generic {secret['name']} \\\n"
+    f"#     --from-literal={secret['key']}="
+  )
+  assert made in text_of("kubernetes.yaml")
+  assert "Secret" not in manifests()
+
+
+def test_the_fence_lets_in_the_pods_of_the_job_and_no_others():
+  fence = manifests()["NetworkPolicy"]["spec"]
+  labels = job()[0]["template"]["metadata"]["labels"]
+  assert fence["policyTypes"] == ["Ingress"]
+  assert fence["podSelector"] == {"matchLabels": labels}
+  assert fence["ingress"] == [
+    {"from": [{"podSelector": {"matchLabels": labels}}]}
+  ]
 
 
 # What users copy.
@@ -245,7 +270,9 @@ PROGRAMS = {
     "$@"
   """,
   "scontrol": 'echo scontrol "$@"',
-  "worker": 'echo worker "$@"; echo cpus=$SRUN_CPUS_PER_TASK; eval "$END"',
+  "worker": """echo worker "$@"; echo cpus=$SRUN_CPUS_PER_TASK
+    echo token=$APSIS_JOB_TOKEN; eval "$END"
+  """,
 }
 
 
@@ -274,11 +301,22 @@ def run_script(directory, *arguments, **environ):
 def test_the_batch_script_hands_flags_on(tmp_path):
   flags = ("--task=demo", "--params_override=a.b=1, c.d=2")
   ended = run_script(tmp_path, *flags, SLURM_CPUS_PER_TASK="3")
-  srun, worker, cpus = ended.stdout.splitlines()
+  srun, worker, cpus, token = ended.stdout.splitlines()
   assert srun.startswith("srun --kill-on-bad-exit=1 --label bash ")
   assert worker == "worker -m launch.train " + " ".join(flags)
   assert cpus == "cpus=3"
+  assert re.fullmatch("token=[0-9a-f]{64}", token)
+  assert token[6:] not in srun + worker
   assert ended.returncode == 0
+
+
+def test_each_job_has_a_token_of_its_own_or_the_one_it_was_given(tmp_path):
+  tokens = []
+  for name, environ in (("a", {}), ("b", {}), ("c", {"APSIS_JOB_TOKEN": "x"})):
+    (tmp_path / name).mkdir()
+    ended = run_script(tmp_path / name, SLURM_CPUS_PER_TASK="3", **environ)
+    tokens.append(ended.stdout.splitlines()[-1])
+  assert tokens[2] == "token=x" and len(set(tokens)) == 3
 
 
 @pytest.mark.parametrize(

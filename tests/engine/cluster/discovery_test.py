@@ -1,6 +1,7 @@
 """A cluster is what flags, TF_CONFIG or srun describe, or one clear line."""
 
 import json
+import random
 
 import pytest
 
@@ -122,11 +123,74 @@ def test_the_first_host_of_slurms_notation(hostlist, first):
       {k: v for k, v in slurm().items() if k != "SLURM_STEP_NODELIST"},
       "SLURM_STEP_NODELIST",
     ),
+    ({"TF_CONFIG": "[" * 100_000}, "TF_CONFIG cannot be read"),
+    (tf_config({"worker": ["a:1"]}, index=1e400), "TF_CONFIG cannot be read"),
+    (tf_config({"worker": ["a:1"]}, index=-1), "TF_CONFIG cannot be read"),
+    (tf_config({"worker": ["a:1"]}, index=10**11), "TF_CONFIG cannot be read"),
+    (tf_config({"worker": [["a:1"]]}), "but a worker is host:port"),
+    (tf_config({"worker": ["a:1", "A:1"]}), "names A:1 twice"),
+    (tf_config({"worker": ["x" * 10**6]}), "but a worker is host:port"),
+    (tf_config({"worker": ["a:1"]}, ["worker"]), "makes this process a"),
+    (tf_config({"worker": ["a:1"]}, "x" * 10**6), "makes this process a"),
+    ({"SLURM_STEP_NUM_TASKS": "x"}, "'x' is not a number"),
+    ({"SLURM_STEP_NUM_TASKS": "9" * 5000}, "is not a number"),
+    ({"SLURM_JOB_NUM_NODES": "-2"}, "'-2' is not a number"),
+    (slurm(SLURM_PROCID="4"), "rank 4 of 4"),
+    (slurm(SLURM_PROCID="-1"), "'-1' is not a number"),
+    (slurm(SLURM_STEP_NUM_TASKS="40000"), "rank 2 of 40000"),
+    (slurm(SLURM_STEP_ID="\N{SUPERSCRIPT TWO}"), "is not a number"),
+    (slurm(SLURM_STEP_NODELIST="["), "':10288' is not host:port"),
+    (slurm(SLURM_STEP_NODELIST=""), "':10288' is not host:port"),
+    (slurm(SLURM_STEP_NODELIST="a\x1b[2J"), "is not host:port"),
+    (slurm(SLURMD_NODENAME="a b"), "'a b:.*' is not host:port"),
   ],
 )
 def test_nonsense_is_refused(environ, complaint):
-  with pytest.raises(UserError, match=complaint):
+  with pytest.raises(UserError, match=complaint) as caught:
     find_cluster(RuntimeConfig(), environ)
+  assert len(str(caught.value)) <= 300 and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+  "hosts",
+  [
+    *("a:1,a:1", "a:1,A:1", "a:0", "a", ":5,:6", "a:00001,a:1", "a b:5,c:6"),
+    *("a:\N{ARABIC-INDIC DIGIT FIVE},b:6", ",", "a:1,", "::1:5,b:6", "a:1\x1b"),
+  ],
+)
+def test_hosts_that_are_none_are_refused(hosts):
+  with pytest.raises(UserError, match=r"host:port|twice") as caught:
+    find_cluster(RuntimeConfig(worker_hosts=hosts), {})
+  assert str(caught.value).isprintable()
+
+
+def test_an_address_of_ipv6_is_a_host_in_brackets():
+  config = RuntimeConfig(worker_hosts="[::1]:5,b:6")
+  assert find_cluster(config, {}).addresses == {0: "[::1]:5", 1: "b:6"}
+
+
+def test_whatever_launchers_say_ends_in_a_cluster_or_in_one_line():
+  pieces = (
+    *(
+      '{"cluster"',
+      ': {"worker": ["a:1", "b:2"]}',
+      ', "task": ',
+      '"index": 0}',
+    ),
+    *('{"type": "worker", ', "}}", "]", "[", "1e999", "-1", "0", "null", '"'),
+    *("node[1-3]", "a", "x" * 999, "\x1b[2J", "\udcff", "", "12", "9" * 99),
+  )
+  names = ("TF_CONFIG", *slurm(), "SLURM_STEP_ID", "SLURM_JOB_NUM_NODES")
+  for generator in map(random.Random, range(3000)):
+    environ = slurm() if generator.random() < 0.5 else {}
+    for name in generator.sample(names, 3):
+      some = generator.randint(1, 4)
+      environ[name] = "".join(generator.choices(pieces, k=some))
+    try:
+      cluster = find_cluster(RuntimeConfig(), environ)
+      assert cluster is None or 0 <= cluster.index < cluster.size
+    except UserError as error:
+      assert len(str(error)) <= 300, environ
 
 
 def test_an_index_beyond_the_hosts_is_refused():

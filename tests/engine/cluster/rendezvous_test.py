@@ -3,17 +3,23 @@
 import concurrent.futures
 import dataclasses
 import socket
+import tempfile
 
 import pytest
 
+from engine.cluster import job_token, rendezvous, wire
 from engine.cluster.discovery import Cluster
-from engine.cluster.rendezvous import compare, meet
+from engine.cluster.greetings import Hello, compare
+from engine.cluster.rendezvous import meet
 from engine.config import ExperimentConfig, RuntimeConfig, TrainConfig
 from engine.errors import UserError
 from engine.measure.environment import common_facts
 from launch.cluster import free_ports
 from tasks.config import SentencePairConfig
+from tests.support import strangers
+from tests.support.strangers import Strangers
 
+TOKEN = {job_token.VARIABLE: strangers.TOKEN}
 LONG, SHORT = 60.0, 0.5  # No test waits for the long one.
 
 
@@ -31,12 +37,16 @@ def clusters_of(size):
   ]
 
 
-def outcomes(clusters, facts=None, timeout=LONG):
+def port_of(cluster, index=0):
+  return int(cluster.addresses[index].rsplit(":", 1)[1])
+
+
+def outcomes(clusters, facts=None, timeout=LONG, **settings):
   """Lets the workers meet; returns what each got, a cluster or a message."""
 
   def one(cluster, fact):
     try:
-      return meet(cluster, fact, timeout=timeout)
+      return meet(cluster, fact, timeout=timeout, **settings)
     except UserError as error:
       return str(error)
 
@@ -113,21 +123,123 @@ def test_two_processes_with_one_index_are_refused():
     assert "two processes say that they are worker 1" in message
 
 
-def test_strangers_at_the_port_do_no_harm():
-  chief, worker = clusters_of(2)
-  address = ("127.0.0.1", int(chief.addresses[0].rsplit(":", 1)[1]))
+def test_two_at_one_address_are_refused():
+  chief, worker, other = clusters_of(3)
+  other = dataclasses.replace(
+    other, addresses={**chief.addresses, 2: worker.addresses[1]}
+  )
+  for message in outcomes([chief, worker, other]):
+    assert (
+      f"({worker.addresses[1]}): worker 1 says that it is there too" in message
+    )
+
+
+def call(cluster, index, token=strangers.TOKEN):
+  """Says hello to the chief as a worker would; returns the connection."""
+  address = ("127.0.0.1", port_of(cluster))
+  while True:
+    try:
+      connection = socket.create_connection(address)
+      break
+    except ConnectionRefusedError:
+      pass  # The chief's thread has not begun yet.
+  talk = wire.Conversation(token.encode(), calls=True)
+  while not talk.trusted:
+    talk.feed(connection.recv(100))
+    connection.sendall(talk.outgoing)
+    talk.outgoing.clear()
+  hello = Hello(
+    index=index,
+    size=cluster.size,
+    address=f"127.0.0.1:{free_ports(1)[0]}",
+    facts={},
+  )
+  talk.say(hello.encode())
+  connection.sendall(talk.outgoing)
+  return connection
+
+
+def test_a_worker_that_dies_while_others_are_awaited_may_come_back():
+  clusters = clusters_of(3)
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    host = pool.submit(meet, chief, {}, timeout=LONG)
-    for words in (b"GET / HTTP/1.1\r\n\r\n", b'"index"\n', b'{"index": 1}\n'):
-      while True:
-        try:
-          with socket.create_connection(address) as stranger:
-            stranger.sendall(words)
-          break
-        except ConnectionRefusedError:
-          pass  # The chief's thread has not begun yet.
-    guest = pool.submit(meet, worker, {}, timeout=LONG)
-    assert host.result().addresses == guest.result().addresses
+    chief = pool.submit(meet, clusters[0], {}, timeout=LONG, environ=TOKEN)
+    call(clusters[0], 1).close()
+    others = outcomes(clusters[1:], [{}, {}], environ=TOKEN)
+    assert chief.result().addresses == others[0].addresses
+  assert others[1].addresses[1] == clusters[1].addresses[1]
+
+
+def test_workers_with_another_token_stay_outside():
+  chief, worker = clusters_of(2)
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    inside = pool.submit(outcomes, [chief], timeout=SHORT, environ=TOKEN)
+    other = {job_token.VARIABLE: "the token of another job"}
+    (outside,) = outcomes([worker], timeout=SHORT, environ=other)
+    (inside,) = inside.result()
+  assert "worker 1 did not answer within 0.5 s" in inside
+  assert "worker 0" in outside and "did not answer within 0.5 s" in outside
+
+
+def test_over_a_network_the_token_is_in_the_directory_that_all_share(
+  tmp_path, monkeypatch
+):
+  """As two plain commands find it."""
+  monkeypatch.setattr(job_token, "is_loopback", lambda host: False)
+  clusters = clusters_of(2)
+  one, other = outcomes(clusters, directory=str(tmp_path), environ={})
+  assert one.addresses == other.addresses
+  assert list(tmp_path.iterdir()) == []
+  for message in outcomes(clusters, environ={}):
+    assert "set APSIS_JOB_TOKEN to one secret on all workers" in message
+
+
+def test_what_a_meeting_leaves_behind_is_nothing(tmp_path, monkeypatch):
+  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+  outcomes(clusters_of(2), environ={})
+  (own,) = tmp_path.iterdir()
+  assert list(own.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", strangers.KINDS)
+def test_strangers_of_each_kind_do_no_harm(kind):
+  chief, worker = clusters_of(2)
+  there = Strangers([kind] * 5)
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    host = pool.submit(
+      meet, chief, strangers.FACTS, timeout=LONG, environ=TOKEN
+    )
+    with there.calling(("127.0.0.1", port_of(chief))):
+      assert there.all_called.wait(LONG)
+      (guest,) = outcomes([worker], [strangers.FACTS], environ=TOKEN)
+    assert host.result().addresses == guest.addresses
+  own = {i: x.addresses[i] for i, x in enumerate((chief, worker))}
+  assert guest.addresses == own
+  assert len(there.heard[kind]) == 5
+  assert max(there.heard[kind]) <= 32  # Random bytes, and no more.
+
+
+@pytest.mark.parametrize("kind", strangers.KINDS)
+def test_who_sits_at_the_chiefs_port_does_no_harm(kind, monkeypatch):
+  monkeypatch.setattr(rendezvous, "_GRACE", 0.1)
+  (_, worker), there = clusters_of(2), Strangers([kind])
+  with (
+    socket.create_server(("127.0.0.1", port_of(worker))) as server,
+    there.called_at(server),
+  ):
+    (said,) = outcomes([worker], [strangers.FACTS], timeout=0.1, environ=TOKEN)
+  assert "did not answer within 0.1 s" in said
+  assert said.isprintable() and len(said) <= 300
+  assert max(there.heard[kind], default=0) <= 32 + 36  # A nonce and a proof.
+
+
+@pytest.mark.slow
+def test_a_thousand_strangers_keep_nobody_out_and_take_no_memory():
+  outcome = strangers.campaign(connections=1000, seed=1)
+  assert len(outcome.heard) == len(strangers.KINDS) > 20
+  assert sum(map(len, outcome.heard.values())) == 1000
+  assert outcome.admitted == 0
+  assert outcome.grown < 50e6
+  assert all(each["addresses"] == outcome.hosts for each in outcome.met)
 
 
 def test_settings_and_versions_are_compared_but_not_who_one_is():

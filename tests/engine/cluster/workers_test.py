@@ -154,6 +154,22 @@ def test_the_output_of_workers_is_prefixed_and_the_worst_status_counts():
   )
 
 
+def test_the_workers_of_a_job_share_a_secret_that_no_command_shows():
+  script = (
+    "import os; token = os.environ['APSIS_JOB_TOKEN']\n"
+    "with open('/proc/self/cmdline') as file: assert token not in file.read()\n"
+    "print(token)"
+  )
+  jobs = []
+  for _ in range(2):
+    output = io.StringIO()
+    command = [sys.executable, "-c", script]
+    assert run_workers(command, 3, grace=60.0, stream=output) == 0
+    jobs.append({line.split()[1] for line in output.getvalue().splitlines()})
+  (one,), (other,) = jobs
+  assert one != other and len(one) == 64
+
+
 def test_where_one_fails_the_others_are_ended(tmp_path):
   """The second fails once the first can be told to end."""
   script = (
