@@ -2,6 +2,8 @@
 
 import ast
 import collections
+import configparser
+import glob
 import os
 import re
 import shutil
@@ -9,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+import setuptools
 
 from tests.conftest import LONGEST
 from tests.support.build_files import House
@@ -43,6 +46,7 @@ WHOLE = {
 }
 DISTRIBUTIONS = {  # Of modules that are not called as their package is.
   "absl": "absl_py",
+  "google": "protobuf",
   "official": "tf_models_official",
   "orbit": "tf_models_official",
   "sklearn": "scikit_learn",
@@ -173,14 +177,14 @@ def test_names_of_files_are_found():
 def named_targets(text):
   """Programs and examples: `launch.train`, `--task=examples.digits:Digits`."""
   name = text.rpartition("=")[2].partition(":")[0]
-  module = "" if "/" in name else name.replace(".", "/")
+  if "." not in name or "/" in name:
+    return set()
+  module = name.replace(".", "/")
   return {
     label
-    for label in CODED
+    for path, label in OWNER.items()
     if TARGETS[label].kind == "py_binary" or label.startswith("//examples")
-    for path in sources(label)
-    if path == f"{module}.py"
-    or (name.endswith(".") and path.startswith(module or " "))
+    if path == f"{module}.py" or (name[-1] == "." and path.startswith(module))
   }
 
 
@@ -376,6 +380,44 @@ def test_tests_mirror_the_house():
       if f"{of}.py" not in rooms and folder != "house" and not of_a_folder:
         without.add(of)
   assert without == set(WHOLE)
+
+
+SETUP = configparser.ConfigParser()
+SETUP.read(os.path.join(ROOT, "setup.cfg"))
+
+
+def test_a_wheel_has_all_wings_and_what_they_read():
+  floors = ("engine", "tasks", "launch")
+  found = setuptools.find_packages(
+    ROOT, include=SETUP["options.packages.find"]["include"].split()
+  )
+  assert {x.replace(".", "/") for x in found} == {
+    x for x in (*FLOORS, *WINGS) if x.startswith(floors)
+  }
+  data = {
+    path
+    for package, pattern in SETUP["options.package_data"].items()
+    for path in glob.glob(
+      f"{package.replace('.', '/')}/{pattern}", root_dir=ROOT
+    )
+  }
+  assert data == {x for x in PAPERS if x.startswith(floors)}
+
+
+def test_setup_cfg_names_all_that_is_imported():
+  lists = [
+    SETUP["options"]["install_requires"],
+    *SETUP["options.extras_require"].values(),
+  ]
+  named = {
+    re.match(r"[\w-]+", line)[0].lower().replace("-", "_")
+    for lines in lists
+    for line in lines.split()
+  }
+  named |= {"jaxlib", "protobuf"}  # jax and TensorFlow say which.
+  for label in CODED:
+    packages = {x for x in TARGETS[label].deps if x.startswith("@")}
+    assert {x.removeprefix("@pip//") for x in packages} <= named, label
 
 
 def test_the_longest_tests_exist():

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import glob
 import os
 import types
@@ -56,7 +57,8 @@ class House:
       return kind == "public"
     return _matches(package + "/..." * (kind == "__subpackages__"), folder)
 
-  def files(self, label: str) -> set[str]:
+  @functools.cache  # noqa: B019 Of one house, which lives as long as its tests.
+  def files(self, label: str) -> frozenset[str]:
     """All files that Bazel lays out for a target: its own, and of its deps."""
     found, waiting, seen = set(), [label], set()
     while waiting:
@@ -70,7 +72,7 @@ class House:
         waiting += [*target.deps, *target.data]
       else:
         found.add(each)
-    return found
+    return frozenset(found)
 
 
 def short(label: str) -> str:

@@ -78,7 +78,8 @@ def imports(path: str) -> tuple[frozenset[str], frozenset[str]]:
   return frozenset(rooms - {path}), frozenset(others)
 
 
-def names(path: str) -> set[str]:
+@functools.cache
+def names(path: str) -> frozenset[str]:
   """Texts in a file that may name files or modules, docstrings left out.
 
   `os.path.join(x, "a", "b")` names `a/b`, and `/a/b` where x is ROOT.
@@ -94,7 +95,7 @@ def names(path: str) -> set[str]:
       texts = [x.value for x in node.args if isinstance(x, ast.Constant)]
       root = "/" if ast.unparse(node.args[0]) == "ROOT" else ""
       found.add(root + "/".join(map(str, texts)))
-  return found
+  return frozenset(found)
 
 
 def _is_text(node: ast.AST) -> bool:
