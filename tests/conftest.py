@@ -1,6 +1,7 @@
 """One process, four logical CPUs, a cache of its own."""
 
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -14,22 +15,23 @@ tf.config.set_logical_device_configuration(
 
 # Begun first, two processes end at nearly the same time.
 LONGEST = (
-  "trainer",
-  "launch",
-  "workers",
-  "encode",
-  "hub_encoder",
-  "pairs",
-  "chaos",
-  "resume",
-  "averages",
-  "seeds",
+  "engine/run/trainer",
+  "launch/launch",
+  "house/workers",
+  "launch/encode",
+  "tasks/encoders/hub_encoder",
+  "tasks/data/pairs",
+  "house/chaos",
+  "engine/run/resume",
+  "engine/step/averages",
+  "launch/jobs/seeds",
 )
+HERE = pathlib.Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items):
-  places = {f"{name}_test.py": i for i, name in enumerate(LONGEST)}
-  items.sort(key=lambda item: places.get(item.path.name, len(places)))
+  places = {HERE / f"{name}_test.py": i for i, name in enumerate(LONGEST)}
+  items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,6 @@
 """The example task: the engine knows no task, and no strategy changes it.
 
-Two workers train it in tests/engine/cluster/workers_test.py. On a TPU it was
+Two workers train it in tests/house/workers_test.py. On a TPU it was
 never run.
 """
 

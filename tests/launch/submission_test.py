@@ -7,7 +7,7 @@ from launch.trained import submission
 from tasks.config import SentencePairConfig
 from tasks.data.datasets import answers_of
 from tasks.named_sets import NAMED_SETS
-from tests.tasks.data.named_sets_test import LABELS, lay_out
+from tests.tasks.named_sets_test import LABELS, lay_out
 
 SHARES = np.array([[0.1, 0.7, 0.2], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
 SCORES = np.array([[5.7], [-0.25], [1.23456]])

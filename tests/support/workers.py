@@ -1,4 +1,4 @@
-"""What each of two workers does for tests/engine/cluster/workers_test.py.
+"""What each of two workers does for tests/house/workers_test.py.
 
 python -m tests.support.workers -- HOSTS INDEX DIR             trains, evaluates
 python -m tests.support.workers -- HOSTS INDEX DIR killed 1    dies in step 3
