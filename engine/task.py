@@ -218,7 +218,7 @@ def digest_of(*arrays: np.ndarray) -> int:
   """Cheap digest of the values of arrays: 32 bits."""
   digest = 0
   for array in arrays:
-    digest = zlib.crc32(np.ascontiguousarray(array), digest)
+    digest = zlib.crc32(np.ascontiguousarray(array).data, digest)
   return digest
 
 

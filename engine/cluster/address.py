@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import re
 import socket
+from typing import Any
 
 _ADDRESS = re.compile(
   r"(\[[0-9A-F:.]+(?:%\w+)?\]|[\w.-]{1,253}):([1-9]\d{0,4})", re.ASCII | re.I
@@ -73,21 +74,22 @@ def listen(host: str, port: int) -> tuple[list[socket.socket], bool]:
       if (server := _server(family, place))
     ]
     named = bool(servers)
-    if not named and socket.has_dualstack_ipv6():
-      servers = [_server(socket.AF_INET6, ("", port), dualstack_ipv6=True)]
-    elif not named:
-      servers = [_server(socket.AF_INET, ("", port))]
+    if not named:
+      both = socket.has_dualstack_ipv6()
+      family = socket.AF_INET6 if both else socket.AF_INET
+      everywhere = _server(family, ("", port), dualstack_ipv6=both)
+      servers = [everywhere] if everywhere else []
     stack.pop_all()
   return servers, not named
 
 
-def _places(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple]]:
+def _places(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
   """What a name leads to, unless it is loopback without being called so."""
   try:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
   except (OSError, UnicodeError):
     return []
-  places = list(dict.fromkeys((x[0], x[4]) for x in found))
+  places: list[tuple[Any, Any]] = [*dict.fromkeys((x[0], x[4]) for x in found)]
   if not is_loopback(host) and all(is_loopback(x[1][0]) for x in places):
     return []
   return places

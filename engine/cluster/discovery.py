@@ -174,8 +174,8 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
 
 def first_host(hostlist: str) -> str:
   """Returns the first host of Slurm's notation: a[07-09,12]b,c -> a07b."""
-  first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", hostlist)[0]
-  return re.sub(r"\[(\w+)[^\]]*\]", r"\1", first)
+  first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", hostlist)
+  return re.sub(r"\[(\w+)[^\]]*\]", r"\1", first[0] if first else "")
 
 
 def _number(text: str) -> int:

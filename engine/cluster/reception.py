@@ -74,7 +74,7 @@ class Reception:
     self._guests: set[Caller] = set()  # Who gave one.
     self._selector = selectors.DefaultSelector()
     for server in servers:
-      self._selector.register(server, selectors.EVENT_READ)
+      self._selector.register(server, selectors.EVENT_READ, server)
 
   def __enter__(self) -> "Reception":
     return self
@@ -95,8 +95,8 @@ class Reception:
       seconds = min(seconds, caller.until - self._clock())
     heard = []
     for key, events in self._selector.select(min(max(seconds, 0.0), _LONG)):
-      if key.data is None:
-        self._take_calls(key.fileobj)
+      if isinstance(key.data, socket.socket):
+        self._take_calls(key.data)
       elif key.data in self._waiting or key.data in self._guests:
         heard += self._attend(key.data, events)
     now = self._clock()
@@ -161,7 +161,7 @@ class Reception:
   ) -> list[tuple[Caller, bytes | None]]:
     """Reads and writes what one caller is ready for."""
     try:
-      messages = []
+      messages: list[bytes] = []
       if events & selectors.EVENT_READ:
         data = caller.connection.recv(_PIECE)
         if not data:
@@ -173,9 +173,9 @@ class Reception:
     except BlockingIOError:
       return []
     except (OSError, Stranger):
-      left = [(caller, None)] if caller in self._guests else []
+      was_guest = caller in self._guests
       self.cut(caller)
-      return left
+      return [(caller, None)] if was_guest else []
     for _ in messages:
       del self._waiting[caller]
       self._guests.add(caller)

@@ -49,7 +49,7 @@ def create_strategy(
     )
   if kind == "multi_worker" or (kind == "auto" and workers > 1):
     return _multi_worker(config, cluster, kind)
-  if workers > 1:
+  if cluster and workers > 1:
     raise UserError(
       f"`strategy` is {kind!r}, but {cluster.found_in} has {workers} workers, "
       "which would write to one directory: use --strategy=multi_worker."

@@ -33,6 +33,8 @@ class Checkpoints(tf.train.CheckpointManager):
   occasion; the older checkpoints stay.
   """
 
+  _last_preserved_timestamp: float  # Of `tf.train.CheckpointManager`.
+
   def __init__(
     self,
     checkpoint: tf.train.Checkpoint,
@@ -147,7 +149,7 @@ class Checkpoints(tf.train.CheckpointManager):
           ),
         )
       except DISK_ERRORS as error:
-        self._failed(error)
+        self._failed(prefix, error)
         return None
       except Exception:
         self._forget()
@@ -182,7 +184,7 @@ class Checkpoints(tf.train.CheckpointManager):
       if helper:
         error, helper._async_error = helper._async_error, None
       if self._pending and isinstance(error, DISK_ERRORS):
-        self._failed(error)
+        self._failed(self._pending, error)
       elif self._pending and error:
         self._forget()
         raise error
@@ -194,8 +196,7 @@ class Checkpoints(tf.train.CheckpointManager):
   def _forget(self) -> None:
     self._pending, self._newest = None, self._before
 
-  def _failed(self, error: Exception) -> None:
-    prefix = self._newest
+  def _failed(self, prefix: str, error: Exception) -> None:
     self._forget()
     self.failed_saves += 1
     self._say(

@@ -147,9 +147,9 @@ class Lock:
     holder = parse(seen)
     alive, why = lives(holder), "whose process has ended"
     if alive is None:
-      theirs = holder.get("interval")
-      valid = isinstance(theirs, int | float) and 0 < theirs <= 60
-      interval = max(self._interval, theirs if valid else 0.0)
+      interval, theirs = self._interval, holder.get("interval")
+      if isinstance(theirs, int | float) and 0 < theirs <= 60:
+        interval = max(interval, theirs)
       now = self._watch(seen, interval)
       if now is None:
         return ""  # It was released.

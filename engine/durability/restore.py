@@ -55,7 +55,7 @@ def restore_newest(
   *,
   config: Any = None,
   allowed: Collection[str] = (),
-  say: Callable[[str], None] = logging.warning,
+  say: Callable[[str], object] = logging.warning,
 ) -> str:
   """Restores the newest whole checkpoint of a directory; returns its path.
 

@@ -1,6 +1,7 @@
 """What all workers decide together between two device loops."""
 
 import collections
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +62,8 @@ class Boundary:
     Raises:
       StopRequested: on all workers alike.
     """
-    self._progress.report(**({} if step is None else {"step": step}))
+    reached: dict[str, Any] = {} if step is None else {"step": step}
+    self._progress.report(**reached)
     reason = self._notices.reason if self._notices else ""
     if len(self._workers) > 1:
       reason = self._of_all(reason)

@@ -123,11 +123,8 @@ def _cpu() -> tuple[str, list[str]]:
   """The CPU's name, and its vector units that matter for products."""
   try:
     with open("/proc/cpuinfo") as file:
-      facts = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in file
-        if ":" in line
-      )
+      parts = (line.partition(":") for line in file)
+      facts = {name.strip(): value.strip() for name, _, value in parts}
   except OSError:
     return platform.processor(), []
   has = facts.get("flags", "").split()

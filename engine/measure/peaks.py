@@ -91,7 +91,8 @@ def published(devices: tuple[str, ...], precision: str) -> float | None:
   ]
   tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
   peaks = [gpu_peak(name, precision, tf32=tf32) for name in names]
-  return sum(peaks) if all(peaks) else None
+  known = [peak for peak in peaks if peak]
+  return sum(known) if len(known) == len(peaks) else None
 
 
 class Meter:
@@ -129,7 +130,7 @@ class Meter:
 
   def round(self) -> float:
     """Multiplies for a while; returns FLOP/s."""
-    seconds = []
+    seconds: list[float] = []
     while sum(seconds) < _ROUND_SECONDS:
       seconds.append(self._product(self._matrix))
     product = min(seconds) if self._alone else sum(seconds) / len(seconds)

@@ -60,7 +60,7 @@ def _utilisation(work: Work, peak: Peak | None) -> dict[str, Any]:
     possible = work.seconds * peak.flops_per_second
     return {
       "mfu": work.flops / possible,
-      "hfu": work.executed_flops / possible or None,
+      "hfu": (work.executed_flops or 0.0) / possible or None,
       "peak_source": peak.source,
     }
   if work.flops is None:

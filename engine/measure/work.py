@@ -33,6 +33,6 @@ class Work:
     self.examples += examples
     self.units += layout.units
     self.capacity += layout.capacity
-    if self.flops is not None:
+    if self.flops is not None and self.executed_flops is not None:
       self.flops += layout.flops
       self.executed_flops += layout.executed_flops

@@ -68,7 +68,9 @@ def compile_only_strategy(replicas: int) -> tf.distribute.Strategy:
       final_op="Id",
     )
 
-  class OneOfMany(type(strategy.extended)):
+  extended: Any = type(strategy.extended)
+
+  class OneOfMany(extended):
     """`OneDeviceStrategy`'s innards, with peers."""
 
     @property
@@ -132,7 +134,7 @@ def lower(
     compiler_ir = function.experimental_get_compiler_ir(*specs.values())
     # The plain wheel has no TPU kernels; the CPU's lower to the same HLO.
     hlo = compiler_ir(stage="hlo_serialized", platform_name="CPU")
-    dynamic = ()
+    dynamic: tuple[str, ...] = ()
     if _DYNAMIC.encode() in hlo:
       text = compiler_ir(stage="hlo", platform_name="CPU")
       dynamic = tuple(_dynamic_ops(text, graph)) or (_DYNAMIC,)
@@ -214,7 +216,7 @@ def _line(frames: Sequence[traceback.FrameSummary]) -> str:
   if not own:
     return "of no known line"
   name, number = own[-1].filename, own[-1].lineno
-  text = linecache.getline(name, number).strip()
+  text = linecache.getline(name, number or 0).strip()
   path = os.path.relpath(name)
   path = name if path.startswith("..") else path
   return f"at {path}:{number}" + (f" `{text}`" if text else "")

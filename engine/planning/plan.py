@@ -73,7 +73,7 @@ class Plan:
 
 def plan_batches(inputs: Inputs, *, batch_size: int, replicas: int) -> Batches:
   """Plans the batches of one split."""
-  shapes = collections.Counter()
+  shapes: collections.Counter[tuple[int, ...]] = collections.Counter()
   units = capacity = 0
   count = inputs.order.num_batches
   looked_at = min(count, _MOST)

@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import time
+from typing import Any
 
 _TIMEOUT = 2.0  # Seconds for an answer of the metadata server, all of it.
 _LONGEST = 2**16  # Bytes of an answer, its head included.
@@ -54,9 +55,8 @@ def _fetch(host: str, name: str) -> str:
         f"/computeMetadata/v1/instance/{name}",
         headers={"Metadata-Flavor": "Google", "Connection": "close"},
       )
-      response = http.client.HTTPResponse(
-        _Received(connection.sock, deadline), method="GET"
-      )
+      received: Any = _Received(connection.sock, deadline)
+      response = http.client.HTTPResponse(received, method="GET")
     response.begin()
     # Nobody is asked elsewhere: 200 alone is an answer.
     return response.read().decode().strip() if response.status == 200 else ""

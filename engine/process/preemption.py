@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from engine.process.metadata import event_of, find_metadata_host
 from engine.process.signals import STOPS, name_of
@@ -65,7 +66,7 @@ class Notices:
     self._closed = threading.Event()
     self._timer: threading.Timer | None = None
     self._listener: threading.Thread | None = None
-    self._before: dict[int, signal.Handlers | Callable | None] = {}
+    self._before: dict[int, Any] = {}
 
   def listen(self) -> None:
     """Starts to listen; call it in the main thread.
@@ -117,8 +118,8 @@ class Notices:
     """Reads the numbers of the signals that come."""
     interrupts = 0
     with reader:
-      while (number := reader.recv(1)) != _CLOSE:
-        number = number[0]
+      while (byte := reader.recv(1)) != _CLOSE:
+        number = byte[0]
         interrupts += number == signal.SIGINT
         if number == signal.SIGINT and interrupts > 1:
           _last_words("SIGINT again: ended at once, without saving.")

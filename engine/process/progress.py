@@ -26,7 +26,8 @@ class Progress:
     """
     path = os.environ.get(VARIABLE) if path is None else path
     self._file = os.open(path, os.O_WRONLY | os.O_CREAT) if path else None
-    self._record = {"count": 0, "phase": "start_up", "step": 0, "stopped": ""}
+    self._count = 0
+    self._facts: dict[str, int | str] = {"phase": "start_up", "step": 0}
 
   def report(self, phase: str | None = None, **facts: int | str) -> None:
     """Notes that the process has moved.
@@ -39,11 +40,12 @@ class Progress:
     if self._file is None:
       return
     if phase:
-      self._record["phase"] = phase
-    self._record.update(facts)
-    self._record["count"] += 1
-    self._record["stopped"] = self._record["stopped"][:_WORDS]
-    os.pwrite(self._file, json.dumps(self._record).ljust(_SIZE).encode(), 0)
+      self._facts["phase"] = phase
+    self._facts.update(facts)
+    self._count += 1
+    stopped = str(self._facts.get("stopped", ""))[:_WORDS]
+    record = {**self._facts, "count": self._count, "stopped": stopped}
+    os.pwrite(self._file, json.dumps(record).ljust(_SIZE).encode(), 0)
 
 
 def read_progress(path: str) -> Mapping[str, Any] | None:

@@ -81,7 +81,8 @@ class Rank:
 
   def describe(self) -> str:
     """Says how it ended, and where."""
-    end = f"ended with status {self.status}"
-    if self.frozen or self.status < 0:
-      end = self.frozen or f"was killed by {name_of(-self.status)}"
+    status = self.status or 0
+    end = f"ended with status {status}"
+    if self.frozen or status < 0:
+      end = self.frozen or f"was killed by {name_of(-status)}"
     return f"{self._name} {end} at step {self.watch.step} ({self.watch.phase})"

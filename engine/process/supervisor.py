@@ -138,7 +138,7 @@ class Supervisor:
       return 0
     # 75 says that a peer was lost: the peer's own status says why.
     first = min(failed, key=lambda rank: rank.status == os.EX_TEMPFAIL)
-    status = _worst([rank.status for rank in failed])
+    status = _worst([rank.status for rank in failed if rank.status])
     told = [rank.watch.record.get("stopped", "") for rank in ended]
     told = [x for x in told if x.startswith(("the file", "SIGINT"))]
     told += [name_of(number) for number in self._signals]

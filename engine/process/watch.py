@@ -81,10 +81,13 @@ class Watch:
 
   def _computes(self, now: float, cpu: float | None) -> bool:
     """Whether CPU time grows faster than that of an idle process."""
+    if cpu is None:
+      self._cpu = None
+      return False
     since, before = self._cpu or (now, cpu)
-    grew = cpu is not None and abs(cpu - before) >= _CPU
-    if grew or cpu is None or not self._cpu or now - since >= LOOK:
-      self._cpu = None if cpu is None else (now, cpu)
+    grew = abs(cpu - before) >= _CPU
+    if grew or not self._cpu or now - since >= LOOK:
+      self._cpu = now, cpu
     return grew
 
 

@@ -93,6 +93,7 @@ class EvaluationLog:
 
   def __call__(self, output: Mapping[str, Any]) -> None:
     """Keeps `output`, the metrics."""
+    assert self._evaluator, "it has evaluated"
     step, job = int(self._trainer.global_step.numpy()), self._job
     self._best.check(output)
     if job.is_chief:

@@ -91,6 +91,7 @@ class Builder:
       step = tf.Variable(0, dtype=tf.int64, trainable=False)
       averages = self._averages(model)
       evaluator = self._evaluator(model, devs, averages)
+    assert evaluator, "a reader has splits"
     return evaluator, checkpoint_of(model, step, averages)
 
   def _model(self) -> tf_keras.Model:

@@ -41,7 +41,7 @@ class StartLog:
     behind = [line for line in log.dropped if "ledger" in line]
     booked += [stop for stop in stops if stop["step"] <= log.step]
     behind += [stop for stop in stops if stop["step"] > log.step]
-    last = max(booked, key=_age, default={"ledger": {}})
+    last: dict[str, Any] = max(booked, key=_age, default={"ledger": {}})
     seconds = dict(last["ledger"])
     lost = max(
       [seconds.get("lost_to_restart", 0.0)]
