@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from benchmarks.scale.two_hosts import two_hosts
-from launch.cluster import free_ports, worker_environ
 from launch.command.door import fail
+from launch.jobs.ranks import free_ports, worker_environ
 
 
 @dataclasses.dataclass(frozen=True)

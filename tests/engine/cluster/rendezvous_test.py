@@ -11,7 +11,7 @@ from engine.cluster.rendezvous import compare, meet
 from engine.config import ExperimentConfig, RuntimeConfig, TrainConfig
 from engine.errors import UserError
 from engine.measure.environment import common_facts
-from launch.cluster import free_ports
+from launch.jobs.ranks import free_ports
 from tasks.config import SentencePairConfig
 
 LONG, SHORT = 60.0, 0.5  # No test waits for the long one.
