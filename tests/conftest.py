@@ -15,7 +15,7 @@ tf.config.set_logical_device_configuration(
 # Begun first, two processes end at nearly the same time.
 LONGEST = (
   "trainer",
-  "launch",
+  "train",
   "workers",
   "encode",
   "hub_encoder",
