@@ -62,7 +62,7 @@ class RuntimeConfig(Settings):
     super().__post_init__()
     match = re.fullmatch(r"(\d+)-(\d+)", self.profile_steps or "0-1")
     check(
-      bool(match) and int(match[1]) < int(match[2]),
+      match is not None and int(match[1]) < int(match[2]),
       "profile_steps",
       self.profile_steps,
       "the first step and the one behind the last, as 100-110",

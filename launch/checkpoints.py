@@ -1,16 +1,16 @@
 """Looks after the checkpoints of a run: python -m launch.checkpoints --help."""
 
 import functools
-import os
 import sys
 
 from absl import flags
 
 from engine.errors import UserError
+from launch.command.checks import check_run
 from launch.command.door import fail, run_door
 from launch.command.flags import require
-from launch.trained.checkpoint_diff import diff
-from launch.trained.shelf import _checkpoints, list_all, prune, verify_all
+from launch.trained.checkpoint_diff import diff, find_two
+from launch.trained.shelf import list_all, prune, verify_all
 
 VERBS = ("list", "verify", "diff", "prune")
 SUMMARY = """\
@@ -38,15 +38,17 @@ def main(verb: str) -> None:
   other_dir = values.other_dir or model_dir
   if verb == "prune" and values.keep is None:
     raise UserError("`keep` is not given: add --keep=..., the number to keep.")
-  _check_run("model_dir", model_dir)
-  _check_run("other_dir", other_dir)
+  check_run(model_dir, "model_dir")
+  check_run(other_dir, "other_dir")
   status = 0
   if verb == "list":
     list_all(model_dir)
   elif verb == "verify":
     status = verify_all(model_dir, values.step)
   elif verb == "diff":
-    status = diff(*_two(model_dir, other_dir, values.step, values.other_step))
+    status = diff(
+      *find_two(model_dir, other_dir, values.step, values.other_step)
+    )
   elif values.dry_run:
     prune(model_dir, values.keep)
   else:
@@ -58,56 +60,6 @@ def main(verb: str) -> None:
     with lock:
       prune(model_dir, values.keep, lock)
   sys.exit(status)
-
-
-def _check_run(flag: str, path: str) -> None:
-  """Refuses what is no run, before TensorFlow is imported if possible."""
-  found = "://" in path or os.path.isdir(path)
-  if found:
-    import tensorflow as tf
-
-    from engine.durability.run_directory import RunDirectory
-
-    run = RunDirectory(path)
-    found = tf.io.gfile.exists(run.file("config.yaml")) or tf.io.gfile.isdir(
-      run.checkpoints
-    )
-  if not found:
-    raise UserError(
-      f"`{flag}` {path} holds no run: name the directory that launch.train was "
-      "given."
-    )
-
-
-def _two(
-  model_dir: str, other_dir: str, step: int | None, other_step: int | None
-) -> tuple[str, str]:
-  """Returns the two that are compared: by default the newest."""
-  if step is None and (other_step is not None or model_dir == other_dir):
-    second = _whole(other_dir, other_step)
-    return _whole(model_dir, None, but=second), second
-  first = _whole(model_dir, step)
-  return first, _whole(other_dir, other_step, but=first)
-
-
-def _whole(run: str, step: int | None, but: str = "") -> str:
-  """Returns the finished checkpoint of a step, or the newest `but` one."""
-  from engine.durability import manifest
-
-  found = {
-    manifest.step_of(prefix): prefix
-    for _, prefix in [*_checkpoints(run)][::-1]
-    if manifest.is_committed(prefix)
-  }
-  if step is None:
-    step = max((x for x in found if found[x] != but), default=None)
-  if step not in found:
-    what = "other one" if step is None else f"finished one of step {step}"
-    raise UserError(
-      f"{run} has no {what} to compare: finished are the steps "
-      f"{', '.join(map(str, sorted(found))) or '(none)'}."
-    )
-  return found[step]
 
 
 def _first_word() -> str:

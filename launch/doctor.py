@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from absl import flags
 
 from launch.command.door import run_door
-from launch.jobs.checkup import BROKEN, OK, WARNING, Finding, check_all
+from launch.jobs.checkup import check_all
+from launch.jobs.finding import BROKEN, OK, WARNING, Finding
 
 flags.DEFINE_string("model_dir", "runs", "Directory where runs shall be.")
 flags.DEFINE_bool("smoke", True, "Train five steps with each strategy.")

@@ -5,6 +5,7 @@ import os
 from absl import flags
 
 from engine.errors import UserError
+from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
 from launch.command.flags import require
 
@@ -31,12 +32,8 @@ def main() -> None:
     raise UserError(
       f"`export_dir` {target} exists: name a new directory, or remove it."
     )
-  parent = os.path.dirname(os.path.abspath(target))
-  if not os.access(parent, os.W_OK):
-    raise UserError(
-      f"`export_dir` {target} cannot be written: its directory is missing or "
-      "not yours to write."
-    )
+  check_output("export_dir", target)
+  check_run(model_dir, "model_dir")
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.files import whole
   from launch.trained.exports import write

@@ -1,10 +1,8 @@
 """Draws what goes into a run: python -m launch.inspect --help."""
 
-import os
-
 from absl import flags
 
-from engine.errors import UserError
+from launch.command.checks import make_directory
 from launch.command.door import run_door
 from launch.command.flags import (
   config_from_flags,
@@ -32,15 +30,7 @@ def main() -> None:
   """Writes five PNG files, and prints what a run will be given."""
   config = config_from_flags(SETTINGS)
   out, split = require("out"), flags.FLAGS.split
-  try:
-    os.makedirs(out, exist_ok=True)
-  except OSError as error:
-    raise UserError(
-      f"`out` {out} cannot be made ({error.strerror}): name a directory that "
-      "is yours to write."
-    ) from error
-  if not os.access(out, os.W_OK):
-    raise UserError(f"`out` {out} cannot be written: choose another --out.")
+  make_directory("out", out)
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.views import views
 

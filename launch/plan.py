@@ -7,8 +7,8 @@ import sys
 from absl import flags
 
 from engine.cluster.discovery import find_cluster
-from engine.errors import UserError
 from engine.planning.tpu import Compiler, Topology
+from launch.command.checks import check_output
 from launch.command.door import run_door
 from launch.command.flags import config_from_flags, define_settings, settings
 from launch.pages import plan_report
@@ -40,7 +40,8 @@ define_settings([name for name in settings() if name not in _UNPLANNED])
 def main() -> None:
   """Prints the plan, then what the compiler says of it."""
   config, values = config_from_flags(own_tasks=True), flags.FLAGS
-  check_output(values.output)
+  if values.output:
+    check_output("output", values.output)
   cluster = find_cluster(config.runtime, os.environ)
   topology = compiler = None
   if values.topology:
@@ -102,16 +103,6 @@ def main() -> None:
     write_json(values.output, record)
   if topology and not all(s["ok"] for s in record["tpu"]["steps"].values()):
     sys.exit(1)
-
-
-def check_output(path: str | None) -> None:
-  """Raises `UserError` where a file cannot be written, before the work."""
-  folder = os.path.dirname(os.path.abspath(path or ""))
-  if path and (os.path.isdir(path) or not os.access(folder, os.W_OK)):
-    raise UserError(
-      f"`output` {path} cannot be written: it is a directory, or its own is "
-      "missing or not yours to write."
-    )
 
 
 def said(message: str, end: str = "\n") -> None:

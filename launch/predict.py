@@ -10,6 +10,7 @@ from typing import Any
 from absl import flags
 
 from engine.errors import UserError
+from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
 from launch.command.flags import define_settings, require
 
@@ -32,6 +33,9 @@ flags.DEFINE_integer(
 def main() -> None:
   """Labels the pairs; one line each, in their order."""
   model_dir, values = require("model_dir"), flags.FLAGS
+  check_run(model_dir, "model_dir")
+  if values.output != "-":
+    check_output("output", values.output, directory=True)
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.trained.predictions import predict
   from launch.trained.restored import config_of
@@ -40,12 +44,6 @@ def main() -> None:
   # Before somebody types pairs for nothing.
   config = config_of(model_dir).task
   single = not config.text_b
-  folder = os.path.dirname(os.path.abspath(values.output))
-  if values.output != "-" and not os.access(folder, os.W_OK):
-    raise UserError(
-      f"`output` {values.output} cannot be written: its directory is missing "
-      "or not yours to write."
-    )
   moved = {x: values[x].value for x in _PLACES if values[x].present}
   if values.split or moved:
     if values["input"].present:

@@ -4,7 +4,7 @@ import os
 
 from absl import flags
 
-from engine.errors import UserError
+from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
 
 flags.DEFINE_string(
@@ -15,15 +15,9 @@ flags.DEFINE_string(
 def main(*directories: str) -> None:
   """Writes the page; several runs stand side by side."""
   path = flags.FLAGS.output or os.path.join(directories[0], "report.html")
-  folder = os.path.dirname(os.path.abspath(path))
   for directory in directories:
-    if not os.path.exists(os.path.join(directory, "config.yaml")):
-      raise UserError(f"{directory} holds no run: there is no config.yaml.")
-  if not os.access(folder, os.W_OK):
-    raise UserError(
-      f"`output` {path} cannot be written: its directory is missing or not "
-      "yours to write."
-    )
+    check_run(directory)
+  check_output("output", path)
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.page import write_page
 

@@ -8,31 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from absl import flags
-
-from engine.errors import UserError
 from engine.process.supervisor import Supervisor
 from launch.command.door import run_door
 from launch.jobs.output import Output
+from launch.jobs.ranks import define_limits, limits, train_command
 
-flags.DEFINE_integer(
-  "max_restarts",
-  0,
-  "Restarts in a row without a new step before it gives up.",
-  lower_bound=0,
-)
-flags.DEFINE_float(
-  "stall_timeout",
-  30.0,
-  "Seconds without a move after which a rank is killed as frozen.",
-  lower_bound=0.1,
-)
-flags.DEFINE_float(
-  "grace",
-  10.0,
-  "Seconds that ranks have to end before they are killed.",
-  lower_bound=0.0,
-)
+define_limits()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,25 +32,6 @@ def main(arguments: Sequence[str]) -> None:
   ).run()
   output.drain()
   sys.exit(status)
-
-
-def limits() -> dict[str, float]:
-  """The flags that supervisors share."""
-  names = ("max_restarts", "stall_timeout", "grace")
-  return {name: flags.FLAGS[name].value for name in names}
-
-
-def train_command(arguments: Sequence[str]) -> list[str]:
-  """The command of a rank.
-
-  Raises:
-    UserError: where nothing stands behind `--`.
-  """
-  if not arguments:
-    raise UserError(
-      "There is nothing to run: put the flags of launch.train behind `--`."
-    )
-  return [sys.executable, "-m", "launch.train", *arguments]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ tf.config.set_logical_device_configuration(
 # Begun first, two processes end at nearly the same time.
 LONGEST = (
   "engine/run/trainer",
-  "launch/launch",
+  "launch/train",
   "house/workers",
   "launch/encode",
   "tasks/encoders/hub_encoder",

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.scale.two_hosts import two_hosts
 from engine.cluster.job_token import with_token
-from launch.cluster import free_ports, worker_environ
 from launch.command.door import fail
+from launch.jobs.ranks import free_ports, worker_environ
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,7 +69,8 @@ def define_settings(names: Iterable[str] | None = None) -> None:
 
 def _define(name: str, setting: Setting) -> None:
   """Defines a flag of the type of its setting, with its sentence."""
-  text, kind = setting.field.metadata["help"], setting.field.type
+  kind: Any = setting.field.type
+  text = setting.field.metadata["help"]
   if setting.default not in ("", ()):
     text += f" [{setting.default}]"
   if typing.get_origin(kind) is typing.Literal:

@@ -8,23 +8,24 @@ import contextlib
 import dataclasses
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+import typing
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.config import ExperimentConfig
 from engine.errors import UserError
-from engine.process.signals import collected, name_of
 from launch.command import configs
 from launch.jobs.output import Output
+from launch.jobs.turns import find_devices, run_all, status_of
 from launch.pages import seed_report
 
-_TICK = 0.05  # Seconds between two looks at the processes.
+if typing.TYPE_CHECKING:
+  from engine.durability.run_directory import RunDirectory
+
 _OURS = ("seeds", "seed", "model_dir", "flagfile")  # Not handed on.
 
 
@@ -52,7 +53,6 @@ def train_each(text: str, config: ExperimentConfig, model_dir: str) -> int:
   }
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.durability.run_directory import RunDirectory
-  from engine.files import DISK_ERRORS
 
   if RunDirectory(model_dir).read_config():
     raise UserError(
@@ -60,14 +60,7 @@ def train_each(text: str, config: ExperimentConfig, model_dir: str) -> int:
       "another."
     )
   runs = {s: RunDirectory(os.path.join(model_dir, f"seed_{s}")) for s in seeds}
-  allowed = flags.FLAGS.allow_config_change
-  waiting = []
-  for seed, run in runs.items():
-    changed = run.check(each[seed], allowed)
-    if changed or not (run.result() or {}).get("eval"):
-      waiting.append(seed)
-    elif not config.runtime.quiet:
-      print(f"seed {seed}: finished before: {run.path}", flush=True)
+  waiting = [seed for seed in seeds if _is_to_run(each[seed], runs[seed])]
   command = [sys.executable, "-m", "launch.train", *given_flags()]
   with contextlib.ExitStack() as stack:
     stream = sys.stdout
@@ -82,7 +75,7 @@ def train_each(text: str, config: ExperimentConfig, model_dir: str) -> int:
     ended, told = run_all(
       waiting,
       start=start,
-      devices=find_devices(config),
+      devices=find_devices(config.runtime),
       stop_file=os.path.join(model_dir, "stop"),
     )
     output.drain()
@@ -92,16 +85,36 @@ def train_each(text: str, config: ExperimentConfig, model_dir: str) -> int:
       notes[seed] = f"ended with status {status}: {output.last_line(seed)}"
       print(f"seed {seed} {notes[seed]}", file=sys.stderr, flush=True)
   results = {s: run.result() for s, run in runs.items() if s not in notes}
-  try:
-    if results:
-      report = seed_report.summarize(results, notes)
-      seed_report.write(report, model_dir)
-      print("\n".join(seed_report.table(report)), flush=True)
-  except DISK_ERRORS as error:
-    raise UserError(f"`model_dir` {model_dir}: {error}: make room.") from error
+  if results:
+    _report(results, notes, model_dir)
   if told:
     print(f"{told}: the same command goes on.", file=sys.stderr, flush=True)
   return status_of(ended.values(), told=bool(told))
+
+
+def _is_to_run(config: ExperimentConfig, run: "RunDirectory") -> bool:
+  """Whether a run has not finished, or was allowed to change."""
+  changed = run.check(config, flags.FLAGS.allow_config_change)
+  if changed or not (run.result() or {}).get("eval"):
+    return True
+  if not config.runtime.quiet:
+    seed = config.train.seed
+    print(f"seed {seed}: finished before: {run.path}", flush=True)
+  return False
+
+
+def _report(
+  results: Mapping[int, Any], notes: Mapping[int, str], model_dir: str
+) -> None:
+  """Writes and prints how the runs compare, as `summarize` is given them."""
+  from engine.files import DISK_ERRORS
+
+  try:
+    report = seed_report.summarize(results, notes)
+    seed_report.write(report, model_dir)
+    print("\n".join(seed_report.table(report)), flush=True)
+  except DISK_ERRORS as error:
+    raise UserError(f"`model_dir` {model_dir}: {error}: make room.") from error
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -110,7 +123,7 @@ def parse_seeds(text: str) -> list[int]:
   Raises:
     UserError: where it is none of these.
   """
-  seeds = []
+  seeds: list[int] = []
   for part in text.replace(" ", "").split(","):
     ends = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
     first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
@@ -143,101 +156,10 @@ def _check(config: ExperimentConfig) -> None:
 
 def given_flags() -> list[str]:
   """Returns the flags of the command line, but for those of the seeds."""
-  given = []
+  given: list[str] = []
   for name in flags.FLAGS:
     flag = flags.FLAGS[name]
     if flag.present and name not in _OURS:
       text, several = flag.serialize(), flag.flag_type().startswith("multi")
       given += text.split("\n") if several else [text]
   return given
-
-
-def find_devices(config: ExperimentConfig) -> list[str]:
-  """Returns what CUDA_VISIBLE_DEVICES holds for each run that runs at once.
-
-  Several GPUs take a run each, where a run asks for no more than one; else the
-  runs take turns, and the variable stays what it is ("").
-  """
-  import tensorflow as tf
-
-  runtime = config.runtime
-  if runtime.strategy not in ("auto", "one_device") or runtime.tpu:
-    return [""]
-  if runtime.num_virtual_devices:
-    return [""]
-  found = len(tf.config.list_physical_devices("GPU"))
-  named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-  names = [x.strip() for x in named if x.strip()] or map(str, range(found))
-  return [*names][:found] if found > 1 else [""]
-
-
-def run_all(
-  seeds: Sequence[int],
-  *,
-  start: Callable[[int, Mapping[str, str]], subprocess.Popen],
-  devices: Sequence[str],
-  stop_file: str,
-) -> tuple[dict[int, int], str]:
-  """Runs a process for each seed, as many at once as there are devices.
-
-  One that was told to stop (75) or whose user is mistaken (2) ends the others
-  too: they save. One that fails or is killed ends for itself.
-
-  Args:
-    seeds: in the order of their turns.
-    start: starts the process of a seed, with these additional variables.
-    devices: values of CUDA_VISIBLE_DEVICES.
-    stop_file: a file whose appearance stops all; it is removed.
-
-  Returns:
-    Seed -> exit status (128 + n for signal n) of those that were begun; and
-    what told us to stop, or "".
-  """
-  waiting, free = list(seeds), list(devices)
-  running: dict[int, tuple[subprocess.Popen, str]] = {}
-  ended: dict[int, int] = {}
-  handed_on, told = 0, ""
-  with collected() as signals:
-    while True:
-      if os.path.exists(stop_file) and not told:
-        os.unlink(stop_file)
-        told = f"the file {stop_file}"
-        _send(running, signal.SIGTERM)
-      for number in signals[handed_on:]:
-        told = told or name_of(number)
-        _send(running, number)
-        handed_on += 1
-      for seed, (process, device) in [*running.items()]:
-        status = process.poll()
-        if status is not None:
-          del running[seed]
-          free.insert(0, device)
-          ended[seed] = 128 - status if status < 0 else status
-          if status in (2, os.EX_TEMPFAIL):
-            waiting.clear()
-            _send(running, signal.SIGTERM)
-      if told:
-        waiting.clear()
-      while waiting and free:
-        seed, device = waiting.pop(0), free.pop(0)
-        chosen = {"CUDA_VISIBLE_DEVICES": device} if device else {}
-        running[seed] = start(seed, chosen), device
-      if not running:
-        return ended, told
-      time.sleep(_TICK)
-
-
-def _send(running: Mapping[int, tuple[subprocess.Popen, str]], number: int):
-  for process, _ in running.values():
-    with contextlib.suppress(ProcessLookupError):
-      process.send_signal(number)
-
-
-def status_of(statuses: Sequence[int], *, told: bool) -> int:
-  """The status of all runs together: 2, then 75, then of one that failed."""
-  failed = {status for status in statuses if status}
-  if 2 in failed:
-    return 2
-  if told or os.EX_TEMPFAIL in failed:
-    return os.EX_TEMPFAIL
-  return max(failed, default=0)

@@ -1,4 +1,4 @@
-"""What a page shows of a run: its files read, its numbers made."""
+"""A run as its files say it is, finished or not."""
 
 import dataclasses
 import os
@@ -13,8 +13,6 @@ from engine.measure import per_example as examples
 from engine.measure.line_file import read_jsonl
 from engine.settings import flatten
 from tasks.sentence_pair import read_classes
-
-_BINS = 10  # Of a calibration.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,49 +66,3 @@ class Run:
       if line["kind"] == kind and isinstance(line.get(name), int | float)
     ]
     return [step for step, _ in found], [value for _, value in found]
-
-
-def _are_scores(table: Mapping[str, np.ndarray]) -> bool:
-  """Whether there is one number for each example: a task may do otherwise."""
-  outputs, labels = table.get("outputs"), table["labels"]
-  return outputs is not None and outputs.shape == (*labels.shape, 1)
-
-
-def _are_classes(table: Mapping[str, np.ndarray]) -> bool:
-  """Whether there are logits of classes for each example."""
-  outputs, labels = table.get("outputs"), table["labels"]
-  return (
-    outputs is not None
-    and outputs.ndim == 2
-    and outputs.shape[1] > 1
-    and labels.ndim == 1
-    and labels.dtype.kind in "iu"
-    and 0 <= labels.min() <= labels.max() < outputs.shape[1]
-  )
-
-
-def calibration(
-  sure: np.ndarray, right: np.ndarray
-) -> tuple[list[float], list[float], float]:
-  """Confidence and accuracy of bins, and the expected calibration error.
-
-  The error is the mean distance of the two, weighted by the examples of a bin
-  (Naeini et al., AAAI 2015; Guo et al., arXiv 1706.04599).
-
-  Args:
-    sure: the largest share of each example, [examples].
-    right: whether its class is the label, [examples].
-  """
-  bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
-  confidences, accuracies, error = [], [], 0.0
-  for i in np.unique(bins):
-    here = bins == i
-    confidences.append(float(sure[here].mean()))
-    accuracies.append(float(right[here].mean()))
-    error += here.mean() * abs(confidences[-1] - accuracies[-1])
-  return confidences, accuracies, float(error)
-
-
-def _softmax(outputs: np.ndarray) -> np.ndarray:
-  powers = np.exp(outputs - outputs.max(-1, keepdims=True))
-  return powers / powers.sum(-1, keepdims=True)

@@ -3,10 +3,52 @@
 from typing import Any
 
 from engine.errors import UserError
+from launch.trained.shelf import checkpoints_of
 
 _SHOWN = 20  # Variables that `diff` names.
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _BOOKKEEPING = ("_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter" + _SUFFIX)
+
+
+def find_two(
+  model_dir: str, other_dir: str, step: int | None, other_step: int | None
+) -> tuple[str, str]:
+  """Returns the prefixes of two checkpoints, by default the newest.
+
+  Args:
+    model_dir: directory of a run.
+    other_dir: of the run of the other one.
+    step: of the one.
+    other_step: of the other one.
+
+  Raises:
+    UserError: where there are no such two that are finished.
+  """
+  if step is None and (other_step is not None or model_dir == other_dir):
+    second = _whole(other_dir, other_step)
+    return _whole(model_dir, None, but=second), second
+  first = _whole(model_dir, step)
+  return first, _whole(other_dir, other_step, but=first)
+
+
+def _whole(run: str, step: int | None, but: str = "") -> str:
+  """Returns the finished checkpoint of a step, or the newest `but` one."""
+  from engine.durability import manifest
+
+  found = {
+    manifest.step_of(prefix): prefix
+    for _, prefix in [*checkpoints_of(run)][::-1]
+    if manifest.is_committed(prefix)
+  }
+  if step is None:
+    step = max((x for x in found if found[x] != but), default=None)
+  if step not in found:
+    what = "other one" if step is None else f"finished one of step {step}"
+    raise UserError(
+      f"{run} has no {what} to compare: finished are the steps "
+      f"{', '.join(map(str, sorted(found))) or '(none)'}."
+    )
+  return found[step]
 
 
 def diff(first: str, second: str) -> int:

@@ -16,7 +16,7 @@ def list_all(model_dir: str) -> None:
   from engine.measure.terminal import scores
 
   rows = [("checkpoint", "written", "size", "state", "versions", "metrics")]
-  for name, prefix in _checkpoints(model_dir):
+  for name, prefix in checkpoints_of(model_dir):
     size = _mega(_size(prefix))
     try:
       facts = manifest.read_manifest(prefix)
@@ -52,7 +52,7 @@ def verify_all(model_dir: str, step: int | None) -> int:
   good = damaged = 0
   found = [
     (name, prefix)
-    for name, prefix in _checkpoints(model_dir)
+    for name, prefix in checkpoints_of(model_dir)
     if step is None or manifest.step_of(prefix) == step
   ]
   if not found:
@@ -75,12 +75,12 @@ def prune(model_dir: str, keep: int, lock: Any = None) -> None:
   Raises:
     UserError: where none is whole, or another job has taken the lock.
   """
-
   from engine.durability import manifest
   from engine.durability.run_directory import RunDirectory
 
   directory = RunDirectory(model_dir).checkpoints
-  kept, doomed = {}, []
+  kept: dict[str, Any] = {}
+  doomed: list[tuple[str, str]] = []
   for prefix in manifest.prefixes(directory)[::-1]:
     if not manifest.is_committed(prefix):
       doomed.append((prefix, "unfinished"))
@@ -122,7 +122,7 @@ def prune(model_dir: str, keep: int, lock: Any = None) -> None:
   print(f"{would}freed: {_mega(freed)}; kept: {names}")
 
 
-def _checkpoints(model_dir: str) -> Iterator[tuple[str, str]]:
+def checkpoints_of(model_dir: str) -> Iterator[tuple[str, str]]:
   """Yields name and prefix of each checkpoint, finished or not."""
   from engine.durability import manifest
 

@@ -62,13 +62,14 @@ def test_the_ends_of_a_range_are_in_it_where_it_says_so():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize(
-  "path", [k for k, _, x in fields_of(ExperimentConfig()) if type(x) is float]
-)
-def test_no_number_of_a_run_is_nan_or_infinite(path, value):
-  part, name = path.split(".")
-  with pytest.raises(UserError, match=f"`{name}` is {value}, but must be"):
-    dataclasses.replace(getattr(ExperimentConfig(), part), **{name: value})
+def test_no_number_of_a_run_is_nan_or_infinite(value):
+  run = ExperimentConfig()
+  floats = [path for path, _, x in fields_of(run) if isinstance(x, float)]
+  assert len(floats) > 10
+  for path in floats:
+    part, name = path.split(".")
+    with pytest.raises(UserError, match=f"`{name}` is {value}, but must be"):
+      dataclasses.replace(getattr(run, part), **{name: value})
 
 
 def test_a_task_with_checks_of_its_own_is_held_to_its_ranges_too():

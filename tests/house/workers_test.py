@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from launch.cluster import free_ports, run_workers
+from launch.jobs.ranks import free_ports, run_workers
 from tests.engine.run.trainer_test import compare_runs, lines
 from tests.support import workers
 from tests.support.doors import Door

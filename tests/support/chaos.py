@@ -28,9 +28,8 @@ import yaml
 from engine.durability import manifest
 from engine.process.progress import read_progress
 from engine.process.supervisor import Supervisor
-from launch.cluster import free_ports, worker_environ
 from launch.jobs.output import Output
-from launch.supervise import train_command
+from launch.jobs.ranks import free_ports, train_command, worker_environ
 from tests.support.doors import Door
 from tests.support.testing import ROOT
 

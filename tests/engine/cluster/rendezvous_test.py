@@ -14,7 +14,7 @@ from engine.cluster.rendezvous import meet
 from engine.config import ExperimentConfig, RuntimeConfig, TrainConfig
 from engine.errors import UserError
 from engine.measure.environment import common_facts
-from launch.cluster import free_ports
+from launch.jobs.ranks import free_ports
 from tasks.config import SentencePairConfig
 from tests.support import strangers
 from tests.support.strangers import Strangers

@@ -1,33 +1,19 @@
-"""Every door is started; bad input ends in one line and exit status 2."""
+"""launch.train: bad input ends in one line and exit status 2."""
 
-import functools
 import json
 import os
 import signal
 
 import pytest
 
-from engine.measure import per_example as examples
-from launch.cluster import free_ports
+from launch.jobs.ranks import free_ports
+from tests.launch.conftest import TINY
 from tests.support.doors import Door, enter
-from tests.support.testing import REFERENCE_PAIRS, SHARED, needs_shared_data
-
-TINY = ("--task=demo", "--encoder=tiny", "--train_steps=4")
+from tests.support.testing import SHARED, needs_shared_data
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-  """A finished run of four steps."""
-  directory = tmp_path_factory.mktemp("run")
-  model_dir = directory / "model"
-  ended = enter(directory, "launch.train", *TINY, f"--model_dir={model_dir}")
-  assert ended.status == 0, ended.err
-  assert ended.err == ""  # Libraries have nothing to tell the user of a run.
-  return model_dir, ended
-
-
-def test_train_leaves_a_whole_run_directory(run):
-  model_dir, ended = run
+def test_train_leaves_a_whole_run_directory(trained):
+  model_dir, ended = trained
   assert sorted(os.listdir(model_dir)) == [
     "assets",
     "best",
@@ -57,16 +43,16 @@ def test_train_leaves_a_whole_run_directory(run):
   assert (model_dir / "checkpoints" / "ckpt-4.index").exists()
 
 
-def test_the_same_command_on_a_finished_run_reports_it(run, tmp_path):
-  model_dir, first = run
+def test_the_same_command_on_a_finished_run_reports_it(trained, tmp_path):
+  model_dir, first = trained
   again = enter(tmp_path, "launch.train", *TINY, f"--model_dir={model_dir}")
   assert again.status == 0
   assert "finished before" in again.out
   assert again.out.splitlines()[-4:] == first.out.splitlines()[-4:]
 
 
-def test_eval_and_continuous_eval(run, tmp_path):
-  model_dir, _ = run
+def test_eval_and_continuous_eval(trained, tmp_path):
+  model_dir, _ = trained
   result = json.loads((model_dir / "result.json").read_text())
   for mode in ("eval", "continuous_eval"):
     ended = enter(
@@ -98,109 +84,8 @@ def test_train_on_two_replicas(tmp_path):
   assert (result["strategy"], result["replicas"]) == ("mirrored", 2)
 
 
-def test_cluster_runs_two_workers_to_the_result_of_one(run, tmp_path):
-  single = json.loads((run[0] / "result.json").read_text())
-  ended = enter(
-    tmp_path,
-    "launch.cluster",
-    "--num_workers=2",
-    "--",
-    *TINY,
-    f"--model_dir={tmp_path / 'm'}",
-  )
-  assert ended.status == 0, ended.out + ended.err
-  assert "[0] strategy multi_worker: 2 workers found in TF_CONFIG" in ended.out
-  assert "[1] step" not in ended.out  # The chief speaks for all.
-  result = json.loads((tmp_path / "m" / "result.json").read_text())
-  assert (result["workers"], result["replicas"]) == (2, 2)
-  assert result["eval"]["confusion"] == single["eval"]["confusion"]
-  assert result["eval"]["loss"] == pytest.approx(single["eval"]["loss"], 1e-5)
-
-
-def test_workers_with_different_settings_are_refused(tmp_path):
-  hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
-  running = []
-  for i in range(2):
-    own = tmp_path / str(i)
-    own.mkdir()
-    running.append(
-      Door(
-        own,
-        "launch.train",
-        *TINY,
-        f"--model_dir={tmp_path / 'm'}",
-        f"--worker_hosts={','.join(hosts)}",
-        f"--worker_index={i}",
-        f"--seed={i}",
-      )
-    )
-  for ended in (door.end() for door in running):
-    assert ended.status == 2
-    assert ended.err.count("\n") == 1
-    assert f"worker 1 ({hosts[1]}) differs from worker 0" in ended.err
-    assert "train.seed: 0 -> 1" in ended.err
-  assert not (tmp_path / "m").exists()
-
-
-def test_predict_labels_each_pair_in_order(run, tmp_path):
-  model_dir, _ = run
-  tsv = "".join(f"{a}\t{b}\n" for a, b in REFERENCE_PAIRS)
-  ended = enter(
-    tmp_path, "launch.predict", f"--model_dir={model_dir}", stdin=tsv
-  )
-  assert ended.status == 0, ended.err
-  rows = [line.split("\t") for line in ended.out.splitlines()]
-  assert [tuple(row[-2:]) for row in rows] == list(REFERENCE_PAIRS)
-  for label, *shares, _, _ in rows:
-    table = {k: float(v) for k, v in (x.split("=") for x in shares)}
-    assert sum(table.values()) == pytest.approx(1, abs=2e-4)
-    assert table[label] == max(table.values())
-
-  source, target = tmp_path / "pairs.jsonl", tmp_path / "labels.jsonl"
-  source.write_text(
-    "".join(
-      json.dumps({"text_a": a, "text_b": b}) + "\n" for a, b in REFERENCE_PAIRS
-    )
-  )
-  ended = enter(
-    tmp_path,
-    "launch.predict",
-    f"--model_dir={model_dir}",
-    f"--input={source}",
-    f"--output={target}",
-    "--batch_size=3",
-    "--checkpoint=best",  # Here the newest is the best.
-  )
-  assert ended.status == 0, ended.err
-  lines = [json.loads(line) for line in target.read_text().splitlines()]
-  assert [x["label"] for x in lines] == [row[0] for row in rows]
-
-
-def test_predict_labels_a_split_for_its_leaderboard(run, tmp_path):
-  model_dir, _ = run
-  ask = functools.partial(
-    enter, tmp_path, "launch.predict", f"--model_dir={model_dir}"
-  )
-  ended = ask("--split=dev", f"--output={tmp_path}")
-  assert (ended.status, ended.out) == (0, ""), ended.err
-  header, *lines = (tmp_path / "dev.tsv").read_text().splitlines()
-  assert header == "index\tprediction"
-  says = dict(line.split("\t") for line in lines)
-  assert list(says) == [str(i) for i in range(len(lines))]
-  table = examples.read(model_dir, "dev")
-  called = ("different", "paraphrase")
-  expected = [called[i] for i in table["outputs"].argmax(-1)]
-  assert list(says.values()) == expected
-  ended = ask("--split=train,dev")
-  assert (ended.status, ended.out) == (2, "")
-  assert "must be a directory" in ended.err
-  ended = ask("--split=dev", "--input=x.tsv")
-  assert (ended.status, ended.out) == (2, "")
-  assert "`input` is given beside a split" in ended.err
-
-
 def test_kill_9_and_the_same_command_goes_on(tmp_path):
-  """The result is that of the uninterrupted run, to the last bit."""
+  """The result is that of the uninterrupted trained, to the last bit."""
   settings = (
     "--task=demo",
     "--encoder=tiny",
@@ -295,6 +180,8 @@ def _catches(path, number):
 
 
 FREE = f"127.0.0.1:{free_ports(1)[0]}"
+
+
 BAD_FLAGS = {
   "a misspelt flag": (["--epoch=3"], "Did you mean: epochs"),
   "a misspelt override": (
@@ -397,8 +284,10 @@ def test_a_bad_corpus_is_named_with_file_and_line(tmp_path, case):
   assert not (tmp_path / "m").exists()
 
 
-def test_a_directory_of_another_run_is_refused_with_the_fields(run, tmp_path):
-  model_dir, _ = run
+def test_a_directory_of_another_run_is_refused_with_the_fields(
+  trained, tmp_path
+):
+  model_dir, _ = trained
   before = (model_dir / "config.yaml").read_text()
   ended = enter(
     tmp_path,
@@ -413,53 +302,6 @@ def test_a_directory_of_another_run_is_refused_with_the_fields(run, tmp_path):
   assert "train.seed: 0 -> 5" in ended.err
   assert len(ended.err.strip().splitlines()) == 1
   assert (model_dir / "config.yaml").read_text() == before
-
-
-@pytest.mark.parametrize(
-  ("stdin", "complaint"),
-  [
-    ("only one\n", "standard input, line 1: 1 column(s)"),
-    ("a\tb\na\t\n", "line 2: the second sentence is empty"),
-    (b"a\tb\n\xc3\x28\tb\n", "line 2: byte 0xc3 is not UTF-8"),
-    ('{"text_a": "x"}\n', "no JSON object with text_a and text_b"),
-    ("", "has no pair"),
-  ],
-)
-def test_predict_names_the_line_that_is_no_pair(
-  run, tmp_path, stdin, complaint
-):
-  model_dir, _ = run
-  output = tmp_path / "labels.tsv"
-  ended = enter(
-    tmp_path,
-    "launch.predict",
-    f"--model_dir={model_dir}",
-    f"--output={output}",
-    stdin=stdin,
-  )
-  assert ended.status == 2, ended.err
-  assert complaint in ended.err
-  assert not output.exists()
-
-
-def test_predict_without_a_run(tmp_path):
-  ended = enter(
-    tmp_path, "launch.predict", f"--model_dir={tmp_path}", stdin="a\tb\n"
-  )
-  assert ended.status == 2
-  assert "holds no run" in ended.err
-
-
-@pytest.mark.parametrize("door", ["launch.train", "launch.predict"])
-def test_help_fits_on_a_screen_and_shows_defaults(tmp_path, door):
-  ended = enter(tmp_path, door, "--help")
-  assert ended.status == 0
-  lines = ended.out.splitlines()
-  assert len(lines) <= 30
-  assert max(map(len, lines)) <= 100
-  assert "--model_dir" in ended.out
-  if door == "launch.train":
-    assert "Passes over the training split. [3.0]" in ended.out
 
 
 @needs_shared_data

@@ -1,0 +1,82 @@
+"""The parts of a page in HTML: the document, sections, tables."""
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_STYLE = """
+:root{color-scheme:light dark;--line:#8884}
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1100px;
+padding:1rem}
+h1{font-size:1.4rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}
+.grid-of{display:grid;gap:1rem;
+grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr))}
+figure{margin:0}figcaption{font-weight:600}small{font-weight:400;opacity:.7}
+svg{width:100%;height:auto;overflow:visible}
+svg text{font-size:11px;fill:currentColor}svg .grid{stroke:var(--line)}
+.legend{display:flex;flex-wrap:wrap;gap:.2rem .8rem;font-size:.85rem}
+.legend i{display:inline-block;width:.8em;height:.8em;margin-right:.3em}
+.bar{display:flex;height:1.4rem;margin:.2rem 0 .6rem}
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
+td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);
+text-align:left;vertical-align:top}
+td.number{text-align:right;font-variant-numeric:tabular-nums}
+td.other{background:#d98c3f33}code,pre{font-size:.85rem;overflow-wrap:anywhere;
+white-space:pre-wrap}
+"""
+
+
+def document(title: str, body: str) -> str:
+  """Returns a page that needs nothing from elsewhere.
+
+  Args:
+    title: as text.
+    body: as HTML.
+  """
+  return (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta '
+    'name="viewport" content="width=device-width,initial-scale=1">'
+    f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
+    f"<body>{body}</body></html>\n"
+  )
+
+
+def section(title: str, figures: Iterable[str]) -> str:
+  """Returns figures below their title; nothing where there are none."""
+  drawn = "".join(figures)
+  if not drawn:
+    return ""
+  return f'<h2>{html.escape(title)}</h2><div class="grid-of">{drawn}</div>'
+
+
+def table(
+  title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> str:
+  """Returns a table; numbers stand on the right, `Marked` cells are marked."""
+  lines = []
+  for row in rows:
+    cells = []
+    for cell in row:
+      kind = "number" if isinstance(cell, int | float) else ""
+      if isinstance(cell, Marked):
+        kind = "other"
+      cells.append(f'<td class="{kind}">{html.escape(_said(cell))}</td>')
+    lines.append(f"<tr>{''.join(cells)}</tr>")
+  if not lines:
+    return ""
+  names = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+  heading = f"<h2>{html.escape(title)}</h2>" if title else ""
+  return (
+    f'{heading}<div class="scroll"><table><tr>{names}</tr>{"".join(lines)}'
+    "</table></div>"
+  )
+
+
+class Marked(str):
+  """A cell that differs from its neighbours."""
+
+
+def _said(value: Any) -> str:
+  if isinstance(value, float):
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+  return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,53 @@
+"""Workers on this machine train as one process does, or are refused."""
+
+import json
+
+import pytest
+
+from launch.jobs.ranks import free_ports
+from tests.launch.conftest import TINY
+from tests.support.doors import Door, enter
+
+
+def test_cluster_runs_two_workers_to_the_result_of_one(trained, tmp_path):
+  single = json.loads((trained[0] / "result.json").read_text())
+  ended = enter(
+    tmp_path,
+    "launch.cluster",
+    "--num_workers=2",
+    "--",
+    *TINY,
+    f"--model_dir={tmp_path / 'm'}",
+  )
+  assert ended.status == 0, ended.out + ended.err
+  assert "[0] strategy multi_worker: 2 workers found in TF_CONFIG" in ended.out
+  assert "[1] step" not in ended.out  # The chief speaks for all.
+  result = json.loads((tmp_path / "m" / "result.json").read_text())
+  assert (result["workers"], result["replicas"]) == (2, 2)
+  assert result["eval"]["confusion"] == single["eval"]["confusion"]
+  assert result["eval"]["loss"] == pytest.approx(single["eval"]["loss"], 1e-5)
+
+
+def test_workers_with_different_settings_are_refused(tmp_path):
+  hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+  running = []
+  for i in range(2):
+    own = tmp_path / str(i)
+    own.mkdir()
+    running.append(
+      Door(
+        own,
+        "launch.train",
+        *TINY,
+        f"--model_dir={tmp_path / 'm'}",
+        f"--worker_hosts={','.join(hosts)}",
+        f"--worker_index={i}",
+        f"--seed={i}",
+      )
+    )
+  for ended in (door.end() for door in running):
+    assert ended.status == 2
+    assert ended.err.count("\n") == 1
+    assert f"worker 1 ({hosts[1]}) differs from worker 0" in ended.err
+    assert "train.seed: 0 -> 1" in ended.err
+  assert not (tmp_path / "m").exists()

@@ -1,0 +1,247 @@
+"""The page of a run: whole, small, readable without a network."""
+
+import html.parser
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from engine.measure import per_example as examples
+from engine.task import ArraySource
+from launch.pages.charts import COLOURS, Line, line_chart, stacked_bars
+from launch.pages.evaluation import calibration
+from launch.pages.facts import Run
+from launch.pages.page import page_of
+
+
+class Checker(html.parser.HTMLParser):
+  """Fails where tags do not close, and collects texts and addresses."""
+
+  VOID = ("meta", "path", "polyline", "circle", "rect", "link")
+
+  def __init__(self, page):
+    super().__init__()
+    self.open, self.texts, self.tags = [], [], []
+    self.feed(page)
+    assert not [tag for tag in self.open if tag not in ("html",)]
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+    if tag not in self.VOID or tag == "rect":
+      self.open.append(tag)
+
+  def handle_startendtag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.texts.append(data)
+
+
+def run_of(name="one", points=100, splits=None, **result):
+  """A finished run with two evaluations."""
+  lines = [
+    {
+      "kind": "train",
+      "step": i,
+      "loss": 1 / (i + 1),
+      "learning_rate": 1e-4,
+      "gradient_norm": 2.0,
+      "ledger": {"step": float(i), "compile": 3.0},
+    }
+    for i in range(points)
+  ]
+  lines += [
+    {"kind": "eval", "step": i, "accuracy": 0.5 + i / 1e3, "loss": 0.7}
+    for i in (50, 100)
+  ]
+  return Run(
+    name=name,
+    config={"train.seed": 0, "task.name": name},
+    lines=lines,
+    result={"eval": {"accuracy": 0.6}, "global_step": 100, **result},
+    splits=splits or {},
+    classes=["no & never", "<yes>"],
+  )
+
+
+def table(classes=2, count=40):
+  draws = np.random.default_rng(0)
+  return {
+    "step": np.array(100),
+    "labels": draws.integers(max(classes, 2), size=count),
+    "outputs": draws.normal(size=[count, classes]),
+    "losses": draws.random(count),
+    "sizes": draws.integers(5, 90, size=count),
+    "worst": np.arange(30),
+    "texts": np.array([f"text {i} <b>&" for i in range(30)]),
+  }
+
+
+def test_a_page_needs_nothing_from_elsewhere():
+  page = page_of([run_of(splits={"dev": table()})])
+  checked = Checker(page)
+  for tag, attrs in checked.tags:
+    assert tag not in ("script", "link", "img", "iframe")
+    assert not {"src", "href"} & set(attrs)
+  assert "url(" not in page
+  assert not re.search(r"https?:", page)
+  assert (
+    "meta",
+    {"name": "viewport", "content": "width=device-width,initial-scale=1"},
+  ) in checked.tags
+  told = " ".join(checked.texts)
+  for part in (
+    "training loss",
+    "Confusion",
+    "called <yes>",
+    "text 0 <b>&",
+    "calibration",
+    "accuracy",
+    "train.seed",
+  ):
+    assert part in told, part
+
+
+# Loads a page in a frame, and says how wide it is.
+PROBE = """<body style="margin:0"><iframe id=f style="border:0;width:{width}px">
+</iframe><script>f.onload = () => {{
+  const page = f.contentDocument.documentElement
+  document.title = page.scrollWidth + " " + page.querySelectorAll("svg").length
+}}
+f.src = "page.html"</script>"""
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+def test_a_browser_shows_all_of_a_page(tmp_path, width):
+  browser = shutil.which("chromium") or shutil.which("google-chrome")
+  if not browser:
+    pytest.skip("no browser is installed")
+  page = page_of([run_of(splits={"dev": table()}), run_of("two")])
+  (tmp_path / "page.html").write_text(page)
+  (tmp_path / "probe.html").write_text(PROBE.format(width=width))
+  shown = subprocess.run(
+    [
+      browser,
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--allow-file-access-from-files",
+      f"--user-data-dir={tmp_path}/profile",
+      "--virtual-time-budget=9000",
+      "--dump-dom",
+      f"file://{tmp_path}/probe.html",
+    ],
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  title = re.search("<title>(.*?)</title>", shown.stdout)
+  assert title, shown.stderr
+  wide, charts = map(int, title[1].split())
+  assert wide <= width  # Nothing sticks out: no scrolling to the side.
+  assert charts == page.count("<svg")
+
+
+def test_ten_thousand_points_are_a_small_page():
+  page = page_of([run_of(points=10_000, splits={"dev": table(count=10_000)})])
+  assert len(page) < 3e6
+  chart = line_chart("x", [Line("a", range(10_000), np.sin(np.arange(10_000)))])
+  points = re.search('points="(.*?)"', chart)[1].split()
+  assert 100 < len(points) <= 700
+  downs = [float(point.split(",")[1]) for point in points]
+  whole = line_chart("x", [Line("a", [0, 1], [-1, 1])])
+  ends = re.search('points="(.*?)"', whole)[1].split()
+  # The least and the greatest survive.
+  assert min(downs) == pytest.approx(float(ends[1].split(",")[1]), abs=0.2)
+  assert max(downs) == pytest.approx(float(ends[0].split(",")[1]), abs=0.2)
+
+
+def test_runs_stand_side_by_side_and_what_differs_is_marked():
+  page = page_of([run_of("one"), run_of("two")])
+  Checker(page)
+  assert COLOURS[0] in page
+  assert COLOURS[1] in page
+  marked = re.findall('<td class="other">(.*?)</td>', page)
+  assert marked == ["one", "two"]
+
+
+def test_scores_have_no_confusion():
+  page = page_of([run_of(splits={"dev": table(classes=1)})])
+  Checker(page)
+  assert "mean score" in page
+  assert "squared error" in page
+  assert "Confusion" not in page
+
+
+@pytest.mark.parametrize(
+  "other",
+  [
+    {"labels": np.zeros([40, 2], int)},  # Several classes at once.
+    {"labels": np.full(40, 0.5)},
+    {"outputs": np.zeros([40, 4, 3])},
+    {"outputs": np.zeros(40)},
+    {"labels": np.full(40, 7)},
+  ],
+)
+def test_what_another_task_says_has_no_charts_and_does_no_harm(other):
+  page = page_of([run_of(splits={"dev": {**table(), **other}})])
+  Checker(page)
+  assert "Confusion" not in page
+  assert "calibration" not in page
+  assert "text 0" in page
+  nothing = {k: v for k, v in table().items() if k != "outputs"}
+  assert "Confusion" not in page_of([run_of(splits={"dev": nothing})])
+
+
+def test_a_run_that_goes_on_has_a_page():
+  run = run_of()
+  unfinished = Run(
+    name="x", config={}, lines=run.lines[:3], result={}, splits={}, classes=[]
+  )
+  assert "goes on: 2" in page_of([unfinished])
+  nothing = Run(name="x", config={}, lines=[], result={}, splits={}, classes=[])
+  Checker(page_of([nothing]))
+
+
+def test_calibration_is_the_distance_of_confidence_and_accuracy():
+  sure = np.array([0.95, 0.95, 0.65, 0.65])
+  right = np.array([True, True, True, False])
+  confidences, accuracies, error = calibration(sure, right)
+  assert confidences == pytest.approx([0.65, 0.95])
+  assert accuracies == pytest.approx([0.5, 1.0])
+  assert error == pytest.approx((0.15 + 0.05) / 2)
+
+
+def test_charts_leave_out_what_is_not_finite():
+  chart = line_chart("x", [Line("a", [0, 1, 2], [1.0, float("nan"), 3.0])])
+  assert len(re.search('points="(.*?)"', chart)[1].split()) == 2
+  assert line_chart("x", [Line("a", [], [])]) == ""
+  assert stacked_bars("x", [("a", [("step", 0.0)])]) == ""
+  assert "75.0%" in stacked_bars("x", [("a", [("b", 3.0), ("c", 1.0)])])
+
+
+def test_examples_come_back_with_the_worst_first(tmp_path):
+  source = ArraySource({"x": np.zeros([60, 2])}, np.zeros(60, int))
+  found = {
+    "labels": np.zeros(60, int),
+    "weights": np.ones(60),
+    "losses": np.arange(60.0),
+    "outputs": np.zeros([60, 2]),
+  }
+  worst = examples.write(
+    str(tmp_path), "dev", step=7, table=found, source=source
+  )
+  assert worst[0] == (59.0, "59")
+  assert len(worst) == 50
+  back = examples.read(str(tmp_path), "dev")
+  assert int(back["step"]) == 7
+  assert np.array_equal(back["losses"], found["losses"])
+  assert back["texts"].tolist()[:2] == ["59", "58"]
+  assert examples.read(str(tmp_path), "test") is None
+  text = examples.markdown([(1.5, "a | b\nc")])
+  assert text.splitlines()[-1] == "| 1.5000 | a \\| b c |"

@@ -1,0 +1,102 @@
+"""launch.predict labels pairs and splits, and names what is no pair."""
+
+import functools
+import json
+
+import pytest
+
+from engine.measure import per_example as examples
+from tests.support.doors import enter
+from tests.support.testing import REFERENCE_PAIRS
+
+
+def test_predict_labels_each_pair_in_order(trained, tmp_path):
+  model_dir, _ = trained
+  tsv = "".join(f"{a}\t{b}\n" for a, b in REFERENCE_PAIRS)
+  ended = enter(
+    tmp_path, "launch.predict", f"--model_dir={model_dir}", stdin=tsv
+  )
+  assert ended.status == 0, ended.err
+  rows = [line.split("\t") for line in ended.out.splitlines()]
+  assert [tuple(row[-2:]) for row in rows] == list(REFERENCE_PAIRS)
+  for label, *shares, _, _ in rows:
+    table = {k: float(v) for k, v in (x.split("=") for x in shares)}
+    assert sum(table.values()) == pytest.approx(1, abs=2e-4)
+    assert table[label] == max(table.values())
+
+  source, target = tmp_path / "pairs.jsonl", tmp_path / "labels.jsonl"
+  source.write_text(
+    "".join(
+      json.dumps({"text_a": a, "text_b": b}) + "\n" for a, b in REFERENCE_PAIRS
+    )
+  )
+  ended = enter(
+    tmp_path,
+    "launch.predict",
+    f"--model_dir={model_dir}",
+    f"--input={source}",
+    f"--output={target}",
+    "--batch_size=3",
+    "--checkpoint=best",  # Here the newest is the best.
+  )
+  assert ended.status == 0, ended.err
+  lines = [json.loads(line) for line in target.read_text().splitlines()]
+  assert [x["label"] for x in lines] == [row[0] for row in rows]
+
+
+def test_predict_labels_a_split_for_its_leaderboard(trained, tmp_path):
+  model_dir, _ = trained
+  ask = functools.partial(
+    enter, tmp_path, "launch.predict", f"--model_dir={model_dir}"
+  )
+  ended = ask("--split=dev", f"--output={tmp_path}")
+  assert (ended.status, ended.out) == (0, ""), ended.err
+  header, *lines = (tmp_path / "dev.tsv").read_text().splitlines()
+  assert header == "index\tprediction"
+  says = dict(line.split("\t") for line in lines)
+  assert list(says) == [str(i) for i in range(len(lines))]
+  table = examples.read(model_dir, "dev")
+  called = ("different", "paraphrase")
+  expected = [called[i] for i in table["outputs"].argmax(-1)]
+  assert list(says.values()) == expected
+  ended = ask("--split=train,dev")
+  assert (ended.status, ended.out) == (2, "")
+  assert "must be a directory" in ended.err
+  ended = ask("--split=dev", "--input=x.tsv")
+  assert (ended.status, ended.out) == (2, "")
+  assert "`input` is given beside a split" in ended.err
+
+
+@pytest.mark.parametrize(
+  ("stdin", "complaint"),
+  [
+    ("only one\n", "standard input, line 1: 1 column(s)"),
+    ("a\tb\na\t\n", "line 2: the second sentence is empty"),
+    (b"a\tb\n\xc3\x28\tb\n", "line 2: byte 0xc3 is not UTF-8"),
+    ('{"text_a": "x"}\n', "no JSON object with text_a and text_b"),
+    ("", "has no pair"),
+  ],
+)
+def test_predict_names_the_line_that_is_no_pair(
+  trained, tmp_path, stdin, complaint
+):
+  model_dir, _ = trained
+  output = tmp_path / "labels.tsv"
+  ended = enter(
+    tmp_path,
+    "launch.predict",
+    f"--model_dir={model_dir}",
+    f"--output={output}",
+    stdin=stdin,
+  )
+  assert ended.status == 2, ended.err
+  assert complaint in ended.err
+  assert not output.exists()
+
+
+def test_predict_without_a_run(tmp_path):
+  ended = enter(
+    tmp_path, "launch.predict", f"--model_dir={tmp_path}", stdin="a\tb\n"
+  )
+  assert ended.status == 2
+  assert "holds no run" in ended.err
