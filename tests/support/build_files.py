@@ -111,7 +111,9 @@ class _Package:
       "package": self._package,
       "package_group": self._group,
       "exports_files": self._export,
-      "native": types.SimpleNamespace(glob=self._glob, **rules),
+      "native": types.SimpleNamespace(
+        glob=self._glob, package_name=lambda: self._folder
+      ),
     }
     names["load"] = lambda label, *wanted: names.update(
       self._load(label, wanted)
