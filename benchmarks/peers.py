@@ -70,7 +70,7 @@ def main() -> None:
       f"`task` is {task.name!r}, but the peers are given named sets of two "
       "classes: demo, mrpc, rte, ..."
     )
-  if encoders.find(task.encoder).random:
+  if not encoders.find(task.encoder).pretrained:
     raise UserError(
       f"`encoder` is {task.encoder!r}, which has no weights to share: use demo "
       "or a directory."

@@ -173,15 +173,14 @@ def bytes_of_a_step(way: Way) -> float:
   row (`engine.step.replica_step.sum_gradients`): left out, since it is small.
   """
   from tasks.encoders import find as encoders
-  from tasks.model.encoder import Encoder
 
-  config = encoders.find(config_from_flags(SETTINGS).task.encoder).config
-  encoder = Encoder(config, dropout=0.0)
+  files = encoders.find(config_from_flags(SETTINGS).task.encoder)
+  encoder = files.build(dropout=0.0)
   encoder.build(None)
-  count = sum(w.shape.num_elements() for w in encoder.weights)
+  weights = encoder.trainable_weights
   if way.kind != "mirrored":
-    count -= config.vocab_size * config.hidden_size
-  return 4.0 * count
+    weights = [w for w in weights if w.shape[:1] != [files.vocabulary_size]]
+  return 4.0 * sum(w.shape.num_elements() for w in weights)
 
 
 def on_paper(values: Any) -> list[cost_model.Prediction]:

@@ -59,9 +59,9 @@ from tasks.config import SentencePairConfig
 from tasks.data.datasets import answers_of, read_split
 from tasks.data.pairs import Pairs
 from tasks.encoders import find as encoders
-from tasks.encoders import weights
-from tasks.model.bert_config import BertConfig
-from tasks.model.encoder import Encoder
+from tasks.encoders.bert import weights
+from tasks.encoders.bert.config import BertConfig
+from tasks.encoders.bert.encoder import BertEncoder
 from tasks.sentence_pair import PairClassifier, SentencePairTask
 from tasks.tokens import shards
 from tasks.tokens.tokenizer import PairTokenizer
@@ -185,8 +185,8 @@ print(model(features)[0].numpy())
 # ## 5. Pretrained weights
 #
 # From a checkpoint of Model Garden's layout; other formats are imported into it
-# once (`tasks/encoders/find.py`). Every variable gets a value and every value
-# is used, or an error names what differs.
+# once (`tasks/encoders/bert/family.py`). Every variable gets a value and every
+# value is used, or an error names what differs.
 
 # %%
 if files.checkpoint:
@@ -355,7 +355,7 @@ print("steps:", hub_result["global_step"])
 # %%
 with open(os.path.join(files.directory, "bert_config.json")) as file:
   sizes = BertConfig.from_dict(json.load(file))
-encoder = Encoder(sizes, dropout=0.1)
+encoder = BertEncoder(sizes, dropout=0.1)
 if files.checkpoint:
   weights.restore_encoder(encoder, files.checkpoint)
 classifier = PairClassifier(encoder, classes=2, dropout=0.1)

@@ -21,6 +21,7 @@ RUNS_ITSELF = "hub:"
 RECIPES: Mapping[str, Mapping[str, Any]] = {
   "demo": {"optimizer": {"learning_rate": 1e-4}},
   "tiny": {"optimizer": {"learning_rate": 1e-3}},
+  RUNS_ITSELF: {"task": {"batching": "bucket"}},  # One pair a row.
 }
 
 
@@ -125,9 +126,8 @@ class SentencePairConfig(TaskConfig):
 
   def recipe(self) -> Mapping[str, Any]:
     """What training starts from where the user says nothing else."""
-    recipe = dict(RECIPES.get(self.encoder, {}))
-    if self.encoder.startswith(RUNS_ITSELF):
-      recipe["task"] = {"batching": "bucket"}
+    scheme = "".join(self.encoder.partition(":")[:2])
+    recipe = dict(RECIPES.get(scheme, {}))
     if self.name in NAMED_SETS:
       recipe["evaluation"] = {"split": NAMED_SETS[self.name].dev}
     return recipe

@@ -1,7 +1,6 @@
-"""Classification of sentence pairs with a BERT encoder."""
+"""Classification of sentence pairs with an encoder and a head."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,18 +21,14 @@ from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.data.record_files import check_meta, read_meta
 from tasks.encoders import find as encoders
-from tasks.encoders import weights
-from tasks.encoders.hub_encoder import Facts, HubEncoder
 from tasks.model.classifier import PairClassifier
-from tasks.model.encoder import Encoder
-from tasks.model.flops import Flops, training_flops
+from tasks.model.flops import Flops
 from tasks.tokens.on_demand import EncodedOnDemand
 from tasks.tokens.pair_source import PairSource
 from tasks.tokens.records import Records, read_records
 from tasks.tokens.tokenizer import EncodedPairs, PairTokenizer
 
 _CLASSES = "classes.json"
-_INITIALIZER_RANGE = 0.02  # Of a head on an encoder without a config.
 
 
 class SentencePairTask(Task):
@@ -49,21 +44,13 @@ class SentencePairTask(Task):
     """
     self._config = config
     self._files = encoders.find(config.encoder)
-    if self._files.saved_model:
-      check(
-        config.batching != "pack",
-        "batching",
-        config.batching,
-        "bucket or pad for a hub: encoder, which takes one pair a row",
-      )
-      self._bert, facts = None, Facts.read(self._files.saved_model)
-      longest, words = facts.positions, facts.words
-      self._layers = facts.layers
-    else:
-      self._bert = self._files.config
-      longest = self._bert.max_position_embeddings
-      words = self._bert.vocab_size
-      self._layers = self._bert.num_hidden_layers
+    check(
+      self._files.packs or config.batching != "pack",
+      "batching",
+      config.batching,
+      "bucket or pad for an encoder that takes one pair a row",
+    )
+    longest, words = self._files.positions, self._files.vocabulary_size
     self.answers = answers_of(config)
     self._scores: tuple[float, float] | None = None
     self._copies: Copies | None = None
@@ -94,12 +81,8 @@ class SentencePairTask(Task):
 
   def build_model(self) -> tf_keras.Model:
     rate = self._config.dropout
-    if self._bert is None:
-      encoder = HubEncoder(self._files.saved_model, name="encoder")
-    else:
-      encoder = Encoder(self._bert, dropout=rate, name="encoder")
     model = PairClassifier(
-      encoder,
+      self._files.build(dropout=rate),
       classes=self.answers.outputs,
       dropout=rate,
       scores=not self.classes,
@@ -110,30 +93,7 @@ class SentencePairTask(Task):
   def initialize(self, model: tf_keras.Model, seed: int) -> None:
     if self._scores:
       model.locate_scores(*self._scores)
-    if self._bert is None:  # It has brought its weights.
-      value = tf.random.stateless_truncated_normal(
-        model.head.kernel.shape, [seed, 0], stddev=_INITIALIZER_RANGE
-      )
-      model.head.kernel.assign(value)
-      return
-    for i, variable in enumerate(model.trainable_variables):
-      name = variable.name.rsplit("/", 1)[1]
-      if name.startswith(("bias", "beta")):
-        value = tf.zeros(variable.shape)
-      elif name.startswith("gamma"):
-        value = tf.ones(variable.shape)
-      else:
-        value = tf.random.stateless_truncated_normal(
-          variable.shape, [seed, i], stddev=self._bert.initializer_range
-        )
-      variable.assign(value)
-    if self._files.checkpoint:
-      weights.restore_encoder(model.encoder, self._files.checkpoint)
-    elif not self._files.random:
-      raise UserError(
-        f"{self._files.directory} has no bert_model.ckpt.index: name an "
-        "encoder with weights by --encoder."
-      )
+    self._files.initialize(model.encoder, model.head, seed)
 
   def source(self, split: str) -> Source:
     found, encoded = self._read(split)
@@ -279,11 +239,7 @@ class SentencePairTask(Task):
 
   def _flops(self, lengths: np.ndarray) -> Flops:
     """Operations on each pair; 0, which is not counted, for what is unknown."""
-    if self._bert is None:
-      return Flops(np.zeros(len(lengths)), np.zeros(len(lengths)))
-    return training_flops(
-      self._bert, lengths=lengths, classes=self.answers.outputs
-    )
+    return self._files.flops(lengths, classes=self.answers.outputs)
 
   def forward(
     self, model: tf_keras.Model, features: Any, random: Stream | None
@@ -297,10 +253,7 @@ class SentencePairTask(Task):
     return self.answers.metrics(labels, outputs)
 
   def layer_depth(self, variable_name: str) -> int:
-    block = re.search(r"(?:^|/)layer_(\d+)/", variable_name)
-    if block:
-      return self._layers - int(block[1])
-    return self._layers + 1 if "embedding" in variable_name else 0
+    return self._files.layer_depth(variable_name)
 
   def save_assets(self, directory: str) -> None:
     self._files.copy_to(directory)

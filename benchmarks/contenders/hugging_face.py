@@ -4,10 +4,12 @@ Settings: a type, and `padded` (rows of 128 tokens), `dynamic` (as wide as the
 longest pair of the batch), or `grouped` (that, with batches of like lengths).
 """
 
+import os
 import tempfile
 
 from benchmarks.contenders import plan as plans
 from benchmarks.contenders.plan import BATCH_SIZE, Clock, Plan, answer
+from engine.errors import UserError
 
 SETTINGS = (
   "padded float32",
@@ -20,10 +22,20 @@ SAMPLING = {"grouped": "group_by_length"}
 
 
 def directory_of(encoder: str) -> str:
-  """Returns the Hugging Face directory of an encoder."""
+  """Returns the Hugging Face directory of an encoder.
+
+  Raises:
+    UserError: where there is none.
+  """
   from tasks.encoders import find as encoders
 
-  return encoders.hugging_face_directory(encoder)
+  source = encoders.find(encoder).source
+  if not os.path.exists(os.path.join(source, "config.json")):
+    raise UserError(
+      f"`encoder` is {encoder!r}, which Hugging Face's library cannot read: "
+      "use demo or a directory with config.json."
+    )
+  return source
 
 
 def run(plan: Plan) -> tuple[list[float], float | None]:

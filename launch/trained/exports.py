@@ -4,9 +4,9 @@ import os
 import shutil
 import tempfile
 
-from engine.errors import UserError
 from launch.trained.restored import Restored
-from tasks.export import garden, hugging_face, serving
+from tasks.encoders import find as encoders
+from tasks.export import hugging_face, serving
 from tasks.export.graph_tokenizer import GraphTokenizer
 
 
@@ -24,37 +24,31 @@ def write(restored: Restored, form: str, directory: str) -> str:
   Raises:
     UserError: where the encoder cannot be written so.
   """
-  task, model, assets = restored.task, restored.model, restored.assets
-  if not hasattr(model.encoder, "config"):
-    raise UserError(
-      "This run trains a SavedModel as it is (--encoder=hub:...), whose parts "
-      "are not known: only runs of BERT encoders can be exported."
-    )
-  vocabulary = os.path.join(assets, "vocab.txt")
+  task, model = restored.task, restored.model
+  files = encoders.find(restored.assets)
+  vocabulary, dropout = files.vocabulary, restored.config.task.dropout
   length, lowercase = restored.config.task.max_seq_length, task.lowercase
   if form == "huggingface":
+    parts = files.hugging_face(model.encoder, model.readout(), dropout)
     os.mkdir(directory)
     hugging_face.write_hugging_face(
-      model,
+      parts,
       directory,
       classes=task.classes,
       vocabulary=vocabulary,
       lowercase=lowercase,
       max_length=length,
-      dropout=restored.config.task.dropout,
     )
     return "transformers.AutoModelForSequenceClassification loads it"
+  encoder = files.dense(model.encoder)
   if form == "hub":
     serving.write_hub_encoder(
-      garden.copy_of(model.encoder),
-      directory,
-      vocabulary=vocabulary,
-      lowercase=lowercase,
+      encoder, directory, vocabulary=vocabulary, lowercase=lowercase
     )
     return "hub.KerasLayer(..., trainable=True) loads it, --encoder too"
   kernel, bias = model.readout()
   served = serving.ServedClassifier(
-    encoder=garden.copy_of(model.encoder),
+    encoder=encoder,
     kernel=kernel,
     bias=bias,
     classes=task.classes,
@@ -69,7 +63,7 @@ def write(restored: Restored, form: str, directory: str) -> str:
     labels = os.path.join(folder, "labels.txt")
     with open(labels, "w") as file:
       file.write("".join(f"{name}\n" for name in task.classes))
-    others = [labels, os.path.join(assets, "bert_config.json")]
+    others = [labels, files.config_path]
     if form == "saved_model":
       serving.write_saved_model(served, directory, others)
       texts = "text_a" if served.tokenizer.single else "text_a, text_b"

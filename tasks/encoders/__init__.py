@@ -1,1 +1,1 @@
-"""Where an encoder comes from, whatever layout it has on disk."""
+"""Which encoders there are: a table of families, a folder for each."""

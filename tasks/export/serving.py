@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tasks.export.garden import INPUTS
 from tasks.export.graph_tokenizer import GraphTokenizer
+from tasks.model.contract import INPUTS
 
 _DENSE = {
   name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS
@@ -129,19 +129,25 @@ def write_tflite(served: ServedClassifier, path: str, length: int) -> None:
 
 
 def write_hub_encoder(
-  garden: Any, directory: str, *, vocabulary: str, lowercase: bool
+  encoder: Any, directory: str, *, vocabulary: str, lowercase: bool
 ) -> None:
   """Writes an encoder for `hub.KerasLayer`, with the API of text encoders.
 
   As Model Garden's `export_tfhub_lib` writes it (tensorflow.org/hub,
   "Transformer encoders"), vocabulary and casing included.
+
+  Args:
+    encoder: of dense rows (`EncoderFiles.dense`).
+    directory: does not exist yet.
+    vocabulary: path of the file of tokens.
+    lowercase: whether texts lose case and accents.
   """
   import tf_keras
 
   inputs = {
     name: tf_keras.Input([None], dtype=tf.int32, name=name) for name in INPUTS
   }
-  outputs = dict(garden(inputs))
+  outputs = dict(encoder(inputs))
   outputs["default"] = outputs["pooled_output"]
   model = tf_keras.Model(inputs, outputs)
   model.vocab_file = tf.saved_model.Asset(os.path.abspath(vocabulary))

@@ -11,25 +11,7 @@ import tensorflow as tf
 from engine.fusion import plain
 from engine.randomness import BYTES, Stream, dropped_bytes
 from tasks.model.fused import add_norm, bias_gelu, shares, split_heads, take
-
-
-class Tokens(NamedTuple):
-  """Where the tokens of a batch are.
-
-  Attributes:
-    rows: int32 [rows, width], the token that each place of a row holds; one
-      that is padding, where it holds none.
-    slots: int32 [tokens], the place (in all rows, flattened) of each token.
-    segments: int32 [rows, width], which sequence holds a place; 0: none.
-    names: int32 [tokens], what names a token in the global batch.
-    firsts: int32 [sequences], the first token of each.
-  """
-
-  rows: tf.Tensor
-  slots: tf.Tensor
-  segments: tf.Tensor
-  names: tf.Tensor
-  firsts: tf.Tensor
+from tasks.model.stream import Tokens
 
 
 class BlockWeights(NamedTuple):

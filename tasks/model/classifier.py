@@ -6,7 +6,8 @@ import tensorflow as tf
 import tf_keras
 
 from engine.randomness import Stream
-from tasks.model.encoder import build_part
+from tasks.model.contract import Encoder
+from tasks.model.layers import build_part
 
 
 class PairClassifier(tf_keras.Model):
@@ -22,7 +23,7 @@ class PairClassifier(tf_keras.Model):
 
   def __init__(
     self,
-    encoder: tf_keras.layers.Layer,
+    encoder: Encoder,
     *,
     classes: int,
     dropout: float,
@@ -31,7 +32,7 @@ class PairClassifier(tf_keras.Model):
     """Initializes the classifier.
 
     Args:
-      encoder: with or without variables; has a `hidden_size`.
+      encoder: with or without variables.
       classes: outputs of the head.
       dropout: rate for the pooled output.
       scores: whether outputs are scores.

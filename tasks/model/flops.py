@@ -1,4 +1,4 @@
-"""Floating-point operations that BERT needs, whatever the layout computes.
+"""Floating-point operations that blocks need, whatever the layout computes.
 
 They are counted as for model FLOPs utilisation (Chowdhery et al., PaLM, arXiv
 2204.02311, appendix B): products only, two operations for each multiplication,
@@ -7,14 +7,12 @@ costs twice the forward pass, since each product has two gradients.
 
 The model's count is that of the whole encoder on each token, as papers count.
 The executed one lacks what the classes of a pair do not depend on: of the last
-block all but keys and values, for all tokens but the first (`Encoder.call`).
+block all but keys and values, for all tokens but the first (`run_block`).
 """
 
 from typing import NamedTuple
 
 import numpy as np
-
-from tasks.model.bert_config import BertConfig
 
 
 class Flops(NamedTuple):
@@ -30,17 +28,18 @@ class Flops(NamedTuple):
 
 
 def training_flops(
-  config: BertConfig, *, lengths: np.ndarray, classes: int
+  *, hidden: int, inner: int, layers: int, lengths: np.ndarray, classes: int
 ) -> Flops:
   """Operations of a training step, forward and backward, on each pair.
 
   Args:
-    config: sizes of the encoder.
+    hidden: size of what blocks and pooler take and give.
+    inner: size between the two products of the feed-forward.
+    layers: number of blocks.
     lengths: int [pairs], real tokens of each.
     classes: of the head.
   """
   lengths = np.asarray(lengths, np.float64)
-  hidden, inner = config.hidden_size, config.intermediate_size
   # Parameters in products: each is a multiplication and an addition a token.
   projection = hidden * hidden
   feed_forward = 2 * hidden * inner
@@ -48,5 +47,5 @@ def training_flops(
   block = lengths * (4 * projection + feed_forward + attention)
   last = 2 * lengths * projection + 2 * projection + feed_forward + attention
   rest = projection + hidden * classes  # Pooler and head.
-  rest += (config.num_hidden_layers - 1) * block
+  rest += (layers - 1) * block
   return Flops(3 * 2 * (rest + block), 3 * 2 * (rest + last))

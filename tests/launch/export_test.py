@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
-from tasks.export import garden
+from tasks.encoders.bert import garden
 from tasks.export.graph_tokenizer import GraphTokenizer
 from tasks.tokens.tokenizer import PairTokenizer
 from tests.support import doors
@@ -142,7 +142,7 @@ def test_a_saved_model_reads_encoded_pairs_of_any_number_and_length(
 
 def test_a_hub_encoder_is_trained_on_and_given_back_to_encoder(exported, run):
   from tasks.encoders import find as encoders
-  from tasks.encoders.hub import library
+  from tasks.encoders.sources.saved_models import library
 
   layer = library().KerasLayer(exported["hub"], trainable=True)
   model = restore_run(run).model

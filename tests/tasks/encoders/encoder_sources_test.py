@@ -12,12 +12,14 @@ from official.nlp.tools import tf2_bert_encoder_checkpoint_converter
 
 from engine.errors import UserError
 from tasks.config import SentencePairConfig
-from tasks.encoders import cache, hub, tf1_checkpoint
 from tasks.encoders import find as encoders
-from tasks.encoders.weights import restore_encoder
-from tasks.model.bert_config import BertConfig
+from tasks.encoders.bert import tf1_checkpoint
+from tasks.encoders.bert.config import BertConfig
+from tasks.encoders.bert.encoder import BertEncoder
+from tasks.encoders.bert.weights import restore_encoder
+from tasks.encoders.sources import cache
+from tasks.encoders.sources.place import is_handle
 from tasks.model.classifier import PairClassifier
-from tasks.model.encoder import Encoder
 from tasks.sentence_pair import SentencePairTask
 from tasks.tokens.tokenizer import PairTokenizer
 from tests.support import doors
@@ -339,7 +341,7 @@ def test_a_classifier_by_hand(tmp_path):
   found = encoders.find(str(tmp_path / "old"))
   with open(found.directory + "/bert_config.json") as file:
     config = BertConfig.from_dict(json.load(file))
-  encoder = Encoder(config, dropout=0.1)
+  encoder = BertEncoder(config, dropout=0.1)
   restore_encoder(encoder, found.checkpoint)
   model = PairClassifier(encoder, classes=2, dropout=0.1)
   features, _ = dense_and_features(task_of(found.directory))
@@ -360,5 +362,5 @@ def test_a_config_that_lacks_a_size_names_it():
 
 
 def test_handles_are_addresses():
-  assert hub.is_handle("https://tfhub.dev/tensorflow/bert_en_uncased/4")
-  assert not hub.is_handle("gs://bucket/bert")
+  assert is_handle("https://tfhub.dev/tensorflow/bert_en_uncased/4")
+  assert not is_handle("gs://bucket/bert")

@@ -16,9 +16,8 @@ from engine.randomness import Stream, step_key
 from engine.run.experiment import Experiment
 from launch.command import configs
 from tasks.config import SentencePairConfig
-from tasks.encoders import cache
 from tasks.encoders import find as encoders
-from tasks.encoders.hub_encoder import Facts
+from tasks.encoders.sources import cache
 from tasks.sentence_pair import SentencePairTask
 from tasks.tokens.tokenizer import PairTokenizer
 from tests.support import doors
@@ -258,8 +257,12 @@ def test_layers_are_counted_by_their_names(bert, stranger):
   assert depth["transformer/layer_0/output/kernel:0"] == 2
   assert depth["transformer/layer_1/output/kernel:0"] == 1
   assert depth["pooler_transform/kernel:0"] == 0
-  facts = Facts.read(encoders.find(f"hub:{stranger}").saved_model)
-  assert (facts.layers, facts.words, facts.positions) == (1, 2000, None)
+  found = encoders.find(f"hub:{stranger}")
+  assert (found.layers, found.vocabulary_size, found.positions) == (
+    1,
+    2000,
+    None,
+  )
 
 
 def test_pack_is_refused_and_bucket_is_the_default(bert):
@@ -272,11 +275,6 @@ def test_pack_is_refused_and_bucket_is_the_default(bert):
     SentencePairTask(config.task)
   with pytest.raises(UserError, match="`max_seq_length` is 128, .* at most 64"):
     task_of(f"hub:{bert}", max_seq_length=128)
-
-
-def test_its_config_is_not_asked_for(bert):
-  with pytest.raises(UserError, match="has no bert_config.json"):
-    _ = encoders.find(f"hub:{bert}").config
 
 
 def train(directory, encoder, *, replicas=1):

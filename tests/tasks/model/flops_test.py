@@ -7,24 +7,18 @@ from tensorflow.python.framework import op_callbacks
 
 from engine.randomness import Stream, step_key
 from engine.task import EXAMPLES, LABELS, WEIGHTS, columns
-from tasks.model.bert_config import BertConfig
 from tasks.model.flops import training_flops
 from tests.support.testing import REFERENCE_PAIRS, pairs_of, tiny_task
 
 
 def test_one_block_by_hand():
-  config = BertConfig(
-    vocab_size=9,
-    hidden_size=2,
-    num_hidden_layers=1,
-    num_attention_heads=1,
-    intermediate_size=3,
-  )
   # Of 5 tokens: keys and values 5 * 2 * 4 multiplications; of the first, query
   # and attention's output 2 * 4, feed-forward 2 * 6; its scores and their
   # mixing 2 * 5 * 2; pooler 4, head 2 * 7.
   forward = 2 * (40 + 8 + 12 + 20 + 4 + 14)
-  found = training_flops(config, lengths=np.array([5]), classes=7)
+  found = training_flops(
+    hidden=2, inner=3, layers=1, lengths=np.array([5]), classes=7
+  )
   assert found.executed.tolist() == [3 * forward]
   # The model's: query, output 2 * 4, feed-forward 2 * 6 and attention 20 of
   # the four others too.
@@ -35,14 +29,8 @@ def test_blocks_follow_the_rule_of_6_parameters_a_token():
   """With 12 * layers * hidden * length for attention (PaLM, appendix B)."""
 
   def count(layers, length):
-    config = BertConfig(
-      vocab_size=9,
-      hidden_size=384,
-      num_hidden_layers=layers,
-      num_attention_heads=12,
-      intermediate_size=1536,
-    )
-    found = training_flops(config, lengths=np.array([length]), classes=2)
+    sizes = {"hidden": 384, "inner": 1536, "layers": layers}
+    found = training_flops(**sizes, lengths=np.array([length]), classes=2)
     return np.ravel(found)
 
   parameters = 4 * 384**2 + 2 * 384 * 1536

@@ -1,25 +1,18 @@
-"""Encoders as SavedModels: TensorFlow Hub's, and what Model Garden exports.
-
-They implement the API of text encoders (tensorflow.org/hub, "Transformer
-encoders"): dense int32 `input_word_ids`, `input_mask` and `input_type_ids`,
-each [rows, width], in; `pooled_output` and `sequence_output` out.
-"""
+"""The BERT of a SavedModel, imported."""
 
 import json
 import os
 import re
-import warnings
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.encoders.cache import cache_directory, copy_all
-from tasks.encoders.weights import restore_encoder, write_garden
-from tasks.model.bert_config import BertConfig
-from tasks.model.encoder import Encoder
+from tasks.encoders.bert.config import BertConfig
+from tasks.encoders.bert.encoder import BertEncoder
+from tasks.encoders.bert.weights import restore_encoder, write_garden
+from tasks.encoders.sources.saved_models import load, write_vocabulary
 
 _WORDS = "word_embeddings/embeddings"
 _CLOSE = 1e-3  # Outputs of float32 implementations differ by less.
@@ -44,92 +37,7 @@ _OTHERS = {
 }
 
 
-def library() -> ModuleType:
-  """Imports `tensorflow_hub`, which few runs need and which complains."""
-  with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-    import tensorflow_hub
-
-  return tensorflow_hub
-
-
-def is_handle(name: str) -> bool:
-  """Whether a name is an address of TensorFlow Hub."""
-  return name.startswith(("https://", "http://"))
-
-
-def resolve(handle: str) -> str:
-  """Returns the directory of a SavedModel, fetched once if it is an address.
-
-  Raises:
-    UserError: where it cannot be fetched, or is none.
-  """
-  hub = library()
-  os.environ.setdefault(
-    "TFHUB_CACHE_DIR", os.path.join(cache_directory(), "tfhub")
-  )
-  try:
-    path = hub.resolve(handle)
-  except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-    reason = " ".join(str(error).split())[:120]
-    raise UserError(
-      f"The hub encoder {handle} cannot be fetched ({reason}): download it "
-      "where there is a network, and name its directory by --encoder."
-    ) from error
-  if not tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
-    raise UserError(
-      f"{handle} is no SavedModel: name a hub encoder's address, or the "
-      "directory that holds saved_model.pb."
-    )
-  return path
-
-
-def load(path: str) -> Any:
-  """Loads a SavedModel.
-
-  Raises:
-    UserError: where it is damaged.
-  """
-  try:
-    return tf.saved_model.load(path)
-  except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-    reason = " ".join(str(error).split())[:160]
-    raise UserError(
-      f"The SavedModel {path} cannot be loaded ({reason}): fetch it again."
-    ) from error
-
-
-def write_vocabulary(path: str, model: Any, target: str) -> None:
-  """Writes `vocab.txt`, and `tokenizer_config.json` where casing is known.
-
-  Args:
-    path: of the SavedModel.
-    model: what was loaded from it.
-    target: a directory.
-
-  Raises:
-    UserError: where it brings no vocabulary of wordpieces.
-  """
-  asset = getattr(model, "vocab_file", None)
-  if asset is not None:
-    vocabulary = asset.asset_path.numpy().decode()
-  else:
-    vocabulary = os.path.join(path, "assets", "vocab.txt")
-  if not tf.io.gfile.exists(vocabulary):
-    raise UserError(
-      f"The SavedModel {path} has no vocabulary of wordpieces: put it there as "
-      "assets/vocab.txt."
-    )
-  tf.io.gfile.copy(vocabulary, os.path.join(target, "vocab.txt"))
-  lowers = getattr(model, "do_lower_case", None)
-  if lowers is not None:
-    with open(os.path.join(target, "tokenizer_config.json"), "w") as file:
-      json.dump({"do_lower_case": bool(lowers.numpy())}, file)
-  else:
-    copy_all(["tokenizer_config.json"], os.path.join(path, "assets"), target)
-
-
-def import_hub(path: str, target: str) -> None:
+def import_saved_model(path: str, target: str) -> None:
   """Writes the BERT of a SavedModel as a Model Garden directory.
 
   Sizes are read from its variables: kernels of attention are [hidden, heads,
@@ -167,7 +75,7 @@ def import_hub(path: str, target: str) -> None:
     raise _no_bert(path, "it is not called as an encoder is") from error
   apart = {}
   for act in ("gelu_new", "gelu"):
-    encoder = Encoder(
+    encoder = BertEncoder(
       BertConfig.from_dict({**config, "hidden_act": act}), dropout=0.0
     )
     restore_encoder(encoder, os.path.join(target, "bert_model.ckpt"))
@@ -218,7 +126,7 @@ def _probe(config: dict[str, Any]) -> dict[str, tf.Tensor]:
   return {f"input_{k}": tf.constant([v], tf.int32) for k, v in arrays.items()}
 
 
-def _sequence(encoder: Encoder, dense: dict[str, tf.Tensor]) -> np.ndarray:
+def _sequence(encoder: BertEncoder, dense: dict[str, tf.Tensor]) -> np.ndarray:
   """The sequence output of our encoder for one full row: [1, width, hidden]."""
   place = tf.range(dense["input_mask"].shape[1])[None]
   features = {

@@ -68,6 +68,25 @@ class BertConfig:
     """Returns what `from_dict` makes the same config of."""
     return {**dataclasses.asdict(self), "model_type": "bert"}
 
+  def to_garden(self, **rates: float) -> Any:
+    """Returns Model Garden's `EncoderConfig`; `rates` are its of dropout."""
+    # Imported here: only imports and peers need Model Garden's configs.
+    from official.nlp.configs import encoders
+
+    return encoders.EncoderConfig(
+      type="bert",
+      bert=encoders.BertEncoderConfig(
+        vocab_size=self.vocab_size,
+        hidden_size=self.hidden_size,
+        num_layers=self.num_hidden_layers,
+        num_attention_heads=self.num_attention_heads,
+        intermediate_size=self.intermediate_size,
+        max_position_embeddings=self.max_position_embeddings,
+        type_vocab_size=self.type_vocab_size,
+        **rates,
+      ),
+    )
+
   @classmethod
   def read(cls, path: str) -> "BertConfig":
     """Reads `bert_config.json` or a Hugging Face `config.json`.

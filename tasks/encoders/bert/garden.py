@@ -9,11 +9,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tasks.encoders.weights import parts_of
-from tasks.model.bert_config import BertConfig
-from tasks.model.encoder import Encoder
-
-INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+from tasks.encoders.bert.config import BertConfig
+from tasks.encoders.bert.encoder import BertEncoder
+from tasks.encoders.bert.weights import parts_of
+from tasks.model.contract import INPUTS
 
 
 def build_garden(config: BertConfig) -> tf_keras.Model:
@@ -41,7 +40,7 @@ def build_garden(config: BertConfig) -> tf_keras.Model:
   return encoder
 
 
-def copy_of(encoder: Encoder) -> tf_keras.Model:
+def copy_of(encoder: BertEncoder) -> tf_keras.Model:
   """Returns Model Garden's encoder with the weights of ours, float32."""
   garden = build_garden(encoder.config)
   ours = [

