@@ -117,8 +117,8 @@ class Notices:
     """Reads the numbers of the signals that come."""
     interrupts = 0
     with reader:
-      while (number := reader.recv(1)) != _CLOSE:
-        number = number[0]
+      while (byte := reader.recv(1)) != _CLOSE:
+        number = byte[0]
         interrupts += number == signal.SIGINT
         if number == signal.SIGINT and interrupts > 1:
           _last_words("SIGINT again: ended at once, without saving.")
