@@ -66,7 +66,7 @@ class Checkpoints(tf.train.CheckpointManager):
     )
     _ = checkpoint.save_counter  # A variable: all workers make it together.
     self._committer = committer
-    self._say: Callable[[str], object] = lambda line: None
+    self._say: Callable[[str], None] = lambda line: None
     if committer.writes:
       self._say = logging.warning
     self._ledger = ledger

@@ -73,7 +73,7 @@ class EvaluationLog:
     *,
     log: Journal,
     trainer: Trainer,
-    evaluator: Evaluator | SplitsEvaluator | None,
+    evaluator: Evaluator | SplitsEvaluator,
     best: BestCheckpoints,
   ):
     """Initializes the action.

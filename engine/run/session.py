@@ -114,10 +114,14 @@ class Session:
     best: BestCheckpoints,
   ) -> orbit.Controller:
     job, runtime = self._job, self._job.config.runtime
+    log, trainer = self._logs.journal, self._trainer
+    after_evaluation = evaluator and EvaluationLog(
+      job, log=log, trainer=trainer, evaluator=evaluator, best=best
+    )
     silence_orbit()
     return orbit.Controller(
-      global_step=self._trainer.global_step,
-      trainer=self._trainer,
+      global_step=trainer.global_step,
+      trainer=trainer,
       evaluator=evaluator,
       strategy=job.strategy,
       steps_per_loop=lambda now: steps_to_stop(
@@ -128,15 +132,7 @@ class Session:
       ),
       checkpoint_manager=self._manager,
       train_actions=self._logs.train_actions(),
-      eval_actions=[
-        EvaluationLog(
-          job,
-          log=self._logs.journal,
-          trainer=self._trainer,
-          evaluator=evaluator,
-          best=best,
-        )
-      ],
+      eval_actions=[after_evaluation] if after_evaluation else [],
     )
 
   def _step(self) -> int:
