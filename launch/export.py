@@ -36,16 +36,15 @@ def main() -> None:
   check_run(model_dir, "model_dir")
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.files import whole
-  from launch.trained.exports import write
   from launch.trained.restored import restore_run
 
   restored = restore_run(
     model_dir, best=values.checkpoint == "best", precision="float32"
   )
   with whole(target) as part:
-    told = write(restored, values.format, part)
+    told = restored.task.export(restored.model, values.format, part)
   print(f"{values.format} of step {restored.step} in {target}: {told}")
 
 
 if __name__ == "__main__":
-  run_door(main, "Exports a trained sentence-pair classifier.")
+  run_door(main, "Exports a trained run: pairs, or a task of your own.")

@@ -1,4 +1,4 @@
-"""TFRecord files and what meta_data says of them."""
+"""TFRecord files, and `meta_data` beside them, which says what they hold."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,10 @@ from engine.errors import UserError
 from engine.files import read_json, whole, write_json
 
 META = "meta_data"
-
-
 UNKNOWN = -1  # The label of a pair without one.
 
-
 _ENDING = ".tfrecord"
-
-
 _PACKED = ".gz"
-
-
 _ENDINGS = tuple(  # What others write.
   ending + packed
   for ending in (_ENDING, ".tfrecords", ".tf_record")
@@ -118,12 +111,13 @@ def check_meta(
     )
 
 
-def _open(path: str) -> tf.data.Dataset:
+def open_records(path: str) -> tf.data.Dataset:
+  """Returns the records of a file, packed or not: serialized examples."""
   packed = "GZIP" if path.endswith(_PACKED) else ""
   return tf.data.TFRecordDataset(path, compression_type=packed)
 
 
 def count_records(path: str) -> int:
   """Counts the records of a file, and checks their checksums."""
-  counted = _open(path).reduce(np.int64(0), lambda count, _: count + 1)
+  counted = open_records(path).reduce(np.int64(0), lambda count, _: count + 1)
   return int(counted)

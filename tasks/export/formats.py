@@ -3,20 +3,35 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
-from launch.trained.restored import Restored
-from tasks.encoders import find as encoders
+from tasks.config import SentencePairConfig
 from tasks.export import hugging_face, serving
 from tasks.export.graph_tokenizer import GraphTokenizer
+from tasks.model.contract import EncoderFiles
 
 
-def write(restored: Restored, form: str, directory: str) -> str:
+def write(
+  model: Any,
+  form: str,
+  directory: str,
+  *,
+  files: EncoderFiles,
+  config: SentencePairConfig,
+  classes: Sequence[str],
+  lowercase: bool,
+) -> str:
   """Writes a model in one of the formats of `launch.export`.
 
   Args:
-    restored: in float32.
+    model: a `PairClassifier`, in float32.
     form: of the export.
     directory: does not exist yet.
+    files: of the encoder, in the assets of the run.
+    config: of the task.
+    classes: their names; none for a regression.
+    lowercase: whether texts lose case and accents.
 
   Returns:
     What can be done with it, for a line.
@@ -24,17 +39,14 @@ def write(restored: Restored, form: str, directory: str) -> str:
   Raises:
     UserError: where the encoder cannot be written so.
   """
-  task, model = restored.task, restored.model
-  files = encoders.find(restored.assets)
-  vocabulary, dropout = files.vocabulary, restored.config.task.dropout
-  length, lowercase = restored.config.task.max_seq_length, task.lowercase
+  length, vocabulary = config.max_seq_length, files.vocabulary
   if form == "huggingface":
-    parts = files.hugging_face(model.encoder, model.readout(), dropout)
+    parts = files.hugging_face(model.encoder, model.readout(), config.dropout)
     os.mkdir(directory)
     hugging_face.write_hugging_face(
       parts,
       directory,
-      classes=task.classes,
+      classes=classes,
       vocabulary=vocabulary,
       lowercase=lowercase,
       max_length=length,
@@ -51,18 +63,18 @@ def write(restored: Restored, form: str, directory: str) -> str:
     encoder=encoder,
     kernel=kernel,
     bias=bias,
-    classes=task.classes,
+    classes=classes,
     tokenizer=GraphTokenizer(
       vocabulary,
       lowercase=lowercase,
       max_length=length,
-      single=not restored.config.task.text_b,
+      single=not config.text_b,
     ),
   )
   with tempfile.TemporaryDirectory() as folder:
     labels = os.path.join(folder, "labels.txt")
     with open(labels, "w") as file:
-      file.write("".join(f"{name}\n" for name in task.classes))
+      file.write("".join(f"{name}\n" for name in classes))
     others = [labels, files.config_path]
     if form == "saved_model":
       serving.write_saved_model(served, directory, others)
