@@ -5,8 +5,7 @@ import json
 import pytest
 
 from launch.jobs.ranks import free_ports
-from tests.launch.conftest import TINY
-from tests.support.doors import Door, enter
+from tests.support.doors import TINY, Door, enter
 
 
 def test_cluster_runs_two_workers_to_the_result_of_one(trained, tmp_path):

@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.support.doors import enter
-
-TINY = ("--task=demo", "--encoder=tiny", "--train_steps=4")
+from tests.support.doors import TINY, enter
 
 
 @pytest.fixture(scope="session")

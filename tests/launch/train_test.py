@@ -7,8 +7,7 @@ import signal
 import pytest
 
 from launch.jobs.ranks import free_ports
-from tests.launch.conftest import TINY
-from tests.support.doors import Door, enter
+from tests.support.doors import TINY, Door, enter
 from tests.support.testing import SHARED, needs_shared_data
 
 

@@ -11,6 +11,9 @@ from tests.support.testing import ROOT
 
 HANGS = 400.0  # Seconds; no door of a test needs a quarter of it.
 
+# A run that a test can wait for.
+TINY = ("--task=demo", "--encoder=tiny", "--train_steps=4")
+
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
   [
