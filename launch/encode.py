@@ -28,7 +28,7 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
   "beam", False, "Run on Apache Beam; its own options stand behind `--`."
 )
-define_settings((*DATA, "encoder"))
+define_settings((*DATA, "encoder", "casing"))
 
 
 def main(rest: Sequence[str]) -> None:

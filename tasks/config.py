@@ -8,6 +8,7 @@ from engine.config import TaskConfig, check, setting
 from tasks.named_sets import NAMED_SETS
 
 Batching = Literal["pad", "bucket", "pack"]
+Casing = Literal["auto", "lower", "keep"]
 
 # The project's own corpus, and a task whose pairs are in files.
 DEMO, FILES = "demo", "pairs"
@@ -69,6 +70,9 @@ class SentencePairConfig(TaskConfig):
   encoder: str = setting(
     "demo",
     "Encoder: demo, tiny, base, large, a directory, an address, hub:...",
+  )
+  casing: Casing = setting(
+    "auto", "Case of texts: lower or keep it (auto: what the encoder says)."
   )
   max_seq_length: int = setting(128, "Tokens of a row; longer pairs are cut.")
   batching: Batching = setting(

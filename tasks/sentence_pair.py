@@ -31,13 +31,18 @@ from tasks.tokens.on_demand import EncodedOnDemand
 from tasks.tokens.pair_source import PairSource
 from tasks.tokens.records import Records, read_records
 from tasks.tokens.tokenizer import EncodedPairs, PairTokenizer
+from tasks.wordpiece import stated
 
 _CLASSES = "classes.json"
 _INITIALIZER_RANGE = 0.02  # Of a head on an encoder without a config.
 
 
 class SentencePairTask(Task):
-  """Two sentences in, one of some classes out, or a score."""
+  """Two sentences in, one of some classes out, or a score.
+
+  Attributes:
+    tokenizer: what it is.
+  """
 
   config_class = SentencePairConfig
 
@@ -68,17 +73,20 @@ class SentencePairTask(Task):
     self._scores: tuple[float, float] | None = None
     self._copies: Copies | None = None
     self.goal = self.answers.goal
-    self._tokenizer = PairTokenizer(self._files.vocabulary)
+    self.tokenizer = self._files.tokenizer.with_casing(config.casing)
+    for remark in self.tokenizer.remarks():
+      logging.warning(remark)
+    self._tokenizer = PairTokenizer(self.tokenizer)
     check(
       longest is None or config.max_seq_length <= longest,
       "max_seq_length",
       config.max_seq_length,
       f"at most {longest}, the positions of the encoder",
     )
-    pieces = len(self._tokenizer.vocabulary)
+    pieces = len(self.tokenizer.pieces)
     if words is not None and pieces > words:
       raise UserError(
-        f"{self._files.vocabulary} has {pieces} wordpieces, but the encoder "
+        f"{self.tokenizer.source} has {pieces} wordpieces, but the encoder "
         f"only {words}: they do not belong together."
       )
 
@@ -86,11 +94,6 @@ class SentencePairTask(Task):
   def classes(self) -> tuple[str, ...]:
     """Names of the classes, in the order of the labels; none for a score."""
     return self.answers.classes
-
-  @property
-  def lowercase(self) -> bool:
-    """Whether texts lose their case and accents."""
-    return self._tokenizer.lowercase
 
   def build_model(self) -> tf_keras.Model:
     rate = self._config.dropout
@@ -198,7 +201,11 @@ class SentencePairTask(Task):
       meta,
       os.path.dirname(paths[0]),
       length=length,
-      vocabulary=digest_of_file(self._files.vocabulary),
+      vocabulary=(
+        self.tokenizer.digest(),
+        digest_of_file(self.tokenizer.source),
+      ),
+      tokenizer=self.tokenizer.facts(),
       classes=self.classes,
     )
     found = read_records(
@@ -303,7 +310,9 @@ class SentencePairTask(Task):
     return self._layers + 1 if "embedding" in variable_name else 0
 
   def save_assets(self, directory: str) -> None:
+    stated.check_begun(directory, self.tokenizer)
     self._files.copy_to(directory)
+    self.tokenizer.settled().write(directory)
     with tf.io.gfile.GFile(os.path.join(directory, _CLASSES), "w") as file:
       file.write(json.dumps(self.classes))
 

@@ -34,6 +34,7 @@ SETTINGS = {
   "skip_bad_lines": "task.skip_bad_lines",
   "on_damaged_shard": "task.on_damaged_shard",
   "encoder": "task.encoder",
+  "casing": "task.casing",
   "batching": "task.batching",
   "dropout": "task.dropout",
   "strategy": "runtime.strategy",
@@ -130,6 +131,7 @@ RARE = (
   "columns",
   "unlabelled",
   "on_damaged_shard",
+  "casing",
   *_ALIASES,
 )
 

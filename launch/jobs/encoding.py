@@ -63,7 +63,7 @@ class Plan:
     for split in splits:
       if paths := records_of(config, split):
         raise UserError(f"{paths[0]} is encoded already: name the texts.")
-    found = encoders.find(config.encoder)
+    found = encoders.find(config.encoder).tokenizer.with_casing(config.casing)
     answers = answers_of(config)
     plans = {
       split: shards.plan(
@@ -79,7 +79,8 @@ class Plan:
       "num_labels": answers.outputs,
       "max_seq_length": config.max_seq_length,
       "classes": list(answers.classes),
-      "vocabulary": record_files.digest_of_file(found.vocabulary),
+      "vocabulary": found.digest(),
+      "tokenizer": found.facts(),
       "digests": {split: digest for split, (_, digest) in plans.items()},
       "records": {
         os.path.basename(shard.path): shard.count

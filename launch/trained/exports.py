@@ -1,5 +1,6 @@
 """Writes the model of a run in the formats that others read."""
 
+import functools
 import os
 import shutil
 import tempfile
@@ -30,54 +31,50 @@ def write(restored: Restored, form: str, directory: str) -> str:
       "This run trains a SavedModel as it is (--encoder=hub:...), whose parts "
       "are not known: only runs of BERT encoders can be exported."
     )
-  vocabulary = os.path.join(assets, "vocab.txt")
-  length, lowercase = restored.config.task.max_seq_length, task.lowercase
+  length, tokenizer = restored.config.task.max_seq_length, task.tokenizer
   if form == "huggingface":
     os.mkdir(directory)
     hugging_face.write_hugging_face(
       model,
       directory,
       classes=task.classes,
-      vocabulary=vocabulary,
-      lowercase=lowercase,
+      tokenizer=tokenizer,
       max_length=length,
       dropout=restored.config.task.dropout,
     )
     return "transformers.AutoModelForSequenceClassification loads it"
-  if form == "hub":
-    serving.write_hub_encoder(
-      garden.copy_of(model.encoder),
-      directory,
-      vocabulary=vocabulary,
-      lowercase=lowercase,
-    )
-    return "hub.KerasLayer(..., trainable=True) loads it, --encoder too"
-  kernel, bias = model.readout()
-  served = serving.ServedClassifier(
-    encoder=garden.copy_of(model.encoder),
-    kernel=kernel,
-    bias=bias,
-    classes=task.classes,
-    tokenizer=GraphTokenizer(
-      vocabulary,
-      lowercase=lowercase,
-      max_length=length,
-      single=not restored.config.task.text_b,
-    ),
-  )
   with tempfile.TemporaryDirectory() as folder:
+    files = tokenizer.write(folder)
+    if form == "hub":
+      serving.write_hub_encoder(
+        garden.copy_of(model.encoder),
+        directory,
+        tokenizer=tokenizer,
+        files=files,
+      )
+      return "hub.KerasLayer(..., trainable=True) loads it, --encoder too"
     labels = os.path.join(folder, "labels.txt")
     with open(labels, "w") as file:
       file.write("".join(f"{name}\n" for name in task.classes))
-    others = [labels, os.path.join(assets, "bert_config.json")]
+    files += [labels, os.path.join(assets, "bert_config.json")]
+    kernel, bias = model.readout()
+    serve = functools.partial(
+      serving.ServedClassifier,
+      encoder=garden.copy_of(model.encoder),
+      kernel=kernel,
+      bias=bias,
+      classes=task.classes,
+    )
     if form == "saved_model":
-      serving.write_saved_model(served, directory, others)
-      texts = "text_a" if served.tokenizer.single else "text_a, text_b"
+      single = not restored.config.task.text_b
+      reader = GraphTokenizer(tokenizer, max_length=length, single=single)
+      serving.write_saved_model(serve(tokenizer=reader), directory, files)
+      texts = "text_a" if single else "text_a, text_b"
       return f"signatures serving_default (ids) and raw_text ({texts})"
     os.mkdir(directory)
     serving.write_tflite(
-      served, os.path.join(directory, "model.tflite"), length
+      serve(), os.path.join(directory, "model.tflite"), length
     )
-    for path in (*others, vocabulary):
+    for path in files:
       shutil.copy(path, directory)
     return f"any number of encoded pairs in rows of {length} tokens"

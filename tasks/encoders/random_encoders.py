@@ -7,6 +7,7 @@ import os
 import re
 
 from tasks.encoders.cache import cached
+from tasks.wordpiece.spec import WordPiece
 
 # Encoders with random weights, for tests and benchmarks: their sizes; without
 # a vocab_size the table of words is as long as the vocabulary. Base and large
@@ -54,11 +55,13 @@ def directory(name: str) -> str:
   pieces += [w for w, n in sorted(words.items()) if n > 2 and len(w) > 1]
   sizes = {"vocab_size": len(pieces), **RANDOM[name]}
 
+  tokenizer = WordPiece(tuple(pieces), lowercase=True)
+
   def make(part):
-    with open(os.path.join(part, "vocab.txt"), "w") as file:
-      file.write("\n".join(pieces) + "\n")
+    tokenizer.write(part)
     with open(os.path.join(part, "bert_config.json"), "w") as file:
       json.dump(sizes, file)
 
-  digest = hashlib.sha256(repr((pieces, sizes)).encode()).hexdigest()
+  made_of = repr((tokenizer.key(), sizes))
+  digest = hashlib.sha256(made_of.encode()).hexdigest()
   return cached(f"{name}-{digest[:16]}", make)

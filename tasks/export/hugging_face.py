@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import safetensors.numpy
 
 from tasks.encoders.weights import parts_of
+from tasks.wordpiece.spec import WordPiece
 
 
 def write_hugging_face(
@@ -17,8 +17,7 @@ def write_hugging_face(
   directory: str,
   *,
   classes: Sequence[str],
-  vocabulary: str,
-  lowercase: bool,
+  tokenizer: WordPiece,
   max_length: int,
   dropout: float,
 ) -> None:
@@ -28,8 +27,7 @@ def write_hugging_face(
     model: a `PairClassifier` on our own encoder.
     directory: exists and is empty.
     classes: their names; none for a regression.
-    vocabulary: path of `vocab.txt`.
-    lowercase: whether texts lose case and accents.
+    tokenizer: of the texts.
     max_length: tokens of the longest pair.
     dropout: rate of training.
   """
@@ -52,7 +50,7 @@ def write_hugging_face(
     **model.encoder.config.to_dict(),
     "hidden_dropout_prob": dropout,
     "attention_probs_dropout_prob": dropout,
-    "pad_token_id": 0,
+    "pad_token_id": tokenizer.vocabulary[tokenizer.pad],
   }
   if classes:
     config |= {
@@ -62,15 +60,9 @@ def write_hugging_face(
     }
   else:
     config |= {"problem_type": "regression", "id2label": {"0": "score"}}
-  tokenizer = {
-    "tokenizer_class": "BertTokenizer",
-    "do_lower_case": lowercase,
-    "model_max_length": max_length,
-  }
-  for name, content in (
-    ("config.json", config),
-    ("tokenizer_config.json", tokenizer),
-  ):
-    with open(os.path.join(directory, name), "w") as file:
-      json.dump(content, file, indent=2)
-  shutil.copy(vocabulary, os.path.join(directory, "vocab.txt"))
+  with open(os.path.join(directory, "config.json"), "w") as file:
+    json.dump(config, file, indent=2)
+  # "[SEP]" in a text is what somebody wrote, here and there.
+  tokenizer.write(
+    directory, model_max_length=max_length, split_special_tokens=True
+  )
