@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
+from absl import logging as absl_logging
 
 from engine.errors import UserError
 from tasks.config import SentencePairConfig
@@ -64,6 +65,8 @@ class Plan:
       if paths := records_of(config, split):
         raise UserError(f"{paths[0]} is encoded already: name the texts.")
     found = encoders.find(config.encoder).tokenizer.with_casing(config.casing)
+    for remark in found.remarks():
+      absl_logging.warning(remark)
     answers = answers_of(config)
     plans = {
       split: shards.plan(

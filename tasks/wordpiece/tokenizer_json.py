@@ -36,7 +36,9 @@ def settings_of(values: Mapping[str, Any], path: str) -> dict[str, Any]:
   """
   try:
     model, normalizer = values["model"], values["normalizer"]
-    _need(path, "model", _type(model) or "WordPiece", "WordPiece")
+    # Old files have no type, but these only have such words.
+    old = "WordPiece" if "max_input_chars_per_word" in model else None
+    _need(path, "model", _type(model) or old, "WordPiece")
     for name, value in _MODEL.items():
       _need(path, f"model.{name}", model.get(name, value), value)
     _need(path, "normalizer", _type(normalizer), "BertNormalizer")

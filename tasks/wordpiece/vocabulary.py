@@ -7,6 +7,7 @@ that no text can have get a name here, so that all are different, and every
 later reader, however it reads, finds the same ids.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ import tensorflow as tf
 from engine.errors import UserError
 
 _UNUSED = "[unused line {}]"  # Brackets and spaces are in no word.
+_IN_NO_FILE = re.compile("[\r\n\ud800-\udfff]")  # That others read.
 _HOLES = 1000  # Ids without a piece that a tokenizer.json may have.
 _FEW = 10  # One in so many pieces of capitals alone says nothing.
 
@@ -92,7 +94,7 @@ def unique(lines: Sequence[str]) -> tuple[str, ...]:
   last = {line: i for i, line in enumerate(lines)}
   return tuple(
     line
-    if line and last[line] == i and not {"\r", "\n"} & set(line)
+    if line and last[line] == i and not _IN_NO_FILE.search(line)
     else _UNUSED.format(i)
     for i, line in enumerate(lines[:count])
   )

@@ -7,6 +7,8 @@ import pytest
 import tokenizers
 
 from engine.errors import UserError
+from tasks.config import SentencePairConfig
+from tasks.sentence_pair import SentencePairTask
 from tasks.tokens.tokenizer import PairTokenizer
 from tasks.wordpiece import stated
 from tasks.wordpiece.spec import WordPiece
@@ -139,6 +141,7 @@ def test_the_class_may_stand_in_the_config_of_the_model(tmp_path):
     ({"model__continuing_subword_prefix": "@@"}, "prefix .* is @@"),
     ({"model__max_input_chars_per_word": 50}, "per_word .* is 50"),
     ({"model__vocab": [["a", 0.5]]}, "is damaged"),
+    ({"model": {"vocab": {"a": 0}, "merges": []}}, "model .* is None"),
     ({"normalizer__type": "Sequence"}, "normalizer .* is Sequence"),
     ({"normalizer": None}, "normalizer .* is None"),
     ({"normalizer__clean_text": False}, "clean_text .* is False"),
@@ -232,3 +235,14 @@ def test_a_run_does_not_go_on_with_another_tokenizer(tmp_path):
   other = dataclasses.replace(spec, pieces=(*spec.pieces, "more"))
   with pytest.raises(UserError, match="pieces: 13 and 14"):
     stated.check_begun(str(assets), other)
+
+
+def test_the_flag_decides_and_the_assets_of_a_run_keep_it(tmp_path):
+  task = SentencePairTask(SentencePairConfig(encoder="tiny", casing="keep"))
+  assert not task.tokenizer.lowercase
+  task.save_assets(str(tmp_path))
+  config = SentencePairConfig(encoder=str(tmp_path))
+  assert SentencePairTask(config).tokenizer == task.tokenizer
+  other = SentencePairTask(SentencePairConfig(encoder="tiny"))
+  with pytest.raises(UserError, match="begun with another tokenizer"):
+    other.save_assets(str(tmp_path))
