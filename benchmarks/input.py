@@ -131,11 +131,11 @@ def measure(
 
   strategy, _ = create_strategy(config.runtime)
   pairs = read_split(config.task, "train", answers_of(config.task))
-  vocabulary = encoders.find(config.task.encoder).vocabulary
+  spec = encoders.find(config.task.encoder).tokenizer
   size, loop = config.train.global_batch_size, config.runtime.steps_per_loop
 
   def tokenise(repeat):
-    tokenizer = PairTokenizer(vocabulary)
+    tokenizer = PairTokenizer(spec)
     return lambda: tokenizer.encode(
       pairs.texts_a, pairs.texts_b, config.task.max_seq_length
     )

@@ -124,7 +124,7 @@ print(train.texts_a[0], train.texts_b[0], classes[train.labels[0]], sep="\n")
 
 # %%
 files = encoders.find(ENCODER)
-tokenizer = PairTokenizer(files.vocabulary)
+tokenizer = PairTokenizer(files.tokenizer)
 pieces = tokenizer.tokenize("Hello TensorFlow!")
 print("vocabulary:", len(tokenizer.vocabulary))
 print(pieces, [tokenizer.vocabulary[piece] for piece in pieces])

@@ -29,7 +29,7 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
   "beam", False, "Run on Apache Beam; its own options stand behind `--`."
 )
-define_settings((*in_group(DATA), "encoder"))
+define_settings((*in_group(DATA), "encoder", "casing"))
 
 
 def main(rest: Sequence[str]) -> None:

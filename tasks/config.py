@@ -9,6 +9,7 @@ from engine.settings import RARE, SHOWN, Flag, check, free, setting
 from tasks.named_sets import NAMED_SETS
 
 Batching = Literal["pad", "bucket", "pack"]
+Casing = Literal["auto", "lower", "keep"]
 
 # The project's own corpus, and a task whose pairs are in files.
 DEMO, FILES = "demo", "pairs"
@@ -97,6 +98,11 @@ class SentencePairConfig(TaskConfig):
     "demo",
     "Encoder: demo, tiny, base, large, a directory, an address, hub:...",
     SHOWN,
+  )
+  casing: Casing = setting(
+    "auto",
+    "Case of texts: lower or keep it (auto: what the encoder says).",
+    RARE,
   )
   max_seq_length: int = setting(
     128, "Tokens of a row; longer pairs are cut.", min=8

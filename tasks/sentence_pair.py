@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from absl import logging
 
 from engine.errors import UserError
 from engine.files import read_json, write_json
@@ -26,12 +27,17 @@ from tasks.model.flops import Flops
 from tasks.tokens.pair_source import PairSource
 from tasks.tokens.splits import Splits
 from tasks.tokens.tokenizer import PairTokenizer
+from tasks.wordpiece import stated
 
 _CLASSES = "classes.json"
 
 
 class SentencePairTask(Task):
-  """Two sentences in, one of some classes out, or a score."""
+  """Two sentences in, one of some classes out, or a score.
+
+  Attributes:
+    tokenizer: what it is.
+  """
 
   config_class = SentencePairConfig
   config: SentencePairConfig
@@ -54,11 +60,13 @@ class SentencePairTask(Task):
     longest, words = self._files.positions, self._files.vocabulary_size
     self.answers = answers_of(config)
     self.goal = self.answers.goal
-    self._tokenizer = PairTokenizer(self._files.vocabulary)
+    self.tokenizer = self._files.tokenizer.with_casing(config.casing)
+    for remark in self.tokenizer.remarks():
+      logging.warning(remark)
     self._splits = Splits(
       config,
       answers=self.answers,
-      tokenizer=self._tokenizer,
+      tokenizer=PairTokenizer(self.tokenizer),
       flops=self._flops,
     )
     check(
@@ -67,10 +75,10 @@ class SentencePairTask(Task):
       config.max_seq_length,
       f"at most {longest}, the positions of the encoder",
     )
-    pieces = len(self._tokenizer.vocabulary)
+    pieces = len(self.tokenizer.pieces)
     if words is not None and pieces > words:
       raise UserError(
-        f"{self._files.vocabulary} has {pieces} wordpieces, but the encoder "
+        f"{self.tokenizer.source} has {pieces} wordpieces, but the encoder "
         f"only {words}: they do not belong together."
       )
 
@@ -78,11 +86,6 @@ class SentencePairTask(Task):
   def classes(self) -> tuple[str, ...]:
     """Names of the classes, in the order of the labels; none for a score."""
     return self.answers.classes
-
-  @property
-  def lowercase(self) -> bool:
-    """Whether texts lose their case and accents."""
-    return self._tokenizer.lowercase
 
   def build_model(self) -> tf_keras.Model:
     rate = self.config.dropout
@@ -126,7 +129,9 @@ class SentencePairTask(Task):
     return self._files.layer_depth(variable_name)
 
   def save_assets(self, directory: str) -> None:
+    stated.check_begun(directory, self.tokenizer)
     self._files.copy_to(directory)
+    self.tokenizer.settled().write(directory)
     write_json(os.path.join(directory, _CLASSES), self.classes)
 
   @classmethod
@@ -175,7 +180,7 @@ class SentencePairTask(Task):
       files=self._files,
       config=self.config,
       classes=self.classes,
-      lowercase=self.lowercase,
+      tokenizer=self.tokenizer,
     )
 
   @property

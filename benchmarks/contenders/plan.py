@@ -95,7 +95,7 @@ def read(plan: Plan, split: str) -> tuple[Any, np.ndarray]:
 
   config = SentencePairConfig(name=plan.task, data_dir=plan.data_dir)
   pairs = read_split(config, split, answers_of(config))
-  tokenizer = PairTokenizer(encoders.find(plan.encoder).vocabulary)
+  tokenizer = PairTokenizer(encoders.find(plan.encoder).tokenizer)
   encoded = tokenizer.encode(pairs.texts_a, pairs.texts_b, WIDTH)
   return encoded, np.array(pairs.labels, np.int32)
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
+from absl import logging as absl_logging
 
 from engine.errors import UserError
-from engine.files import DISK_ERRORS, parts_in, read_json, sha256_of, write_json
+from engine.files import DISK_ERRORS, parts_in, read_json, write_json
 from engine.process.parent import ends_with
 from tasks.config import SentencePairConfig
 from tasks.data import record_files
@@ -62,7 +63,9 @@ class Plan:
       place = open_split(config, split)
       if isinstance(place, RecordSplit):
         raise UserError(f"{place.paths[0]} is encoded already: name the texts.")
-    found = encoders.find(config.encoder)
+    found = encoders.find(config.encoder).tokenizer.with_casing(config.casing)
+    for remark in found.remarks():
+      absl_logging.warning(remark)
     answers = answers_of(config)
     plans = {
       split: shards.plan(
@@ -78,7 +81,8 @@ class Plan:
       "num_labels": answers.outputs,
       "max_seq_length": config.max_seq_length,
       "classes": list(answers.classes),
-      "vocabulary": sha256_of(found.vocabulary),
+      "vocabulary": found.digest(),
+      "tokenizer": found.facts(),
       "digests": {split: digest for split, (_, digest) in plans.items()},
       "records": {
         os.path.basename(shard.path): shard.count

@@ -1,7 +1,7 @@
 """TFRecord files, and `meta_data` beside them, which says what they hold."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,8 @@ def check_meta(
   where: str,
   *,
   length: int,
-  vocabulary: str,
+  vocabulary: Collection[str],
+  tokenizer: Mapping[str, Any],
   classes: Sequence[str],
 ) -> None:
   """Refuses records that were made for something else.
@@ -86,7 +87,8 @@ def check_meta(
     meta: what is said of them.
     where: they are, for complaints.
     length: tokens of a row, of the config.
-    vocabulary: SHA-256 of the encoder's.
+    vocabulary: digests of the encoder's, as its file is and as we write it.
+    tokenizer: what else ids depend on.
     classes: of the task.
 
   Raises:
@@ -98,10 +100,16 @@ def check_meta(
       f"`max_seq_length` is {length}: add --params_override="
       f"task.max_seq_length={meta['max_seq_length']}, or encode again."
     )
-  if meta.get("vocabulary", vocabulary) != vocabulary:
+  if "vocabulary" in meta and meta["vocabulary"] not in vocabulary:
     raise UserError(
       f"{where} was encoded with another vocabulary than that of --encoder: "
       "name the encoder that it was made for, or encode again."
+    )
+  said = meta.get("tokenizer", tokenizer)
+  if said != tokenizer:
+    raise UserError(
+      f"{where} was encoded by another tokenizer ({said}) than that of "
+      f"--encoder ({tokenizer}): set --casing as it was, or encode again."
     )
   found = meta.get("classes", list(classes))
   if list(found) != list(classes):

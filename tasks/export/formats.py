@@ -1,5 +1,6 @@
 """Writes the model of a run in the formats that others read."""
 
+import functools
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from tasks.config import SentencePairConfig
 from tasks.export import hugging_face, serving
 from tasks.export.graph_tokenizer import GraphTokenizer
 from tasks.model.contract import EncoderFiles
+from tasks.wordpiece.spec import WordPiece
 
 
 def write(
@@ -20,7 +22,7 @@ def write(
   files: EncoderFiles,
   config: SentencePairConfig,
   classes: Sequence[str],
-  lowercase: bool,
+  tokenizer: WordPiece,
 ) -> str:
   """Writes a model in one of the formats of `launch.export`.
 
@@ -31,7 +33,7 @@ def write(
     files: of the encoder, in the assets of the run.
     config: of the task.
     classes: their names; none for a regression.
-    lowercase: whether texts lose case and accents.
+    tokenizer: of its texts.
 
   Returns:
     What can be done with it, for a line.
@@ -39,7 +41,7 @@ def write(
   Raises:
     UserError: where the encoder cannot be written so.
   """
-  length, vocabulary = config.max_seq_length, files.vocabulary
+  length = config.max_seq_length
   if form == "huggingface":
     parts = files.hugging_face(model.encoder, model.readout(), config.dropout)
     os.mkdir(directory)
@@ -47,43 +49,40 @@ def write(
       parts,
       directory,
       classes=classes,
-      vocabulary=vocabulary,
-      lowercase=lowercase,
+      tokenizer=tokenizer,
       max_length=length,
     )
     return "transformers.AutoModelForSequenceClassification loads it"
   encoder = files.dense(model.encoder)
-  if form == "hub":
-    serving.write_hub_encoder(
-      encoder, directory, vocabulary=vocabulary, lowercase=lowercase
-    )
-    return "hub.KerasLayer(..., trainable=True) loads it, --encoder too"
-  kernel, bias = model.readout()
-  served = serving.ServedClassifier(
-    encoder=encoder,
-    kernel=kernel,
-    bias=bias,
-    classes=classes,
-    tokenizer=GraphTokenizer(
-      vocabulary,
-      lowercase=lowercase,
-      max_length=length,
-      single=not config.text_b,
-    ),
-  )
   with tempfile.TemporaryDirectory() as folder:
+    assets = tokenizer.write(folder)
+    if form == "hub":
+      serving.write_hub_encoder(
+        encoder, directory, tokenizer=tokenizer, files=assets
+      )
+      return "hub.KerasLayer(..., trainable=True) loads it, --encoder too"
     labels = os.path.join(folder, "labels.txt")
     with open(labels, "w") as file:
       file.write("".join(f"{name}\n" for name in classes))
-    others = [labels, files.config_path]
+    assets += [labels, files.config_path]
+    kernel, bias = model.readout()
+    serve = functools.partial(
+      serving.ServedClassifier,
+      encoder=encoder,
+      kernel=kernel,
+      bias=bias,
+      classes=classes,
+    )
     if form == "saved_model":
-      serving.write_saved_model(served, directory, others)
-      texts = "text_a" if served.tokenizer.single else "text_a, text_b"
+      single = not config.text_b
+      reader = GraphTokenizer(tokenizer, max_length=length, single=single)
+      serving.write_saved_model(serve(tokenizer=reader), directory, assets)
+      texts = "text_a" if single else "text_a, text_b"
       return f"signatures serving_default (ids) and raw_text ({texts})"
     os.mkdir(directory)
     serving.write_tflite(
-      served, os.path.join(directory, "model.tflite"), length
+      serve(), os.path.join(directory, "model.tflite"), length
     )
-    for path in (*others, vocabulary):
+    for path in assets:
       shutil.copy(path, directory)
     return f"any number of encoded pairs in rows of {length} tokens"

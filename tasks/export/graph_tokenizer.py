@@ -1,66 +1,55 @@
 """Pairs of sentences to token ids inside a graph: a server needs no Python.
 
-The ids are those of `tasks.tokens.tokenizer`, which a test holds it to.
-TensorFlow Text cuts words into pieces; normalisation is ours, since its own
-folds case and compatibility characters, which BERT's does not.
+The ids are those of `tasks.tokens.tokenizer` for every text: what becomes of a
+code point is looked up in tables of that tokenizer's answers. TensorFlow Text
+cuts words into pieces, which knows of no Unicode.
 """
 
-import os
+import functools
 
 import tensorflow as tf
 
-# Longer words are unknown: to the fast tokenizer in characters, to TensorFlow
-# Text in bytes, of which a character has four at most.
-_LONGEST_WORD = 100
-_UNKNOWN = "\U0010ffff"  # No vocabulary has it.
+from tasks.export import code_points
+from tasks.export.code_points import OWN, PAGE, CodePoints
+from tasks.tokens.tokenizer import PairTokenizer
+from tasks.wordpiece.spec import LONGEST_WORD, WordPiece
+
+_NO_WORD = " "  # Stands for one that is too long, and is in no vocabulary.
 
 
 class GraphTokenizer(tf.Module):
   """Turns pairs of sentences into the dense arrays of an encoder."""
 
-  def __init__(
-    self,
-    vocabulary: str,
-    *,
-    lowercase: bool,
-    max_length: int,
-    single: bool = False,
-  ):
+  def __init__(self, spec: WordPiece, *, max_length: int, single: bool = False):
     """Initializes the tokenizer.
 
     Args:
-      vocabulary: path of `vocab.txt`, which becomes an asset.
-      lowercase: whether case and accents are dropped.
+      spec: what it is.
       max_length: tokens of a pair; longer ones are cut.
       single: whether there is one sentence only.
     """
     super().__init__()
     # Imported here: it loads ops that only an export needs.
     import tensorflow_text
-    from tensorflow_text.python.ops.bert_tokenizer import BasicTokenizer
 
-    self._lowercase = lowercase
     self._max_length = max_length
     self.single = single
-    with open(vocabulary, encoding="utf-8") as file:
-      pieces = [line.rstrip("\r\n") for line in file]
-    self._cls, self._sep = pieces.index("[CLS]"), pieces.index("[SEP]")
-    self._asset = tf.saved_model.Asset(os.path.abspath(vocabulary))
-    self._table = tf.lookup.StaticVocabularyTable(
-      tf.lookup.TextFileInitializer(
-        self._asset.asset_path,
-        tf.string,
-        tf.lookup.TextFileIndex.WHOLE_LINE,
-        tf.int64,
-        tf.lookup.TextFileIndex.LINE_NUMBER,
-      ),
-      num_oov_buckets=1,
+    ids = spec.vocabulary
+    self._cls, self._sep = ids[spec.cls], ids[spec.sep]
+    self._tables = _tables_of(
+      spec.lowercase, spec.strips_accents, spec.split_chinese
     )
-    self._text = tensorflow_text
-    self._words = BasicTokenizer(lower_case=False)
+    # From memory: TensorFlow's reader of files has ideas of its own of lines.
+    self._ids = tf.lookup.StaticHashTable(
+      tf.lookup.KeyValueTensorInitializer(
+        tf.constant(spec.pieces), tf.range(len(ids), dtype=tf.int64)
+      ),
+      default_value=ids[spec.unknown],
+    )
     self._wordpiece = tensorflow_text.WordpieceTokenizer(
-      self._table,
-      max_bytes_per_word=4 * _LONGEST_WORD,
+      self._ids,
+      unknown_token=spec.unknown,
+      max_bytes_per_word=4 * LONGEST_WORD,  # A character has four at most.
       token_out_type=tf.int64,
     )
 
@@ -95,27 +84,51 @@ class GraphTokenizer(tf.Module):
 
   def _pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
     """Returns the wordpieces of each text, int32 [texts, (pieces)]."""
-    words = self._words.tokenize(self._normalized(texts))
+    words = tf.strings.split(self._normalized(texts))
     lengths = tf.strings.length(words.flat_values, "UTF8_CHAR")
-    short = tf.where(lengths > _LONGEST_WORD, _UNKNOWN, words.flat_values)
-    pieces = self._wordpiece.tokenize(words.with_flat_values(short))
+    known = tf.where(lengths > LONGEST_WORD, _NO_WORD, words.flat_values)
+    pieces = self._wordpiece.tokenize(words.with_flat_values(known))
     return tf.cast(pieces.merge_dims(-2, -1), tf.int32)
 
   def _normalized(self, texts: tf.Tensor) -> tf.Tensor:
-    """Cleans texts as BERT does; drops case and accents where it should."""
-    replace = tf.strings.regex_replace
-    texts = replace(texts, r"[\t\n\r]", " ")
-    texts = replace(texts, r"[\p{Cc}\p{Cf}\p{Co}\x{FFFD}]", "")
-    if self._lowercase:
-      texts = self._text.normalize_utf8(texts, "NFD")
-      texts = replace(texts, r"\p{Mn}", "")
-      # One by one: within a word the lower case of sigma depends on its place.
-      letters = tf.strings.unicode_split(texts, "UTF-8")
-      letters = letters.with_flat_values(
-        tf.strings.lower(letters.flat_values, "utf-8")
+    """Returns texts with a space wherever a word ends: string [texts]."""
+    tables = self._tables
+    codes = tf.strings.unicode_decode(texts, "UTF-8")
+    own = codes.flat_values
+    page = tf.gather(tables.pages, own // PAGE)
+    rows = tf.gather_nd(tables.rows, tf.stack([page, own % PAGE], axis=1))
+    counts = tf.gather(tables.counts, rows)
+    # The place of each value: its first one's, and one more for each behind.
+    firsts = tf.gather(tables.firsts, rows) - tf.cumsum(counts, exclusive=True)
+    places = tf.repeat(firsts, counts) + tf.range(tf.reduce_sum(counts))
+    values = tf.gather(tables.values, places)
+    values = tf.where(values == OWN, tf.repeat(own, counts), values)
+    if tables.ranks.any():
+      ranks = tf.gather(tables.ranks, places)
+      groups = tf.cumsum(tf.gather(tables.starts, rows))
+      groups += tf.cast(codes.value_rowids(), tf.int32)
+      values = tf.cond(
+        tf.reduce_any(ranks > 0),
+        lambda: _in_order(values, tf.repeat(groups, counts), ranks),
+        lambda: values,
       )
-      texts = tf.strings.reduce_join(letters, axis=-1)
-    return texts
+    ends = tf.concat([[0], tf.cumsum(counts)], axis=0)
+    return tf.strings.unicode_encode(
+      tf.RaggedTensor.from_row_splits(
+        values, tf.gather(ends, codes.row_splits), validate=False
+      ),
+      "UTF-8",
+    )
+
+
+def _in_order(
+  values: tf.Tensor, groups: tf.Tensor, ranks: tf.Tensor
+) -> tf.Tensor:
+  """Puts marks in canonical order; none leaves its group. All int32 [n]."""
+  most = tf.reduce_max(ranks) + 1
+  keys = tf.cast(groups, tf.int64) * tf.cast(most, tf.int64)
+  order = tf.argsort(keys + tf.cast(ranks, tf.int64), stable=True)
+  return tf.gather(values, order)
 
 
 def _dense(
@@ -143,3 +156,11 @@ def _truncated(
 
 def _cut(pieces: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
   return tf.RaggedTensor.from_tensor(pieces.to_tensor(), lengths=lengths)
+
+
+@functools.cache
+def _tables_of(lowercase: bool, accents: bool, chinese: bool) -> CodePoints:
+  """Returns the tables of all tokenizers with these settings."""
+  pieces = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+  tokenizer = PairTokenizer(WordPiece(pieces, lowercase, accents, chinese))
+  return code_points.tables(tokenizer.normalize, tokenizer.words)

@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 
 import numpy as np
 import safetensors.numpy
 
 from tasks.model.contract import HuggingFace
+from tasks.wordpiece.spec import WordPiece
 
 
 def write_hugging_face(
@@ -16,8 +16,7 @@ def write_hugging_face(
   directory: str,
   *,
   classes: Sequence[str],
-  vocabulary: str,
-  lowercase: bool,
+  tokenizer: WordPiece,
   max_length: int,
 ) -> None:
   """Writes what `AutoModelForSequenceClassification` and `AutoTokenizer` load.
@@ -26,8 +25,7 @@ def write_hugging_face(
     parts: of encoder and head.
     directory: exists and is empty.
     classes: their names; none for a regression.
-    vocabulary: path of the file of tokens, which keeps its name.
-    lowercase: whether texts lose case and accents.
+    tokenizer: of the texts.
     max_length: tokens of the longest pair.
   """
   safetensors.numpy.save_file(
@@ -44,15 +42,9 @@ def write_hugging_face(
     }
   else:
     config |= {"problem_type": "regression", "id2label": {"0": "score"}}
-  tokenizer = {
-    "tokenizer_class": parts.tokenizer_class,
-    "do_lower_case": lowercase,
-    "model_max_length": max_length,
-  }
-  for name, content in (
-    ("config.json", config),
-    ("tokenizer_config.json", tokenizer),
-  ):
-    with open(os.path.join(directory, name), "w") as file:
-      json.dump(content, file, indent=2)
-  shutil.copy(vocabulary, directory)
+  with open(os.path.join(directory, "config.json"), "w") as file:
+    json.dump(config, file, indent=2)
+  # "[SEP]" in a text is what somebody wrote, here and there.
+  tokenizer.write(
+    directory, model_max_length=max_length, split_special_tokens=True
+  )

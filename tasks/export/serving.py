@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tasks.export.graph_tokenizer import GraphTokenizer
 from tasks.model.contract import INPUTS
+from tasks.wordpiece.spec import WordPiece
 
 _DENSE = {
   name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS
@@ -101,7 +102,7 @@ def write_saved_model(
     directory: does not exist yet.
     assets: paths of files that travel with it.
   """
-  served.assets = [tf.saved_model.Asset(os.path.abspath(x)) for x in assets]
+  served.assets = _assets(assets)
   tf.saved_model.save(
     served,
     directory,
@@ -110,6 +111,10 @@ def write_saved_model(
       "raw_text": served.raw_text(),
     },
   )
+
+
+def _assets(paths: Sequence[str]) -> list[tf.saved_model.Asset]:
+  return [tf.saved_model.Asset(os.path.abspath(path)) for path in paths]
 
 
 def write_tflite(served: ServedClassifier, path: str, length: int) -> None:
@@ -129,7 +134,7 @@ def write_tflite(served: ServedClassifier, path: str, length: int) -> None:
 
 
 def write_hub_encoder(
-  encoder: Any, directory: str, *, vocabulary: str, lowercase: bool
+  encoder: Any, directory: str, *, tokenizer: WordPiece, files: Sequence[str]
 ) -> None:
   """Writes an encoder for `hub.KerasLayer`, with the API of text encoders.
 
@@ -139,8 +144,8 @@ def write_hub_encoder(
   Args:
     encoder: of dense rows (`EncoderFiles.dense`).
     directory: does not exist yet.
-    vocabulary: path of the file of tokens.
-    lowercase: whether texts lose case and accents.
+    tokenizer: of its texts.
+    files: `vocab.txt` of the tokenizer, and all that it is.
   """
   import tf_keras
 
@@ -150,6 +155,6 @@ def write_hub_encoder(
   outputs = dict(encoder(inputs))
   outputs["default"] = outputs["pooled_output"]
   model = tf_keras.Model(inputs, outputs)
-  model.vocab_file = tf.saved_model.Asset(os.path.abspath(vocabulary))
-  model.do_lower_case = tf.Variable(lowercase, trainable=False)
+  model.vocab_file, *model.assets = _assets(files)
+  model.do_lower_case = tf.Variable(tokenizer.lowercase, trainable=False)
   model.save(directory, include_optimizer=False, save_format="tf")

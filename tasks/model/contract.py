@@ -17,6 +17,7 @@ import tf_keras
 
 from engine.randomness import Stream
 from tasks.model.flops import Flops
+from tasks.wordpiece.spec import WordPiece
 
 # What encoders of dense rows take, int32 [rows, tokens] each
 # (tensorflow.org/hub, "Transformer encoders").
@@ -69,12 +70,10 @@ class HuggingFace(NamedTuple):
   Attributes:
     config: of the architecture, for `config.json`.
     tensors: name -> float32 value, encoder and head.
-    tokenizer_class: that reads the vocabulary.
   """
 
   config: Mapping[str, Any]
   tensors: Mapping[str, np.ndarray]
-  tokenizer_class: str
 
 
 Built = TypeVar("Built", bound=Encoder)
@@ -88,12 +87,14 @@ class EncoderFiles(abc.ABC, Generic[Built]):
     names: what `--encoder` calls encoders of the family that need no directory.
     directory: of the files, local or on a file system that TensorFlow reads.
     source: the directory that they were imported from, or the same.
+    tokenizer: as the files that the user named have it.
   """
 
   names: ClassVar[tuple[str, ...]] = ()
 
   directory: str
   source: str
+  tokenizer: WordPiece
 
   @classmethod
   @abc.abstractmethod
@@ -110,11 +111,6 @@ class EncoderFiles(abc.ABC, Generic[Built]):
   @abc.abstractmethod
   def pretrained(self) -> bool:
     """Whether the files hold weights."""
-
-  @property
-  @abc.abstractmethod
-  def vocabulary(self) -> str:
-    """Path of the file that says how texts become tokens: `PairTokenizer`'s."""
 
   @property
   @abc.abstractmethod
@@ -181,7 +177,10 @@ class EncoderFiles(abc.ABC, Generic[Built]):
 
   @abc.abstractmethod
   def copy_to(self, directory: str) -> None:
-    """Copies what a trained run needs, into a directory that `open` knows."""
+    """Copies what a trained run needs, into a directory that `open` knows.
+
+    The tokenizer writes itself: the run may use another casing.
+    """
 
   @property
   @abc.abstractmethod

@@ -14,7 +14,7 @@ from absl import logging
 
 from engine.errors import UserError
 from tasks.answers import Answers
-from tasks.config import SentencePairConfig
+from tasks.config import Casing, SentencePairConfig
 from tasks.data import record_files
 from tasks.data.datasets import answers_of, open_split, read_split
 from tasks.data.pairs import Pairs
@@ -109,7 +109,8 @@ def write(shard: Shard) -> int:
     )
     pairs = whole[place]
   length = shard.config.max_seq_length
-  encoded = _tokenizer(shard.config.encoder).encode(
+  config = shard.config
+  encoded = _tokenizer(config.encoder, config.casing).encode(
     pairs.texts_a, pairs.texts_b, length
   )
   labels = pairs.labels
@@ -136,5 +137,5 @@ def _named(config: SentencePairConfig, split: str) -> Pairs:
 
 
 @functools.lru_cache(maxsize=2)
-def _tokenizer(encoder: str) -> PairTokenizer:
-  return PairTokenizer(encoders.find(encoder).vocabulary)
+def _tokenizer(encoder: str, casing: Casing) -> PairTokenizer:
+  return PairTokenizer(encoders.find(encoder).tokenizer.with_casing(casing))

@@ -101,11 +101,13 @@ class Splits:
   def _read_records(self, paths: Sequence[str]) -> Records:
     """Reads what `launch.encode` wrote, if it was for this task."""
     length, meta = self._config.max_seq_length, read_meta(paths)
+    spec = self._tokenizer.spec
     check_meta(
       meta,
       os.path.dirname(paths[0]),
       length=length,
-      vocabulary=sha256_of(self._tokenizer.path),
+      vocabulary=(spec.digest(), sha256_of(spec.source)),
+      tokenizer=spec.facts(),
       classes=self._answers.classes,
     )
     records = read_records(

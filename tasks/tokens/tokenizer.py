@@ -4,74 +4,67 @@ The tokenizer is that of the package `tokenizers` (Rust); its ids equal those
 of Model Garden's `FullTokenizer`, which a test holds it to.
 """
 
-import json
-import os
 from collections.abc import Sequence
 
-import tensorflow as tf
 import tokenizers
 
-from engine.errors import UserError
 from tasks.tokens.encoded import EncodedPairs
+from tasks.wordpiece.spec import LONGEST_WORD, WordPiece
 
 _MOST_KNOWN = 2**18  # Words whose ids are kept.
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 class PairTokenizer:
   """Turns pairs of sentences into token ids.
 
   Attributes:
-    path: of the vocabulary.
-    vocabulary: wordpiece -> id.
-    lowercase: whether texts lose their case and accents.
+    spec: what it is.
   """
 
-  def __init__(self, vocab_path: str):
-    """Reads a vocabulary: one wordpiece a line, the id is the line number.
-
-    Texts are lower-cased if the `tokenizer_config.json` beside it says so;
-    without one, unless it has wordpieces with capitals.
-
-    Raises:
-      UserError: where the file is missing or lacks a special token.
-    """
-    if not tf.io.gfile.exists(vocab_path):
-      raise UserError(
-        f"There is no vocabulary {vocab_path}: --encoder must name a "
-        "directory with vocab.txt."
+  def __init__(self, spec: WordPiece):
+    self.spec = spec
+    ids = spec.vocabulary
+    self._cls, self._sep = ids[spec.cls], ids[spec.sep]
+    self._words = words = tokenizers.Tokenizer(
+      tokenizers.models.WordPiece(
+        ids,
+        unk_token=spec.unknown,
+        max_input_chars_per_word=LONGEST_WORD,
       )
-    with tf.io.gfile.GFile(vocab_path) as file:
-      pieces = [line.rstrip("\r\n") for line in file]
-    self.path = vocab_path
-    self.vocabulary = {piece: i for i, piece in enumerate(pieces)}
-    missing = [piece for piece in _SPECIAL if piece not in self.vocabulary]
-    if missing:
-      raise UserError(
-        f"The vocabulary {vocab_path} lacks {', '.join(missing)}: it is not "
-        "that of a BERT encoder."
-      )
-    self.lowercase = _said_of_casing(vocab_path)
-    if self.lowercase is None:
-      words = (piece for piece in pieces if not piece.startswith("["))
-      self.lowercase = all(word == word.lower() for word in words)
-    self._cls = self.vocabulary["[CLS]"]
-    self._sep = self.vocabulary["[SEP]"]
-    self._wordpiece = tokenizers.BertWordPieceTokenizer(
-      self.vocabulary, lowercase=self.lowercase
     )
+    words.normalizer = tokenizers.normalizers.BertNormalizer(
+      clean_text=True,
+      handle_chinese_chars=spec.split_chinese,
+      strip_accents=spec.strips_accents,
+      lowercase=spec.lowercase,
+    )
+    words.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    words.decoder = tokenizers.decoders.WordPiece()
+    # No special piece is looked for: "[SEP]" in a text is what somebody wrote.
     self._known: dict[str, list[int]] = {}
-    # "[SEP]" in a text is what somebody wrote, not an end.
-    self._wordpiece._tokenizer.encode_special_tokens = True
+
+  @property
+  def vocabulary(self) -> dict[str, int]:
+    """Piece -> id."""
+    return self.spec.vocabulary
+
+  def normalize(self, text: str) -> str:
+    """Returns a text as its words are looked up, not split yet."""
+    return self._words.normalizer.normalize_str(text)
+
+  def words(self, text: str) -> list[str]:
+    """Returns the words of a normalized text."""
+    return [x for x, _ in self._words.pre_tokenizer.pre_tokenize_str(text)]
 
   def tokenize(self, text: str) -> list[str]:
     """Returns the wordpieces of a text."""
-    return self._wordpiece.encode(text, add_special_tokens=False).tokens
+    return self._words.encode(text, add_special_tokens=False).tokens
 
   def decode(self, ids: Sequence[int]) -> str:
     """Returns the text of a pair, as far as its ids still have it."""
-    pieces = self._wordpiece.decode(list(ids), skip_special_tokens=False)
-    return pieces.replace("[CLS] ", "").replace("[SEP]", "|").rstrip("| ")
+    pieces = self._words.decode(list(ids), skip_special_tokens=False)
+    text = pieces.replace(f"{self.spec.cls} ", "")
+    return text.replace(self.spec.sep, "|").rstrip("| ")
 
   def encode(
     self,
@@ -112,23 +105,9 @@ class PairTokenizer:
       self._known.clear()
     known, words = self._known, [text.split(" ") for text in texts]
     new = list({word for text in words for word in text if word not in known})
-    encoded = self._wordpiece.encode_batch(new, add_special_tokens=False)
+    encoded = self._words.encode_batch(new, add_special_tokens=False)
     known.update(zip(new, (x.ids for x in encoded), strict=True))
     return [[i for word in text for i in known[word]] for text in words]
-
-
-def _said_of_casing(vocab_path: str) -> bool | None:
-  """What Hugging Face's `tokenizer_config.json` says, if it is there."""
-  path = os.path.join(os.path.dirname(vocab_path), "tokenizer_config.json")
-  if not tf.io.gfile.exists(path):
-    return None
-  try:
-    with tf.io.gfile.GFile(path) as file:
-      return json.load(file).get("do_lower_case")
-  except (ValueError, AttributeError) as error:
-    raise UserError(
-      f"{path} is damaged ({error}): fetch the encoder again."
-    ) from error
 
 
 def truncate(length_a: int, length_b: int, budget: int) -> tuple[int, int]:

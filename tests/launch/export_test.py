@@ -1,6 +1,5 @@
 """What is exported says what the run says, in a process of its own."""
 
-import csv
 import dataclasses
 import importlib.util
 import json
@@ -15,13 +14,9 @@ import tensorflow as tf
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks.encoders.bert import garden
-from tasks.export.graph_tokenizer import GraphTokenizer
-from tasks.tokens.tokenizer import PairTokenizer
 from tests.support import doors
 from tests.support.testing import (
   REFERENCE_PAIRS,
-  SHARED,
-  needs_shared_data,
   pairs_of,
 )
 
@@ -31,6 +26,8 @@ TEXTS = [
   ("[SEP] is not [CLS] an end", "中文 and tab\there"),
   ("word " * 90, "other words " * 50),
   ("x" * 101, "x" * 100),
+  ("the\u00a0rain in\u3000Spain", "it\u2009rains\u202fon\u2028the plain"),
+  ("the rain in Spain", "it rains on the plain"),
 ]
 FRESH = """
 import json, sys
@@ -119,11 +116,13 @@ def test_a_server_without_our_code_reads_raw_text(exported, expected, tmp_path):
     told = json.load(file)
   np.testing.assert_allclose(told["probabilities"], shares, atol=1e-5)
   np.testing.assert_allclose(told["one"], shares[:1], atol=1e-5)
+  np.testing.assert_allclose(*told["probabilities"][-2:], atol=1e-6)
   assert told["labels"] == [classes[i] for i in shares.argmax(-1)]
   names = [os.path.basename(path) for path in told["assets"]]
-  assert names == ["labels.txt", "bert_config.json"]
+  tokenizer = ["vocab.txt", "tokenizer_config.json"]
+  assert names == [*tokenizer, "labels.txt", "bert_config.json"]
   files = os.listdir(os.path.join(exported["saved_model"], "assets"))
-  assert set(files) == {*names, "vocab.txt"}
+  assert set(files) == set(names)
 
 
 def test_a_saved_model_reads_encoded_pairs_of_any_number_and_length(
@@ -164,7 +163,7 @@ def test_a_hub_encoder_is_trained_on_and_given_back_to_encoder(exported, run):
   # With weights as small as tiny's both GELUs compute the same.
   found = dataclasses.replace(files.config, hidden_act="gelu")
   assert found == model.encoder.config
-  assert PairTokenizer(files.vocabulary).lowercase
+  assert files.tokenizer == restore_run(run).task.tokenizer
 
 
 @pytest.mark.skipif(
@@ -178,14 +177,12 @@ def test_transformers_computes_the_same(exported, expected):
   path = exported["huggingface"]
   tokenizer = transformers.AutoTokenizer.from_pretrained(path)
   model = transformers.AutoModelForSequenceClassification.from_pretrained(path)
-  plain = [pair for pair in TEXTS if "[SEP]" not in pair[0]]
-  keep = [pair in plain for pair in TEXTS]
-  a, b = (list(texts) for texts in zip(*plain, strict=True))
+  a, b = (list(texts) for texts in zip(*TEXTS, strict=True))
   batch = tokenizer(a, b, truncation=True, padding=True, return_tensors="pt")
   with torch.no_grad():
     logits = model.eval()(**batch).logits
   shares = torch.softmax(logits, -1).numpy()
-  np.testing.assert_allclose(shares, expected[1][keep], atol=1e-5)
+  np.testing.assert_allclose(shares, expected[1], atol=1e-5)
   assert list(model.config.id2label.values()) == expected[0]
 
 
@@ -203,55 +200,8 @@ def test_litert_computes_the_same(exported, expected, run):
       found["probabilities"], expected[1][:rows], atol=1e-5
     )
   files = {"labels.txt", "vocab.txt", "bert_config.json", "model.tflite"}
+  files.add("tokenizer_config.json")
   assert set(os.listdir(exported["tflite"])) == files
-
-
-@needs_shared_data
-def test_tokens_in_a_graph_are_those_of_training(run):
-  vocabulary = os.path.join(restore_run(run).assets, "vocab.txt")
-  check_tokens(vocabulary, lowercase=True, texts=shared_sentences()[::7])
-
-
-@needs_shared_data
-@pytest.mark.slow
-def test_tokens_in_a_graph_are_those_of_training_on_all_data():
-  from tasks.encoders import find as encoders
-
-  vocabulary = encoders.find("demo").vocabulary
-  check_tokens(vocabulary, lowercase=True, texts=shared_sentences())
-
-
-def test_tokens_in_a_graph_keep_case_where_training_does(tmp_path):
-  pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "Éa", "##b", "ea", "##B", "e"]
-  path = tmp_path / "vocab.txt"
-  path.write_text("\n".join(pieces) + "\n")
-  check_tokens(str(path), lowercase=False, texts=["Éab ea eaB", "É éa E", "e"])
-
-
-def check_tokens(vocabulary, *, lowercase, texts):
-  """Both tokenizers agree on pairs of neighbours, short and cut."""
-  trained = PairTokenizer(vocabulary)
-  assert trained.lowercase == lowercase
-  others = [text for pair in TEXTS for text in pair]
-  texts = [*texts, *others]
-  a, b = texts, texts[1:] + texts[:1]
-  for length in (128, 9):
-    served = GraphTokenizer(vocabulary, lowercase=lowercase, max_length=length)
-    mine = trained.encode(a, b, length).dense()
-    found = served(tf.constant(a), tf.constant(b))
-    for name, array in mine.items():
-      assert np.array_equal(found[name], array), name
-
-
-def shared_sentences():
-  path = os.path.join(SHARED, "data", "mrpc", "msr_paraphrase_train.txt")
-  with open(path, encoding="utf-8-sig", newline="") as file:
-    rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-  texts = [text for row in rows[1:] for text in row[3:5]]
-  path = os.path.join(SHARED, "data", "rte", "train.tsv")
-  with open(path, encoding="utf-8", newline="") as file:
-    rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-  return texts + [text for row in rows[1:] for text in row[1:3]]
 
 
 @pytest.mark.parametrize(

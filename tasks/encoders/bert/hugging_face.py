@@ -55,7 +55,11 @@ def import_hugging_face(source: str, target: str) -> None:
 
 
 def exported(
-  encoder: BertEncoder, readout: tuple[tf.Tensor, tf.Tensor], dropout: float
+  encoder: BertEncoder,
+  readout: tuple[tf.Tensor, tf.Tensor],
+  dropout: float,
+  *,
+  pad: int,
 ) -> HuggingFace:
   """Names the parts of encoder and head; see `EncoderFiles.hugging_face`."""
   tensors = {}
@@ -72,6 +76,6 @@ def exported(
     **encoder.config.to_dict(),
     "hidden_dropout_prob": dropout,
     "attention_probs_dropout_prob": dropout,
-    "pad_token_id": 0,
+    "pad_token_id": pad,
   }
-  return HuggingFace(config, tensors, "BertTokenizer")
+  return HuggingFace(config, tensors)

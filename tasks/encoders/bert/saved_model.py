@@ -12,7 +12,7 @@ from engine.errors import UserError
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
 from tasks.encoders.bert.weights import restore_encoder, write_garden
-from tasks.encoders.sources.saved_models import load, write_vocabulary
+from tasks.encoders.sources.saved_models import load, write_tokenizer
 
 _WORDS = "word_embeddings/embeddings"
 _CLOSE = 1e-3  # Outputs of float32 implementations differ by less.
@@ -85,7 +85,7 @@ def import_saved_model(path: str, target: str) -> None:
     raise _no_bert(path, f"its outputs are {apart[act]:.2g} from a BERT's")
   with open(os.path.join(target, "bert_config.json"), "w") as file:
     json.dump({**config, "hidden_act": act}, file, indent=2)
-  write_vocabulary(path, model, target)
+  write_tokenizer(path, model, target)
 
 
 def _config_of(path: str, values: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from tasks.encoders.sources.place import has
 from tasks.model.contract import EncoderFiles
 from tasks.model.flops import Flops
 from tasks.model.layers import draw
+from tasks.wordpiece import stated
 
 _SAVED_MODEL = "hub"  # Beside the vocabulary.
-_FILES = ("vocab.txt", "tokenizer_config.json", FACTS)
 _INITIALIZER_RANGE = 0.02  # Of the head, as BERT's.
 
 
@@ -31,18 +31,22 @@ class HubFiles(EncoderFiles[HubEncoder]):
   def open(cls, encoder: str) -> Self | None:
     if not encoder.startswith(RUNS_ITSELF):
       mark = os.path.join(_SAVED_MODEL, "saved_model.pb")
-      found = has(encoder, mark)
-      return cls(directory=encoder, source=encoder) if found else None
+      if not has(encoder, mark):
+        return None
+      tokenizer = stated.read(encoder)
+      return cls(directory=encoder, source=encoder, tokenizer=tokenizer)
     path = saved_models.resolve(encoder.removeprefix(RUNS_ITSELF))
 
     def make(part):
       model = saved_models.load(path)
-      saved_models.write_vocabulary(path, model, part)
+      saved_models.write_tokenizer(path, model, part)
       inspect(path, model).write(part)
       copy_tree(path, os.path.join(part, _SAVED_MODEL))
 
     key = key_of("itself", *saved_models.digests(path))
-    return cls(directory=cached(key, make), source=path)
+    directory = cached(key, make)
+    tokenizer = saved_models.tokenizer_of(path, directory)
+    return cls(directory=directory, source=path, tokenizer=tokenizer)
 
   @functools.cached_property
   def facts(self) -> Facts:
@@ -52,10 +56,6 @@ class HubFiles(EncoderFiles[HubEncoder]):
   @property
   def pretrained(self) -> bool:
     return True
-
-  @property
-  def vocabulary(self) -> str:
-    return os.path.join(self.directory, "vocab.txt")
 
   @property
   def vocabulary_size(self) -> int | None:
@@ -88,7 +88,7 @@ class HubFiles(EncoderFiles[HubEncoder]):
     return Flops(np.zeros(len(lengths)), np.zeros(len(lengths)))
 
   def copy_to(self, directory: str) -> None:
-    copy_all(_FILES, self.directory, directory)
+    copy_all([FACTS], self.directory, directory)
     saved_model = os.path.join(self.directory, _SAVED_MODEL)
     copy_tree(saved_model, os.path.join(directory, _SAVED_MODEL))
 

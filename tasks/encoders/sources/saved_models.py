@@ -5,7 +5,7 @@ encoders"): dense int32 `input_word_ids`, `input_mask` and `input_type_ids`,
 each [rows, width], in; `pooled_output` and `sequence_output` out.
 """
 
-import json
+import dataclasses
 import os
 import warnings
 from types import ModuleType
@@ -14,7 +14,9 @@ from typing import Any
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.encoders.sources.cache import cache_directory, copy_all, digest_of
+from tasks.encoders.sources.cache import cache_directory, digest_of
+from tasks.wordpiece import stated
+from tasks.wordpiece.spec import VOCABULARY, WordPiece
 
 
 def library() -> ModuleType:
@@ -67,8 +69,8 @@ def load(path: str) -> Any:
     ) from error
 
 
-def write_vocabulary(path: str, model: Any, target: str) -> None:
-  """Writes `vocab.txt`, and `tokenizer_config.json` where casing is known.
+def write_tokenizer(path: str, model: Any, target: str) -> None:
+  """Writes `vocab.txt` and `tokenizer_config.json`.
 
   Args:
     path: of the SavedModel.
@@ -76,25 +78,36 @@ def write_vocabulary(path: str, model: Any, target: str) -> None:
     target: a directory.
 
   Raises:
-    UserError: where it brings no vocabulary of wordpieces.
+    UserError: where it brings no vocabulary of wordpieces, or no good one.
   """
+  assets = os.path.join(path, "assets")
   asset = getattr(model, "vocab_file", None)
   if asset is not None:
     vocabulary = asset.asset_path.numpy().decode()
   else:
-    vocabulary = os.path.join(path, "assets", "vocab.txt")
+    vocabulary = os.path.join(assets, VOCABULARY)
   if not tf.io.gfile.exists(vocabulary):
     raise UserError(
       f"The SavedModel {path} has no vocabulary of wordpieces: put it there as "
       "assets/vocab.txt."
     )
-  tf.io.gfile.copy(vocabulary, os.path.join(target, "vocab.txt"))
   lowers = getattr(model, "do_lower_case", None)
-  if lowers is not None:
-    with open(os.path.join(target, "tokenizer_config.json"), "w") as file:
-      json.dump({"do_lower_case": bool(lowers.numpy())}, file)
-  else:
-    copy_all(["tokenizer_config.json"], os.path.join(path, "assets"), target)
+  lowercase = None if lowers is None else bool(lowers.numpy())
+  stated.read(assets, lines=vocabulary, lowercase=lowercase).write(target)
+
+
+def tokenizer_of(path: str, directory: str) -> WordPiece:
+  """Returns what `write_tokenizer` wrote, which names the SavedModel's file.
+
+  Args:
+    path: of the SavedModel.
+    directory: that was written to.
+  """
+  tokenizer = stated.read(directory)
+  source = os.path.join(path, "assets", VOCABULARY)
+  if tf.io.gfile.exists(source):
+    return dataclasses.replace(tokenizer, source=source)
+  return tokenizer
 
 
 def digests(path: str) -> list[str]:

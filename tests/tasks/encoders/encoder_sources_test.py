@@ -21,7 +21,6 @@ from tasks.encoders.sources import cache
 from tasks.encoders.sources.place import is_handle
 from tasks.model.classifier import PairClassifier
 from tasks.sentence_pair import SentencePairTask
-from tasks.tokens.tokenizer import PairTokenizer
 from tests.support import doors
 from tests.support.testing import pairs_of
 
@@ -321,18 +320,6 @@ def test_a_file_that_is_named_as_a_directory_is_refused(tmp_path):
     encoders.find(str(tmp_path / "file"))
   with pytest.raises(UserError, match="must be demo"):
     encoders.find(str(tmp_path))
-
-
-def test_casing_is_what_the_encoder_says(tmp_path):
-  write_config(tmp_path)
-  vocabulary = str(tmp_path / "vocab.txt")
-  assert PairTokenizer(vocabulary).lowercase
-  (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
-  assert not PairTokenizer(vocabulary).lowercase
-  assert PairTokenizer(vocabulary).tokenize("A") == ["[UNK]"]
-  (tmp_path / "tokenizer_config.json").write_text("{")
-  with pytest.raises(UserError, match="tokenizer_config.json is damaged"):
-    PairTokenizer(vocabulary)
 
 
 def test_a_classifier_by_hand(tmp_path):

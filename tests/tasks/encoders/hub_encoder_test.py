@@ -19,7 +19,6 @@ from tasks.config import SentencePairConfig
 from tasks.encoders import find as encoders
 from tasks.encoders.sources import cache
 from tasks.sentence_pair import SentencePairTask
-from tasks.tokens.tokenizer import PairTokenizer
 from tests.support import doors
 from tests.support.testing import acting_at, pairs_of, strategy_of, tiny_config
 
@@ -171,7 +170,7 @@ def test_an_import_puts_out_what_the_saved_model_does(bert):
 def test_casing_is_that_of_the_saved_model(bert):
   """Its vocabulary has no capitals, but it was exported as a cased one."""
   for name in (bert, f"hub:{bert}"):
-    assert not PairTokenizer(encoders.find(name).vocabulary).lowercase
+    assert not encoders.find(name).tokenizer.lowercase
 
 
 def test_what_is_no_bert_is_pointed_to_hub(stranger):

@@ -69,6 +69,7 @@ def test_records_have_the_features_of_the_tutorial(encoded):
   assert meta["eval_data_size"] == len(task.source("dev"))
   assert meta["max_seq_length"] == 128
   assert meta["classes"] == ["different", "paraphrase"]
+  assert meta["tokenizer"] == task.tokenizer.facts()
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])
@@ -151,6 +152,7 @@ def test_an_encoding_goes_on_where_it_was(tmp_path, encoded):
   "other",
   [
     {"max_seq_length": 64},
+    {"casing": "keep"},
     {"data_dir": "elsewhere"},
   ],
 )
@@ -224,6 +226,8 @@ def test_a_damaged_shard_is_named_or_passed_over(tmp_path, encoded, damage):
 def test_records_of_something_else_are_refused(tmp_path, encoded):
   with pytest.raises(UserError, match="rows of 128 tokens.*is 64"):
     from_files(encoded, max_seq_length=64).source("train")
+  with pytest.raises(UserError, match="another tokenizer .*set --casing"):
+    from_files(encoded, casing="keep").source("train")
   copy(encoded, tmp_path)
   meta = json.loads((tmp_path / "meta_data").read_text())
 
@@ -234,6 +238,7 @@ def test_records_of_something_else_are_refused(tmp_path, encoded):
 
   refused("rows of 64 tokens, but `max_seq_length` is 128", max_seq_length=64)
   refused("another vocabulary", vocabulary="0" * 64)
+  refused("another tokenizer .*'x': 1", tokenizer={"x": 1})
   refused("classes .*yes", classes=["yes", "no"])
   (tmp_path / "meta_data").write_text("{")
   with pytest.raises(UserError, match="meta_data is damaged"):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from official.nlp.tools import tokenization
 
-from engine.errors import UserError
 from tasks.config import SentencePairConfig
 from tasks.data.datasets import answers_of, read_split
 from tasks.encoders import find as encoders
@@ -23,8 +22,8 @@ SENTENCES = (
 )
 
 
-def demo_vocabulary():
-  return encoders.find("demo").vocabulary
+def demo_tokenizer():
+  return PairTokenizer(encoders.find("demo").tokenizer)
 
 
 def test_cutting_equals_berts_loop():
@@ -42,7 +41,7 @@ def test_cutting_equals_berts_loop():
 
 @needs_demo_encoder
 def test_the_tutorials_example():
-  tokenizer = PairTokenizer(demo_vocabulary())
+  tokenizer = demo_tokenizer()
   tokens = tokenizer.tokenize("Hello TensorFlow!")
   assert tokens == ["hello", "tensor", "##flow", "!"]
   ids = [tokenizer.vocabulary[token] for token in tokens]
@@ -77,11 +76,10 @@ def test_ids_equal_full_tokenizer_on_all_of(name, sentences):
 
 
 def check_against_full_tokenizer(texts):
-  full = tokenization.FullTokenizer(demo_vocabulary(), do_lower_case=True)
+  mine = demo_tokenizer()
+  full = tokenization.FullTokenizer(mine.spec.source, do_lower_case=True)
   expected = [full.convert_tokens_to_ids(full.tokenize(text)) for text in texts]
-  encoded = PairTokenizer(demo_vocabulary()).encode(
-    texts, ["x"] * len(texts), 10**6
-  )
+  encoded = mine.encode(texts, ["x"] * len(texts), 10**6)
   for i, ids in enumerate(expected):
     start = encoded.starts[i] + 1
     got = encoded.ids[start : start + encoded.first[i] - 2]
@@ -89,17 +87,8 @@ def check_against_full_tokenizer(texts):
 
 
 def test_a_long_pair_is_cut_and_counted():
-  tokenizer = PairTokenizer(encoders.find("tiny").vocabulary)
+  tokenizer = PairTokenizer(encoders.find("tiny").tokenizer)
   encoded = tokenizer.encode(["a " * 50, "a"], ["a " * 9, "a"], 20)
   assert encoded.truncated == 1
   assert encoded.lengths.tolist() == [20, 5]
   assert encoded.first.tolist() == [11, 3]  # 9 + 8 tokens and three specials.
-
-
-def test_a_vocabulary_without_specials_is_refused(tmp_path):
-  path = tmp_path / "vocab.txt"
-  path.write_text("[PAD]\n[UNK]\nhello\n")
-  with pytest.raises(UserError, match=r"lacks \[CLS\], \[SEP\]"):
-    PairTokenizer(str(path))
-  with pytest.raises(UserError, match="no vocabulary"):
-    PairTokenizer(str(tmp_path / "missing.txt"))

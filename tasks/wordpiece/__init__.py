@@ -1,0 +1,1 @@
+"""What the tokenizer of an encoder is: a value, and what files say of it."""

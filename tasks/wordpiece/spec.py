@@ -1,0 +1,144 @@
+"""What a WordPiece tokenizer is, as a value: all who tokenise go by it."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from typing import Any
+
+from engine.files import write_atomically
+from tasks.config import Casing
+
+VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
+LONGEST_WORD = 100  # Characters; longer words are unknown.
+WRITER = "written_by"  # Of settings that leave nothing to be found.
+GUESSED = "do_lower_case_guessed"
+
+
+@dataclasses.dataclass(frozen=True)
+class WordPiece:
+  """A tokenizer of BERT's kind, as google-research/bert defines it.
+
+  Attributes:
+    pieces: all different; the place of each is its id.
+    lowercase: whether texts lose their case.
+    strip_accents: whether they lose their accents; None: with their case.
+    split_chinese: whether each Chinese character is a word.
+    cls: the piece before a pair.
+    sep: the piece behind each sentence.
+    pad: the piece of padding.
+    unknown: the piece of words that have no pieces.
+    mask: the piece of pretraining.
+    literal: special pieces of others that are plain text to us.
+    guessed: whether nothing but the vocabulary says what `lowercase` is.
+    source: path of the file that has the pieces, as the user knows it.
+  """
+
+  pieces: tuple[str, ...]
+  lowercase: bool
+  strip_accents: bool | None = None
+  split_chinese: bool = True
+  cls: str = "[CLS]"
+  sep: str = "[SEP]"
+  pad: str = "[PAD]"
+  unknown: str = "[UNK]"
+  mask: str = "[MASK]"
+  literal: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+  guessed: bool = dataclasses.field(default=False, compare=False)
+  source: str = dataclasses.field(default="", compare=False)
+
+  @functools.cached_property
+  def vocabulary(self) -> dict[str, int]:
+    """Piece -> id."""
+    return {piece: i for i, piece in enumerate(self.pieces)}
+
+  @property
+  def special(self) -> tuple[str, ...]:
+    """The pieces that it cannot do without."""
+    return self.pad, self.unknown, self.cls, self.sep
+
+  @property
+  def strips_accents(self) -> bool:
+    """Whether texts lose their accents."""
+    return self.lowercase if self.strip_accents is None else self.strip_accents
+
+  def with_casing(self, casing: Casing) -> "WordPiece":
+    """Returns the tokenizer with what the user says of case."""
+    if casing == "auto":
+      return self
+    lowercase = casing == "lower"
+    return dataclasses.replace(self, lowercase=lowercase, guessed=False)
+
+  def settled(self) -> "WordPiece":
+    """Returns it without what needs to be said but once."""
+    return dataclasses.replace(self, guessed=False, literal=())
+
+  def remarks(self) -> list[str]:
+    """What the user should know, a line each."""
+    lines = []
+    if self.guessed:
+      are, other = ("are", "keep") if self.lowercase else ("are not", "lower")
+      lines.append(
+        "The encoder's files do not say whether texts are lower-cased: they "
+        f"{are}, as the words of {self.source} look; --casing={other} if not."
+      )
+    if self.literal:
+      lines.append(
+        f"In texts {', '.join(self.literal[:5])} are plain text, as all "
+        "special pieces are."
+      )
+    return lines
+
+  def facts(self) -> dict[str, Any]:
+    """What ids depend on beside the vocabulary, for JSON."""
+    return {
+      "lowercase": self.lowercase,
+      "strip_accents": self.strips_accents,
+      "split_chinese": self.split_chinese,
+      "special": [self.cls, self.sep, self.unknown],
+    }
+
+  def settings(self) -> dict[str, Any]:
+    """What `tokenizer_config.json` says of it, in Hugging Face's words."""
+    return {
+      "tokenizer_class": "BertTokenizer",
+      "do_lower_case": self.lowercase,
+      "strip_accents": self.strip_accents,
+      "tokenize_chinese_chars": self.split_chinese,
+      "cls_token": self.cls,
+      "sep_token": self.sep,
+      "pad_token": self.pad,
+      "unk_token": self.unknown,
+      "mask_token": self.mask,
+      WRITER: "apsis",
+      **({GUESSED: True} if self.guessed else {}),
+    }
+
+  def write(self, directory: str, **more: Any) -> list[str]:
+    """Writes `tokenizer_config.json`, and `vocab.txt` once that is there.
+
+    Args:
+      directory: exists, local or not.
+      **more: for `tokenizer_config.json`.
+
+    Returns:
+      The paths of `vocab.txt` and `tokenizer_config.json`.
+    """
+    settings = json.dumps({**self.settings(), **more}, indent=2) + "\n"
+    names = (VOCABULARY, SETTINGS)
+    lines, said = (os.path.join(directory, name) for name in names)
+    write_atomically(said, settings)
+    write_atomically(lines, self._lines())
+    return [lines, said]
+
+  def digest(self) -> str:
+    """Returns the SHA-256 of the vocabulary as it is written."""
+    return hashlib.sha256(self._lines().encode()).hexdigest()
+
+  def key(self) -> str:
+    """Returns a text that two tokenizers share if they are the same."""
+    return json.dumps([self.digest(), self.settings()])
+
+  def _lines(self) -> str:
+    return "".join(f"{piece}\n" for piece in self.pieces)

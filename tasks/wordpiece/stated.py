@@ -1,0 +1,229 @@
+"""What the files of an encoder say of its tokenizer, read here alone.
+
+They are google-research/bert's and Hugging Face's: `vocab.txt` or a
+`tokenizer.json`, or both, if they agree; `tokenizer_config.json`,
+`special_tokens_map.json` and `added_tokens.json`. Where two speak of one thing
+`tokenizer_config.json` decides, as in Transformers. What we cannot do is
+refused by its name.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from engine.errors import UserError
+from tasks.wordpiece import special_pieces, tokenizer_json, vocabulary
+from tasks.wordpiece.spec import (
+  GUESSED,
+  SETTINGS,
+  VOCABULARY,
+  WRITER,
+  WordPiece,
+)
+
+_FILES = (
+  SETTINGS,
+  "special_tokens_map.json",
+  "tokenizer.json",
+  "added_tokens.json",  # Piece -> id.
+)
+_CLASSES = (
+  "BertTokenizer",
+  "DistilBertTokenizer",
+  "ElectraTokenizer",
+  "MobileBertTokenizer",
+)
+_GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")  # See tokenizer.json.
+
+# Settings that we have one way for, which null means too.
+_ONLY: Mapping[str, Any] = {
+  "word_tokenizer_type": "basic",
+  "subword_tokenizer_type": "wordpiece",
+  "do_basic_tokenize": True,
+  "do_word_tokenize": True,
+  "do_subword_tokenize": True,
+  "clean_text": True,
+  "wordpieces_prefix": "##",
+}
+_SWITCHES = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+
+
+def read(
+  directory: str, *, lines: str | None = None, lowercase: bool | None = None
+) -> WordPiece:
+  """Reads what the tokenizer of an encoder is.
+
+  Args:
+    directory: of the files, local or not.
+    lines: path of the vocabulary, where it is not `vocab.txt` there.
+    lowercase: whether texts are lower-cased, where the files do not say.
+
+  Raises:
+    UserError: naming the file that is missing or damaged, contradicts another
+      or asks for what we cannot do.
+  """
+  lines = lines or os.path.join(directory, VOCABULARY)
+  paths = [os.path.join(directory, name) for name in _FILES]
+  config, special, fast, added = map(_read_json, paths)
+  if WRITER not in config and _is_of_a_run(directory):
+    return _of_old_run(lines, config)
+  _check_class(directory, config, generic=bool(fast))
+  said: dict[str, Any] = {"do_lower_case": lowercase}
+  if fast:
+    said |= tokenizer_json.settings_of(fast, paths[2])
+  for values, path in ((special, paths[1]), (config, paths[0])):
+    said |= _settings_of(values, path)
+  names = special_pieces.NAMES
+  pieces, source = _pieces(lines, fast, paths[2])
+  guessed = said["do_lower_case"] is None
+  tokenizer = WordPiece(
+    pieces,
+    lowercase=not vocabulary.keeps_case(pieces)
+    if guessed
+    else said["do_lower_case"],
+    strip_accents=said.get("strip_accents"),
+    split_chinese=said.get("tokenize_chinese_chars", True),
+    guessed=guessed or bool(config.get(GUESSED)),
+    source=source,
+    **{names[x]: piece for x, piece in said.items() if x in names},
+  )
+  known = tokenizer.vocabulary
+  if missing := [x for x in tokenizer.special if x not in known]:
+    raise UserError(
+      f"The vocabulary {source} lacks {', '.join(missing)}: it is not that of "
+      "a BERT encoder."
+    )
+  literal = special_pieces.literal(
+    directory,
+    (config, special, fast, {"never_split": list(added)}),
+    (*tokenizer.special, tokenizer.mask),
+  )
+  return dataclasses.replace(tokenizer, literal=literal)
+
+
+def check_begun(directory: str, tokenizer: WordPiece) -> None:
+  """Refuses to go on with another tokenizer than a run was begun with.
+
+  Args:
+    directory: of the assets of a run, or of one to be.
+    tokenizer: of now.
+
+  Raises:
+    UserError: naming what differs.
+  """
+  config = _read_json(os.path.join(directory, SETTINGS))
+  if WRITER not in config and not _is_of_a_run(directory):
+    return
+  begun = read(directory)
+  facts = tokenizer.facts()
+  changed = [
+    f"{name}: {old} -> {facts[name]}"
+    for name, old in begun.facts().items()
+    if facts[name] != old
+  ]
+  if begun.pieces != tokenizer.pieces:
+    changed.append(f"pieces: {_apart(begun.pieces, tokenizer.pieces)}")
+  if changed:
+    raise UserError(
+      f"The run of {directory} was begun with another tokenizer "
+      f"({'; '.join(changed)}): name the encoder as it was, and --casing, or "
+      "begin another run."
+    )
+
+
+def _is_of_a_run(directory: str) -> bool:
+  return tf.io.gfile.exists(os.path.join(directory, "classes.json"))
+
+
+def _of_old_run(path: str, config: Mapping[str, Any]) -> WordPiece:
+  """As runs were read before their assets said all: they go on as they were."""
+  pieces = vocabulary.unique(vocabulary.read_lines(path))
+  lowercase = config.get("do_lower_case")
+  if lowercase is None:
+    words = (piece for piece in pieces if not piece.startswith("["))
+    lowercase = all(word == word.lower() for word in words)
+  return WordPiece(pieces, lowercase=lowercase, source=path)
+
+
+def _pieces(
+  lines: str, fast: Mapping[str, Any], path: str
+) -> tuple[tuple[str, ...], str]:
+  """Returns the pieces and the file they are from."""
+  if not fast:
+    return vocabulary.read_pieces(lines), lines
+  pieces = tokenizer_json.pieces(fast, path)
+  if tf.io.gfile.exists(lines):
+    others = vocabulary.read_pieces(lines)
+    if pieces != others:
+      raise UserError(
+        f"{lines} and {path} have other pieces ({_apart(others, pieces)}): "
+        "remove the one that is out of date."
+      )
+    return pieces, lines
+  return pieces, path
+
+
+def _apart(one: tuple[str, ...], other: tuple[str, ...]) -> str:
+  """Says where two vocabularies differ first."""
+  both = zip(one, other, strict=False)
+  for i, (a, b) in enumerate(both):
+    if a != b:
+      return f"{i} is {a!r} and {b!r}"
+  return f"{len(one)} and {len(other)}"
+
+
+def _check_class(
+  directory: str, config: Mapping[str, Any], *, generic: bool
+) -> None:
+  """Refuses a tokenizer of another class than BERT's."""
+  for name, values in (
+    (SETTINGS, config),
+    ("config.json", _read_json(os.path.join(directory, "config.json"))),
+  ):
+    kind = values.get("tokenizer_class")
+    if kind is None:
+      continue
+    known = (*_CLASSES, *(_GENERIC if generic else ()))
+    if str(kind).removesuffix("Fast") not in known:
+      raise UserError(
+        f"{os.path.join(directory, name)} asks for a {kind}, which splits "
+        f"texts in its own way: name an encoder with a {_CLASSES[0]}."
+      )
+    return
+
+
+def _settings_of(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+  """Returns what a file says of what we can do, and refuses the rest."""
+  for name, only in _ONLY.items():
+    if values.get(name) not in (None, only):
+      raise UserError(
+        f"`{name}` in {path} is {values[name]!r}, but must be {only!r}: name "
+        f"an encoder with a {_CLASSES[0]}."
+      )
+  for name in _SWITCHES:
+    if not isinstance(values.get(name), bool | None):
+      raise UserError(
+        f"`{name}` in {path} is {values[name]!r}, but must be true or false."
+      )
+  switches = {x: values[x] for x in _SWITCHES if values.get(x) is not None}
+  return {**switches, **special_pieces.named(values, path)}
+
+
+def _read_json(path: str) -> dict[str, Any]:
+  """Returns what a file says; {} where there is none."""
+  if not tf.io.gfile.exists(path):
+    return {}
+  try:
+    with tf.io.gfile.GFile(path, "rb") as file:
+      values = json.loads(file.read().decode("utf-8-sig"))
+    if not isinstance(values, dict):
+      raise ValueError("it is no mapping")
+    return values
+  except (tf.errors.OpError, ValueError, RecursionError) as error:
+    raise UserError(
+      f"{path} is damaged ({str(error)[:120]}): fetch the encoder again."
+    ) from error
