@@ -38,6 +38,8 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:
   Raises:
     UserError: on all workers alike, with the name of what differs.
   """
+  if not facts:
+    return  # TensorFlow's collectives crash where there is nothing to gather.
   workers = workers_of(strategy)
   values = gather(strategy, np.array(list(facts.values()), np.int64))
   for i, row in enumerate(values):

@@ -90,6 +90,7 @@ def main(hosts: str, index: str, directory: str, *fate: str) -> None:
     if cluster.index == int(fate[1]):
       FATES[fate[0]]()
   else:
+    agree(strategy, {})
     try:
       agree(strategy, {"same": 1, "own": cluster.index})
     except ValueError as error:
