@@ -80,7 +80,7 @@ def both(lowercase, accents, chinese):
 def check_each(codes, form, settings):
   """Compares all code points in one text; names one that differs."""
   training, graph = both(*settings)
-  text = " ".join(form.format(code) for code in codes)
+  text = " ".join(form.replace("{}", code) for code in codes)
   if not np.array_equal(training([text]), graph([text])):
     assert len(codes) > 1, f"U+{ord(codes[0]):04X} in {form!r}"
     half = len(codes) // 2
