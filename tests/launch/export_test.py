@@ -69,7 +69,7 @@ def run(tmp_path_factory):
 def exported(run, tmp_path_factory):
   """Format -> directory of its export, each written by the door."""
   parent = tmp_path_factory.mktemp("exports")
-  forms = ("saved_model", "hub", "huggingface", "tflite")
+  forms = ("saved_model", "hub", "huggingface")
   started = {
     form: doors.Door(
       tmp_path_factory.mktemp(form),
@@ -125,23 +125,6 @@ def test_a_server_without_our_code_reads_raw_text(exported, expected, tmp_path):
   assert set(files) == set(names)
 
 
-def test_a_saved_model_reads_encoded_pairs_of_any_number_and_length(
-  exported, expected, run
-):
-  import tensorflow_text  # Registers ops that the other signature needs.
-
-  assert tensorflow_text
-  model = tf.saved_model.load(exported["saved_model"])
-  read = model.signatures["serving_default"]
-  for count, length in ((len(TEXTS), None), (3, 128), (1, 128)):
-    dense = dense_of(run, length)
-    found = read(**{k: tf.constant(v[:count]) for k, v in dense.items()})
-    np.testing.assert_allclose(
-      found["probabilities"], expected[1][:count], atol=1e-5
-    )
-    assert np.array_equal(found["label"], found["logits"].numpy().argmax(-1))
-
-
 def test_a_hub_encoder_is_trained_on_and_given_back_to_encoder(exported, run):
   from tasks.encoders import find as encoders
   from tasks.encoders.sources.saved_models import library
@@ -184,24 +167,6 @@ def test_transformers_computes_the_same(exported, expected):
   shares = torch.softmax(logits, -1).numpy()
   np.testing.assert_allclose(shares, expected[1], atol=1e-5)
   assert list(model.config.id2label.values()) == expected[0]
-
-
-def test_litert_computes_the_same(exported, expected, run):
-  try:
-    from ai_edge_litert.interpreter import Interpreter
-  except ImportError:  # TensorFlow still brings the same one.
-    from tensorflow.lite import Interpreter
-  path = os.path.join(exported["tflite"], "model.tflite")
-  runner = Interpreter(model_path=path).get_signature_runner()
-  dense = dense_of(run, 128)
-  for rows in (len(TEXTS), 2):
-    found = runner(**{k: v[:rows] for k, v in dense.items()})
-    np.testing.assert_allclose(
-      found["probabilities"], expected[1][:rows], atol=1e-5
-    )
-  files = {"labels.txt", "vocab.txt", "bert_config.json", "model.tflite"}
-  files.add("tokenizer_config.json")
-  assert set(os.listdir(exported["tflite"])) == files
 
 
 @pytest.mark.parametrize(

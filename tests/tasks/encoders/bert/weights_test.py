@@ -10,19 +10,16 @@ import safetensors.numpy
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.config import SentencePairConfig
 from tasks.encoders import find as encoders
 from tasks.encoders.bert import hugging_face, named
-from tasks.encoders.bert.config import BertConfig
-from tasks.sentence_pair import SentencePairTask
-from tests.support.testing import tiny_task
+from tests.tasks.encoders.entry import initialized, task_of
 
 
 def hugging_face_directory(path, **changes):
   """A small random BERT in Hugging Face's layout."""
   tiny = encoders.find("tiny")
   os.makedirs(path)
-  shutil.copy(tiny.vocabulary, path / "vocab.txt")
+  shutil.copy(tiny.tokenizer.source, path / "vocab.txt")
   sizes = {**tiny.config.to_dict(), **changes}
   (path / "config.json").write_text(json.dumps(sizes))
   hidden, inner = tiny.config.hidden_size, tiny.config.intermediate_size
@@ -61,15 +58,9 @@ def hugging_face_directory(path, **changes):
   return values
 
 
-def task_of(path):
-  return SentencePairTask(SentencePairConfig(encoder=str(path)))
-
-
 def test_every_value_of_an_import_arrives(tmp_path):
   values = hugging_face_directory(tmp_path / "face")
-  task = task_of(tmp_path / "face")
-  model = task.build_model()
-  task.initialize(model, seed=0)
+  model = initialized(task_of(tmp_path / "face"))
   ours = {v.name: v.numpy() for v in model.encoder.trainable_variables}
   assert len(ours) == len(values)
   sums = sorted(float(np.sum(v)) for v in ours.values())
@@ -172,49 +163,11 @@ def test_a_damaged_checkpoint(garden):
     task.initialize(model, seed=0)
 
 
-def test_another_activation_is_refused(tmp_path):
-  path = tmp_path / "config.json"
-  sizes = {**encoders.find("tiny").config.to_dict(), "hidden_act": "relu"}
-  path.write_text(json.dumps(sizes))
-  with pytest.raises(UserError, match="'gelu' and 'gelu_new' are supported"):
-    BertConfig.read(str(path))
-
-
 def test_first_weights_follow_the_seed():
-  task = tiny_task()
-  models = [task.build_model() for _ in range(3)]
-  for model, seed in zip(models, (1, 1, 2), strict=True):
-    task.initialize(model, seed)
+  models = [initialized(task_of("tiny"), seed) for seed in (1, 1, 2)]
   a, b, c = (model.head.kernel.numpy() for model in models)
   np.testing.assert_array_equal(a, b)
   assert np.abs(a - c).max() > 0.001
   for variable in models[0].trainable_variables:
     if "kernel" in variable.name or "embeddings" in variable.name:
       assert 0.005 < float(tf.math.reduce_std(variable)) < 0.03, variable.name
-
-
-def test_random_encoders_have_berts_sizes():
-  base, large = (encoders.find(name).config for name in ("base", "large"))
-  assert (base.num_hidden_layers, base.hidden_size) == (12, 768)
-  assert (large.num_hidden_layers, large.hidden_size) == (24, 1024)
-  for config in (base, large):
-    assert config.vocab_size == 30522
-    assert config.hidden_size == 64 * config.num_attention_heads
-    assert config.intermediate_size == 4 * config.hidden_size
-    assert config.max_position_embeddings == 512
-
-
-def test_layer_depth_counts_from_the_top():
-  task = tiny_task()
-  depth = {
-    v.name: task.layer_depth(v.name)
-    for v in task.build_model().trainable_variables
-  }
-  assert set(depth.values()) == {0, 1, 2, 3}
-  for name, value in depth.items():
-    if "embedding" in name:
-      assert value == 3
-    if "/layer_0/" in name:
-      assert value == 2
-    if "pooler" in name or "head" in name:
-      assert value == 0

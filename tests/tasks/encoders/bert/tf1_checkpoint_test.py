@@ -1,8 +1,7 @@
-"""`--encoder` knows each kind of source, takes all of it or refuses it."""
+"""Checkpoints of google-research/bert are taken whole, or refused."""
 
 import json
 import os
-import shutil
 
 import numpy as np
 import pytest
@@ -11,52 +10,22 @@ from official.legacy.bert import configs as legacy
 from official.nlp.tools import tf2_bert_encoder_checkpoint_converter
 
 from engine.errors import UserError
-from tasks.config import SentencePairConfig
 from tasks.encoders import find as encoders
 from tasks.encoders.bert import tf1_checkpoint
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
 from tasks.encoders.bert.weights import restore_encoder
 from tasks.encoders.sources import cache
-from tasks.encoders.sources.place import is_handle
 from tasks.model.classifier import PairClassifier
-from tasks.sentence_pair import SentencePairTask
-from tests.support import doors
-from tests.support.testing import pairs_of
-
-# As google-research/bert spells them; "gelu" is computed by tanh there.
-SIZES = {
-  "attention_probs_dropout_prob": 0.1,
-  "hidden_act": "gelu",
-  "hidden_dropout_prob": 0.1,
-  "hidden_size": 32,
-  "initializer_range": 0.02,
-  "intermediate_size": 64,
-  "max_position_embeddings": 128,
-  "num_attention_heads": 4,
-  "num_hidden_layers": 2,
-  "type_vocab_size": 2,
-}
-PAIRS = [("The rain in Spain.", "It rains."), ("Yes.", "No, not at all.")]
+from tests.support.testing import REFERENCE_PAIRS
+from tests.tasks.encoders.bert.entry import garden_encoder, write_config
+from tests.tasks.encoders.entry import batch_of, initialized, task_of
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "tfhub"))
-
-
-def write_config(path, **changes):
-  """The config and vocabulary of a small encoder; returns the config."""
-  os.makedirs(path, exist_ok=True)
-  vocabulary = encoders.find("tiny").vocabulary
-  shutil.copy(vocabulary, os.path.join(path, "vocab.txt"))
-  with open(vocabulary) as file:
-    words = len(file.readlines())
-  config = {**SIZES, "vocab_size": words, **changes}
-  with open(os.path.join(path, "bert_config.json"), "w") as file:
-    json.dump(config, file)
-  return config
 
 
 def write_tf1(path, **changes):
@@ -123,60 +92,12 @@ def imports():
   return [name for name in names if not name.startswith("tiny-")]
 
 
-def task_of(encoder):
-  config = SentencePairConfig(
-    encoder=str(encoder), batching="pad", max_seq_length=32
-  )
-  return SentencePairTask(config)
-
-
-def initialized(encoder):
-  task = task_of(encoder)
-  model = task.build_model()
-  task.initialize(model, seed=0)
-  return task, model
-
-
-def dense_and_features(task):
-  """The same pairs as Model Garden takes them, and as we do."""
-  source = task.pair_source(pairs_of(PAIRS))
-  layout = source.layout(np.arange(2), batch_size=2, shares=1)
-  features = source.batch(np.arange(2), layout)
-  shape = features["segments"][0].shape
-  mask = (features["segments"][0] > 0).astype(np.int32)
-  return features, {
-    "input_word_ids": features["word_ids"].reshape(shape),
-    "input_mask": mask,
-    "input_type_ids": features["type_ids"].reshape(shape) * mask,
-  }
-
-
-def garden_encoder(config):
-  """What Model Garden's tools build of a `bert_config.json`."""
-  return tf2_bert_encoder_checkpoint_converter._create_bert_model(
-    legacy.BertConfig.from_dict(config)
-  )
-
-
-def assert_same_outputs(ours, task, call):
-  features, dense = dense_and_features(task)
-  sequence, pooled = ours(features)
-  expected = call(dense)
-  real = dense["input_mask"] > 0
-  np.testing.assert_allclose(
-    sequence.numpy().reshape(*real.shape, -1)[real],
-    np.asarray(expected[0])[real],
-    atol=2e-5,
-  )
-  np.testing.assert_allclose(pooled[0], expected[1], atol=2e-5)
-  assert np.ptp(np.asarray(expected[1])) > 0.1  # Not all alike.
-
-
 def test_a_tf1_checkpoint_computes_what_model_gardens_converter_makes_of_it(
   tmp_path,
 ):
   values = write_tf1(tmp_path / "old")
-  task, model = initialized(tmp_path / "old")
+  task = task_of(tmp_path / "old")
+  model, batch = initialized(task), batch_of(task)
   sizes = legacy.BertConfig.from_json_file(tmp_path / "old/bert_config.json")
   tf2_bert_encoder_checkpoint_converter.convert_checkpoint(
     sizes, str(tmp_path / "c" / "new"), str(tmp_path / "old/bert_model.ckpt")
@@ -185,7 +106,15 @@ def test_a_tf1_checkpoint_computes_what_model_gardens_converter_makes_of_it(
   tf.train.Checkpoint(model=garden).restore(
     str(tmp_path / "c" / "new-1")
   ).assert_existing_objects_matched()
-  assert_same_outputs(model.encoder, task, garden)
+  sequence, pooled = model.encoder(batch.features)
+  expected, real = garden(batch.dense), batch.dense["input_mask"] > 0
+  np.testing.assert_allclose(
+    sequence.numpy().reshape(*real.shape, -1)[real],
+    np.asarray(expected[0])[real],
+    atol=2e-5,
+  )
+  np.testing.assert_allclose(pooled[0], expected[1], atol=2e-5)
+  assert np.ptp(np.asarray(expected[1])) > 0.1  # Not all alike.
   np.testing.assert_array_equal(
     model.encoder.blocks[1].query.kernel,
     values["bert/encoder/layer_1/attention/self/query/kernel"],
@@ -248,80 +177,6 @@ def test_a_damaged_tf1_checkpoint_is_refused(tmp_path):
     encoders.find(str(tmp_path / "old"))
 
 
-def test_a_model_garden_directory_is_read_where_it_is(tmp_path):
-  """`ram://` stands for `gs://`: only TensorFlow can read either."""
-  config = write_config(tmp_path / "garden")
-  garden = garden_encoder(config)
-  for i, weight in enumerate(garden.weights):
-    weight.assign(tf.random.stateless_normal(weight.shape, [0, i]) / 4)
-  tf.train.Checkpoint(encoder=garden).write(
-    str(tmp_path / "garden" / "bert_model.ckpt")
-  )
-  remote = "ram://encoders/garden"
-  tf.io.gfile.makedirs(remote)
-  for name in os.listdir(tmp_path / "garden"):
-    tf.io.gfile.copy(str(tmp_path / "garden" / name), f"{remote}/{name}", True)
-  task, model = initialized(remote)
-  assert encoders.find(remote).directory == remote
-  assert_same_outputs(model.encoder, task, garden)
-  task.save_assets(str(tmp_path))
-  assert BertConfig.read(str(tmp_path / "bert_config.json")).num_hidden_layers
-
-
-def test_gelu_is_what_the_source_computes():
-  """Google's code takes the approximation, Hugging Face's the exact one."""
-  google = BertConfig.from_dict({**SIZES, "vocab_size": 9})
-  face = BertConfig.from_dict({**SIZES, "vocab_size": 9, "model_type": "bert"})
-  assert not google.exact_gelu
-  assert face.exact_gelu
-  for config in (google, face):
-    assert BertConfig.from_dict(config.to_dict()) == config
-
-
-@pytest.mark.parametrize(
-  ("encoder", "complaint"),
-  [
-    (
-      "no/such/directory",
-      "'no/such/directory', but must be demo, tiny, .*Hugg",
-    ),
-    ("bert-base-uncased", "must be demo"),
-    ("gs3://bucket/bert", "cannot be read .*: copy it to a local directory"),
-    (
-      "https://localhost:1/bert/1",
-      "cannot be fetched .* network, and name its",
-    ),
-    ("hub:https://localhost:1/bert/1", "cannot be fetched"),
-    ("hub:no/such/directory", "no/such/directory"),
-  ],
-)
-def test_what_is_no_encoder_is_refused_with_a_cure(encoder, complaint):
-  with pytest.raises(UserError, match=complaint) as caught:
-    encoders.find(encoder)
-  assert "\n" not in str(caught.value)
-
-
-def test_an_encoder_that_is_none_ends_the_door(tmp_path):
-  ended = doors.enter(
-    tmp_path,
-    "launch.train",
-    "--encoder=https://localhost:1/bert/1",
-    f"--model_dir={tmp_path / 'run'}",
-  )
-  assert ended.status == 2
-  assert "cannot be fetched" in ended.err
-  assert "Traceback" not in ended.err
-  assert not os.path.exists(tmp_path / "run")
-
-
-def test_a_file_that_is_named_as_a_directory_is_refused(tmp_path):
-  (tmp_path / "file").write_text("x")
-  with pytest.raises(UserError):
-    encoders.find(str(tmp_path / "file"))
-  with pytest.raises(UserError, match="must be demo"):
-    encoders.find(str(tmp_path))
-
-
 def test_a_classifier_by_hand(tmp_path):
   """The tutorial's low-level way: config, encoder, weights, classifier."""
   write_tf1(tmp_path / "old")
@@ -331,9 +186,9 @@ def test_a_classifier_by_hand(tmp_path):
   encoder = BertEncoder(config, dropout=0.1)
   restore_encoder(encoder, found.checkpoint)
   model = PairClassifier(encoder, classes=2, dropout=0.1)
-  features, _ = dense_and_features(task_of(found.directory))
-  assert model(features).shape == [1, 2, 2]
-  task, whole = initialized(tmp_path / "old")
+  task = task_of(tmp_path / "old")
+  features, whole = batch_of(task).features, initialized(task)
+  assert model(features).shape == [1, len(REFERENCE_PAIRS), 2]
   np.testing.assert_allclose(
     encoder(features)[1], whole.encoder(features)[1], atol=1e-6
   )
@@ -341,13 +196,3 @@ def test_a_classifier_by_hand(tmp_path):
   depths = {task.layer_depth(name) for name in names}
   assert depths == {0, 1, 2, 3}
   assert len(names) == len(set(names)) == len(whole.trainable_variables)
-
-
-def test_a_config_that_lacks_a_size_names_it():
-  with pytest.raises(UserError, match="'vocab_size'"):
-    BertConfig.from_dict(SIZES)
-
-
-def test_handles_are_addresses():
-  assert is_handle("https://tfhub.dev/tensorflow/bert_en_uncased/4")
-  assert not is_handle("gs://bucket/bert")
