@@ -39,6 +39,7 @@ test-slow: .venv/test .venv/bench .venv/beam
 lint: .venv/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: .venv/bench .venv/peers
 	$(BIN)/python -m benchmarks.throughput --train_steps=16 --repeats=2

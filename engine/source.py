@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import zlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ class Layout:
       arrays, which the replicas share. Equal shapes run one program.
     units: real units of work (tokens; or examples) that the batch holds.
     capacity: units that the shape could hold; the rest is padding.
-    places: the source's own notes on where each example went.
+    places: the source's own notes on where each example went, in order.
     flops: floating-point operations of a training step on the real units,
       forward and backward; 0 where the task does not count them.
     executed_flops: of these, what the task's model executes; 0: not counted.
@@ -31,7 +31,7 @@ class Layout:
   shape: tuple[int, ...]
   units: int
   capacity: int
-  places: Hashable = None
+  places: tuple[Any, ...] = ()
   flops: float = 0.0
   executed_flops: float = 0.0
 

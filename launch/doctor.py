@@ -53,7 +53,7 @@ def strategies() -> dict[str, Sequence[str]]:
 
   train = ("launch.train", "--strategy=mirrored")
   gpus = tf.config.list_physical_devices("GPU")
-  found = {
+  found: dict[str, Sequence[str]] = {
     "one_device": ("launch.train", "--strategy=one_device"),
     "mirrored": train if gpus else (*train, "--num_virtual_devices=2"),
     "multi_worker": ("launch.cluster", "--num_workers=2", "--"),

@@ -16,6 +16,7 @@ from launch.command.flags import (
   in_group,
   require,
 )
+from tasks import registry
 from tasks.config import DATA
 
 flags.DEFINE_string("output_dir", None, "Directory of the files; needed.")
@@ -35,7 +36,9 @@ define_settings((*in_group(DATA), "encoder", "casing"))
 def main(rest: Sequence[str]) -> None:
   """Encodes what is not encoded yet; a kill leaves whole files only."""
   values = flags.FLAGS
-  config, directory = config_from_flags().task, require("output_dir")
+  task = config_from_flags(own_tasks=True).task
+  config = registry.require_pairs(task, "this door")
+  directory = require("output_dir")
   if rest and not values.beam:
     raise UserError(
       f"{' '.join(rest)} stands behind `--`, where Beam's options are: add "

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -43,25 +44,19 @@ def main() -> None:
   if values.output:
     check_output("output", values.output)
   cluster = find_cluster(config.runtime, os.environ)
-  topology = compiler = None
-  if values.topology:
-    topology = Topology(values.topology, values.chip_config)
-    compiler = Compiler(
-      topology,
-      python=values.plan_python or sys.executable,
-      timeout=values.compile_timeout,
-    )
+  compiler = find_compiler() if values.topology else None
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.cluster.strategies import create_strategy
   from engine.files import write_json
+  from engine.loop.evaluator import Evaluator
   from engine.measure.ledger import Ledger
   from engine.planning.compiled import PlannedStep, compile_steps
   from engine.planning.lowering import compile_only_strategy
   from engine.planning.plan import make_plan
   from engine.run.builder import Builder
 
-  if topology:
-    replicas, where = topology.devices, topology.name
+  if compiler:
+    replicas, where = compiler.topology.devices, compiler.topology.name
   elif cluster and cluster.size > 1:
     replicas, where = cluster.size, f"workers found in {cluster.found_in}"
   else:
@@ -75,6 +70,7 @@ def main() -> None:
   model, trainer, evaluator = builder.parts(
     task.source("train"), task.source(config.evaluation.splits[0])
   )
+  assert isinstance(evaluator, Evaluator), "one split is planned"
   plan = make_plan(
     config=config,
     replicas=replicas,
@@ -83,26 +79,41 @@ def main() -> None:
     train=trainer.inputs,
     evaluation=evaluator.inputs,
   )
-  record = {"command": sys.argv[1:], "plan": dataclasses.asdict(plan)}
+  record: dict[str, Any] = {
+    "command": sys.argv[1:],
+    "plan": dataclasses.asdict(plan),
+  }
   print("\n".join(plan_report.plan_lines(plan, config, where)), flush=True)
-  if topology:
+  compiled: dict[str, dict[str, Any]] = {}
+  if compiler:
     steps = [
       PlannedStep("train", plan.train, trainer, strategy),
       PlannedStep("eval", plan.evaluation, evaluator, strategy),
     ]
+    compiled = compile_steps(
+      compiler, steps, largest=values.largest_batch, say=said
+    )
     record["tpu"] = {
-      "topology": dataclasses.asdict(topology),
+      "topology": dataclasses.asdict(compiler.topology),
       **compiler.facts,
-      "steps": compile_steps(
-        compiler, steps, largest=values.largest_batch, say=said
-      ),
+      "steps": compiled,
     }
     print()
-    print("\n".join(plan_report.tpu_lines(record["tpu"], topology)))
+    print("\n".join(plan_report.tpu_lines(record["tpu"], compiler.topology)))
   if values.output:
     write_json(values.output, record)
-  if topology and not all(s["ok"] for s in record["tpu"]["steps"].values()):
+  if not all(step["ok"] for step in compiled.values()):
     sys.exit(1)
+
+
+def find_compiler() -> Compiler:
+  """Returns the compiler that the flags name, once it has answered."""
+  values = flags.FLAGS
+  return Compiler(
+    Topology(values.topology, values.chip_config),
+    python=values.plan_python or sys.executable,
+    timeout=values.compile_timeout,
+  )
 
 
 def said(message: str, end: str = "\n") -> None:

@@ -139,7 +139,7 @@ class Classes(Answers):
   def describe(self, reading: Mapping[str, np.ndarray]) -> dict[str, Any]:
     shares = map(float, reading["probabilities"])
     table = dict(zip(self.classes, shares, strict=True))
-    return {"label": max(table, key=table.get), "probabilities": table}
+    return {"label": max(table, key=table.__getitem__), "probabilities": table}
 
 
 class Score(Answers):

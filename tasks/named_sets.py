@@ -64,21 +64,24 @@ class NamedSet:
   ranked: bool = False
 
 
-_SICK = {
-  "files": {
+_SICK = NamedSet(
+  "",
+  ("sentence_A", "sentence_B", "entailment_label"),
+  ("ENTAILMENT", "NEUTRAL", "CONTRADICTION"),
+  files={
     "train": "SICK_train.txt",
     "dev": "SICK_trial.txt",
     "test": "SICK_test_annotated.txt",
   },
-  "tfds": "",
+  file_columns=("sentence_A", "sentence_B", "entailment_judgment"),
   # SemEval-2014's own evaluation reads it; NA: not predicted.
-  "board": Board(
+  board=Board(
     {"test": "SICK_test.txt"},
     ids="pair_ID",
     columns=("pair_ID", "entailment_judgment", "relatedness_score"),
     limits=(1.0, 5.0),
   ),
-}
+)
 
 NAMED_SETS: Mapping[str, NamedSet] = {
   "mrpc": NamedSet(
@@ -154,15 +157,11 @@ NAMED_SETS: Mapping[str, NamedSet] = {
     file_columns=("sentence1", "sentence2", "score"),
     board=Board({"test": "STS-B.tsv"}, limits=(0.0, 5.0)),
   ),
-  "sick": NamedSet(
-    columns=("sentence_A", "sentence_B", "entailment_label"),
-    classes=("ENTAILMENT", "NEUTRAL", "CONTRADICTION"),
-    file_columns=("sentence_A", "sentence_B", "entailment_judgment"),
-    **_SICK,
-  ),
-  "sickr": NamedSet(
+  "sick": _SICK,
+  "sickr": dataclasses.replace(
+    _SICK,
     columns=("sentence_A", "sentence_B", "relatedness_score"),
+    classes=(),
     file_columns=("sentence_A", "sentence_B", "relatedness_score"),
-    **_SICK,
   ),
 }

@@ -64,13 +64,18 @@ def build_task(config: TaskConfig) -> "Task":
   return task_class(config.name)(config)
 
 
-def require_pairs(config: TaskConfig, door: str) -> None:
-  """Raises `UserError` where a door is for sentence pairs and the task none."""
+def require_pairs(config: TaskConfig, door: str) -> SentencePairConfig:
+  """Returns the settings of a task of sentence pairs.
+
+  Raises:
+    UserError: where the task is another, which the door does not take.
+  """
   if not isinstance(config, SentencePairConfig):
     raise UserError(
       f"`task` is {config.name!r}, a task of your own, but {door} is for "
       "sentence pairs: name a data set of pairs, or their run."
     )
+  return config
 
 
 def code_facts(name: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from tasks.config import SentencePairConfig
-from tasks.data.datasets import open_split
+from tasks.data.datasets import open_texts
 from tasks.named_sets import NAMED_SETS, Board
 
 
@@ -57,7 +57,7 @@ def _official_ids(
   config: SentencePairConfig, split: str, column: str
 ) -> list[str]:
   # Names, where the official files have some, are read as labels are.
-  table = open_split(config, split).table
+  table = open_texts(config, split)
   roles = table.roles._replace(label=column)
   table = dataclasses.replace(table, roles=roles)
-  return [row.label for row in table.rows()]
+  return [row.label for row in table.rows() if row.label is not None]

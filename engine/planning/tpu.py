@@ -97,7 +97,12 @@ def how_to_install() -> str:
 
 
 class Compiler:
-  """libtpu's compiler for one topology."""
+  """libtpu's compiler for one topology.
+
+  Attributes:
+    topology: that it compiles for.
+    facts: what libtpu says of it.
+  """
 
   def __init__(self, topology: Topology, *, python: str, timeout: float):
     """Asks the compiler about the topology.
@@ -110,6 +115,7 @@ class Compiler:
     Raises:
       UserError: where there is no compiler, or it does not know the topology.
     """
+    self.topology = topology
     self._python, self._timeout = python, timeout
     self._arguments = [f"--topology={topology.name}"]
     if topology.chip_config:

@@ -204,9 +204,11 @@ def run_on_beam(
         | "encode" >> beam.Map(shards.write)
       )
 
+  if not todo:
+    return
   left = list(todo)
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    running = pool.submit(pipe) if todo else None
+    running = pool.submit(pipe)
     while left:
       ended = running.done()
       there = [shard for shard in left if shards.is_written(shard)]

@@ -10,12 +10,15 @@ from engine.config import ExperimentConfig
 from engine.loop.epochs import epoch_ends, positions
 from engine.loop.order import Order
 from engine.step.optimization import build_schedule
+from engine.task import Layout
 from launch.pages import pictures
 from launch.pages.model_picture import draw_model
+from tasks import registry
+from tasks.config import Batching
 from tasks.sentence_pair import SentencePairTask
 
 _MOST_DRAWN = 2**14  # Pairs: more are finer than the picture.
-_WAYS = ("pad", "bucket", "pack")
+_WAYS: tuple[Batching, ...] = ("pad", "bucket", "pack")
 
 
 def views(
@@ -34,7 +37,7 @@ def views(
   Raises:
     UserError: where the data or matplotlib are missing.
   """
-  task = SentencePairTask(config.task)
+  task = SentencePairTask(registry.require_pairs(config.task, "launch.inspect"))
   source = task.source(split)
   path = lambda name: os.path.join(out, f"{name}.png")
   shown = source.encoded.pick(np.arange(min(len(source), _MOST_DRAWN)))
@@ -49,8 +52,8 @@ def views(
   lengths = source.encoded.sample
   figure = pictures.draw_lengths(
     lengths,
-    limit=config.task.max_seq_length,
-    title=f"{config.task.name}, {split}",
+    limit=task.config.max_seq_length,
+    title=f"{task.config.name}, {split}",
   )
   yield (
     "lengths",
@@ -81,10 +84,10 @@ def views(
     num_positions=positions(config.train, len(source)),
     seed=config.train.seed,
   )
-  panels = {}
+  panels: dict[str, tuple[np.ndarray, Layout]] = {}
   for way in _WAYS:
     laid = SentencePairTask(
-      dataclasses.replace(config.task, batching=way)
+      dataclasses.replace(task.config, batching=way)
     ).source(split)
     layout = laid.layout(
       order.indices(0), batch_size=config.train.global_batch_size, shares=1

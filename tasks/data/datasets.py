@@ -66,6 +66,7 @@ class TextSplit(Split):
 
   def read(self, answers: Answers) -> Pairs | PairsOnDisk:
     paths = ", ".join(self.table.paths)
+    pairs: Pairs | PairsOnDisk
     if is_large(self.table):
       logging.warning(
         "%s: pairs are read and encoded whenever a batch has them; "
@@ -87,8 +88,7 @@ class TextSplit(Split):
     unknown = self.name == "train" and not _known_classes(self.config)
     if unknown and answers.classes:
       return pairs_and_classes(self.config)[0]
-    number = lambda row: answers.number(row.label, row.place)
-    return PairsOnDisk(self.table, number)
+    return PairsOnDisk(self.table, answers.number)
 
   def find_classes(self) -> Sequence[str]:
     if is_large(self.table):
@@ -154,6 +154,13 @@ def open_split(config: SentencePairConfig, split: str) -> Split:
   return PublishedSplit(config, split)
 
 
+def open_texts(config: SentencePairConfig, split: str) -> Table:
+  """As `open_split`, of a split that is known to be in text files."""
+  found = open_split(config, split)
+  assert isinstance(found, TextSplit), found
+  return found.table
+
+
 def read_split(
   config: SentencePairConfig, split: str, answers: Answers
 ) -> Pairs | PairsOnDisk:
@@ -186,7 +193,7 @@ def pairs_and_classes(
   config: SentencePairConfig,
 ) -> tuple[PairsOnDisk, tuple[str, ...]]:
   """Reads large training files and the names of their classes in one pass."""
-  table = open_split(config, "train").table
+  table = open_texts(config, "train")
   check_labelled(table)
   labels = Labels(table.roles.label)
   pairs = PairsOnDisk(table, labels.number)

@@ -3,10 +3,11 @@
 import bz2
 import dataclasses
 import gzip
+import io
 import lzma
 import os
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Literal
 
 import tensorflow as tf
 
@@ -15,7 +16,11 @@ from engine.errors import UserError
 Kind = Literal["tsv", "csv", "jsonl"]
 
 # Ending of a packed file -> what opens it.
-PACKERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+PACKERS: Mapping[str, Callable[[IO[bytes]], io.BufferedIOBase]] = {
+  ".gz": gzip.open,
+  ".bz2": bz2.open,
+  ".xz": lzma.open,
+}
 _KINDS: dict[str, Kind] = {
   ".tsv": "tsv",
   ".txt": "tsv",
@@ -51,8 +56,8 @@ class FormSettings:
     columns: as `Form.columns`.
   """
 
-  kind: str = "auto"
-  quoting: str = "auto"
+  kind: Kind | Literal["auto"] = "auto"
+  quoting: Literal["auto", "on", "off"] = "auto"
   columns: Sequence[str] = ()
 
   def form_of(self, path: str) -> Form:

@@ -6,7 +6,7 @@ from absl import logging
 
 from engine.errors import UserError
 from tasks.data.columns import columns_of
-from tasks.data.tables import Row, Table
+from tasks.data.tables import Table
 
 _MOST_CLASSES = 1000
 _FRACTION = r"[+-]?\d+\.\d*[1-9]\d*"
@@ -24,22 +24,22 @@ class Labels:
     self.numbers: dict[str, int] = {}
     self._column = column
 
-  def number(self, row: Row) -> int:
-    """Returns the number of a row's label.
+  def number(self, label: str, place: str) -> int:
+    """Returns the number of a label.
 
     Raises:
-      UserError: where labels are no classes.
+      UserError: naming the place, where labels are no classes.
     """
-    number = self.numbers.get(row.label)
+    number = self.numbers.get(label)
     if number is None:
       number = len(self.numbers)
-      if number >= _MOST_CLASSES or re.fullmatch(_FRACTION, row.label):
+      if number >= _MOST_CLASSES or re.fullmatch(_FRACTION, label):
         raise UserError(
-          f"{row.place}: the label {row.label!r} of the column {self._column} "
+          f"{place}: the label {label!r} of the column {self._column} "
           f"looks like a score, or is one of more than {_MOST_CLASSES}: if it "
           "is a score, add --kind=regression."
         )
-      self.numbers[row.label] = number
+      self.numbers[label] = number
     return number
 
   def classes(self) -> tuple[str, ...]:
@@ -71,7 +71,8 @@ def find_classes(table: Table) -> tuple[str, ...]:
   check_labelled(table)
   labels = Labels(table.roles.label)
   for row in table.rows():
-    labels.number(row)
+    if row.label is not None:
+      labels.number(row.label, row.place)
   return labels.classes()
 
 

@@ -47,8 +47,14 @@ class Pairs:
 
   def __getitem__(self, place: slice) -> "Pairs":
     """Returns some pairs in a row."""
-    columns = (getattr(self, f.name) for f in dataclasses.fields(self))
-    return Pairs(*(None if x is None else x[place] for x in columns))
+    part = lambda column: None if column is None else column[place]
+    return Pairs(
+      self.texts_a[place],
+      part(self.texts_b),
+      part(self.labels),
+      self.ids[place],
+      part(self.weights),
+    )
 
 
 def digest_of_texts(text_a: str, text_b: str) -> int:
@@ -67,8 +73,8 @@ def parse_pairs(lines: Iterable[tuple[str, str]], *, single: bool) -> Pairs:
     UserError: at the first line that is no pair.
   """
   pairs = [parse_pair(line, place, single=single) for place, line in lines]
-  texts_a, *texts_b = zip(*pairs, strict=True)
-  return Pairs(texts_a, *texts_b or [None], None, range(len(pairs)))
+  texts_b = None if single else [pair[1] for pair in pairs]
+  return Pairs([pair[0] for pair in pairs], texts_b, None, range(len(pairs)))
 
 
 def parse_pair(

@@ -8,7 +8,7 @@ import array
 import bisect
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from engine.errors import UserError
 from tasks.data.forms import is_packed
 from tasks.data.pairs import Pairs, digest_of_texts
 from tasks.data.row_files import RowFile, opened
-from tasks.data.tables import Row, Table
+from tasks.data.tables import Table
 
 LARGE = 2**27  # Bytes: reading and encoding all of it would take a minute.
 
@@ -39,19 +39,20 @@ class PairsOnDisk:
     bad: rows that were passed over.
   """
 
-  def __init__(self, table: Table, number: Callable[[Row], float]):
+  def __init__(self, table: Table, number: Callable[[str, str], float]):
     """Reads all rows once.
 
     Args:
       table: the rows.
-      number: what the label of a row is.
+      number: (label, its place) -> what it is as a number.
 
     Raises:
       UserError: at the first bad row.
     """
     self._table = table
     self._bounds = [0]  # Rows before each file.
-    offsets, labels, weights, digests = map(array.array, "qdfQ")
+    offsets, digests = array.array("q"), array.array("Q")
+    labels, weights = array.array("d"), array.array("f")
     table.bad = 0
     for path in table.paths:
       with opened(path, table.form) as file:
@@ -59,7 +60,7 @@ class PairsOnDisk:
           offsets.append(offset)
           digests.append(digest_of_texts(row.text_a, row.text_b))
           if row.label is not None:
-            labels.append(number(row))
+            labels.append(number(row.label, row.place))
           if table.roles.weight:
             weights.append(row.weight)
       self._bounds.append(len(offsets))
@@ -75,13 +76,14 @@ class PairsOnDisk:
 
   def relabel(self, numbers: Sequence[float]) -> None:
     """Replaces each label, an index into `numbers`, by what it stands for."""
+    assert self.labels is not None, "there are labels to be replaced"
     self.labels = np.array(numbers)[self.labels.astype(np.int64)]
 
   def texts(self, index: int) -> str:
     """Returns the sentences of a pair in one line."""
     return self.read([index]).texts(0)
 
-  def read(self, indices: Sequence[int]) -> Pairs:
+  def read(self, indices: Collection[int]) -> Pairs:
     """Reads some pairs, without labels.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
@@ -89,6 +89,6 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
   )
 
 
-def _check_split(name: str, split: str, splits: Sequence[str]) -> None:
+def _check_split(name: str, split: str, splits: Collection[str]) -> None:
   if split not in splits:
     raise UserError(f"`split` is {split!r}, but {name} has {sorted(splits)}.")

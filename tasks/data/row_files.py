@@ -5,6 +5,7 @@ A row begins at a byte (of the unpacked file), from which it can be read again.
 
 import contextlib
 import csv
+import io
 import json
 import lzma
 import operator
@@ -54,7 +55,9 @@ class RowFile:
     columns: names of the columns; those of the first row, in JSON lines.
   """
 
-  def __init__(self, file: IO[bytes], path: str, form: Form):
+  def __init__(
+    self, file: IO[bytes] | io.BufferedIOBase, path: str, form: Form
+  ):
     self.path = path
     self._file, self._form = file, form
     self._offset, self._line = 0, 1

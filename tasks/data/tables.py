@@ -40,7 +40,8 @@ class Row(NamedTuple):
     return f"{self.path}, line {self.line}"
 
 
-class Cut(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Cut:
   """Rows in a row of one file.
 
   Attributes:

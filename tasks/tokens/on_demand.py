@@ -1,6 +1,6 @@
 """Pairs that stay on disk, tokenised when a batch has them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class EncodedOnDemand:
     """32 bits of all sentences."""
     return digest_of(self._pairs.digests)
 
-  def _keep(self, indices: Sequence[int]) -> int:
+  def _keep(self, indices: np.ndarray) -> int:
     """Encodes pairs; returns how many were cut."""
     if not len(indices):
       return 0

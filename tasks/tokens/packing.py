@@ -158,6 +158,7 @@ def arrange(
   pairs = batch_size // shares
   assert pairs * shares == batch_size >= len(lengths)
   if batching == "pack":
+    assert packing is not None, "`pack` has declared shapes"
     places, tokens, rows = _pack(lengths, packing, pairs=pairs, shares=shares)
     width = packing.width
   else:

@@ -127,7 +127,7 @@ class Splits:
       pairs.texts_a, pairs.texts_b, length
     )
     if isinstance(pairs, PairsOnDisk):
-      encoded = EncodedOnDemand(pairs, encode, length)
+      encoded: Encoded = EncodedOnDemand(pairs, encode, length)
     else:
       encoded = encode(pairs)
     if encoded.truncated:
@@ -185,7 +185,7 @@ class Splits:
     names = self._answers.classes
     classes = len(names)
     check(
-      given == ("balanced",) or (classes and len(given) == classes),
+      given == ("balanced",) or len(given) == classes,
       "class_weights",
       ",".join(given),
       f"a weight for each of the {classes} classes {list(names)}",
@@ -206,7 +206,9 @@ class Splits:
     weights: Any = None,
     texts: Callable[[int], str] | None = None,
   ) -> PairSource:
-    words = lambda i: self._tokenizer.decode(encoded.pick(np.array([i])).ids)
+    words = lambda i: self._tokenizer.decode(
+      encoded.pick(np.array([i])).ids.tolist()
+    )
     return PairSource(
       encoded,
       labels,

@@ -159,7 +159,7 @@ def test_weights_and_scores_are_read_in_the_same_pass(tmp_path):
   rows = [("a", f"b {i}", str(i / 2), str(i)) for i in range(5)]
   names = ("sentence1", "sentence2", "label", "w")
   table = table_of(write(tmp_path / "x.tsv", rows, names), weight="w")
-  pairs = PairsOnDisk(table, lambda row: float(row.label))
+  pairs = PairsOnDisk(table, lambda label, place: float(label))
   assert pairs.labels.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
   assert pairs.weights.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
   assert pairs.read([4, 0]).texts_b == ("b 4", "b 0")
