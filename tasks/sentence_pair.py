@@ -103,7 +103,7 @@ class SentencePairTask(Task):
       model.locate_scores(*self._splits.scores)
     self._files.initialize(model.encoder, model.head, seed)
 
-  def source(self, split: str) -> Source:
+  def source(self, split: str) -> PairSource:
     return self._splits.labelled(split)
 
   def pair_source(self, pairs: Pairs | PairsOnDisk) -> PairSource:

@@ -61,7 +61,10 @@ def tables(
   texts = _each(normalize, codes)
   apart = _apart(split, set().union(*texts))
   marks, ranks = _marks(normalize, codes, texts)
-  kinds = {((OWN,), (0,), 1): 0}  # The first row: most stay what they are.
+  # The first row: most stay what they are.
+  kinds: dict[tuple[tuple[int, ...], tuple[int, ...], int], int] = {
+    ((OWN,), (0,), 1): 0
+  }
   row_of = np.zeros(_COUNT, np.int32)
   for code, text in zip(codes, texts, strict=True):
     if code != text or code in apart or code in marks:

@@ -74,9 +74,11 @@ class ServedClassifier(tf.Module):
 
   def raw_text(self) -> tf.types.experimental.ConcreteFunction:
     """Returns what reads pairs of sentences, or single ones."""
-    names = _TEXTS[:1] if self.tokenizer.single else _TEXTS
+    assert self.tokenizer, "it is for texts"
+    encode = self.tokenizer
+    names = _TEXTS[:1] if encode.single else _TEXTS
     call = lambda texts: self.read(
-      self.tokenizer(texts["text_a"], texts.get("text_b")), named=True
+      encode(texts["text_a"], texts.get("text_b")), named=True
     )
     return tf.function(call, autograph=False).get_concrete_function(
       {name: tf.TensorSpec([None], tf.string, name=name) for name in names}

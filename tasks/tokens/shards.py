@@ -74,7 +74,7 @@ def plan(
         answers.number(row.label, row.place)
       digest.update(repr(row[1:]).encode())
 
-    cuts = list(table.cuts(size, look))
+    cuts: list[Cut | None] = [*table.cuts(size, look)]
     if table.bad:
       logging.warning("%s: passed over %d bad lines.", table.paths, table.bad)
   else:
@@ -99,17 +99,13 @@ def write(shard: Shard) -> int:
   Returns:
     How many of its pairs were cut to the length of a row.
   """
-  if shard.table:
+  if shard.table and shard.cut:
     rows = shard.table.read(shard.cut)
     pairs = pairs_of(rows, shard.answers, shard.first)
   else:
-    whole, place = (
-      _named(shard.config, shard.split),
-      slice(shard.first, shard.first + shard.count),
-    )
-    pairs = whole[place]
-  length = shard.config.max_seq_length
-  config = shard.config
+    place = slice(shard.first, shard.first + shard.count)
+    pairs = _named(shard.config, shard.split)[place]
+  config, length = shard.config, shard.config.max_seq_length
   encoded = _tokenizer(config.encoder, config.casing).encode(
     pairs.texts_a, pairs.texts_b, length
   )
@@ -120,7 +116,11 @@ def write(shard: Shard) -> int:
   record_files.write_records(
     shard.path,
     records.serialize(
-      encoded, labels, pairs.ids, weights=pairs.weights, length=length
+      encoded,
+      labels,
+      [int(x) for x in pairs.ids],
+      weights=pairs.weights,
+      length=length,
     ),
   )
   return encoded.truncated
@@ -133,7 +133,9 @@ def is_written(shard: Shard) -> bool:
 
 @functools.lru_cache(maxsize=2)
 def _named(config: SentencePairConfig, split: str) -> Pairs:
-  return read_split(config, split, answers_of(config))
+  pairs = read_split(config, split, answers_of(config))
+  assert isinstance(pairs, Pairs), "files are cut, not read"
+  return pairs
 
 
 @functools.lru_cache(maxsize=2)

@@ -74,7 +74,7 @@ def pieces(values: Mapping[str, Any], path: str) -> tuple[str, ...]:
 def _ends(processor: Mapping[str, Any] | None, path: str) -> dict[str, str]:
   """Returns the pieces around texts, which must lie as BERT's do."""
   kind = _type(processor)
-  if kind is None:
+  if processor is None or kind is None:
     return {}
   if kind == "BertProcessing":
     return {"cls_token": processor["cls"][0], "sep_token": processor["sep"][0]}

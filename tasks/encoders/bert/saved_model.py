@@ -80,7 +80,7 @@ def import_saved_model(path: str, target: str) -> None:
     )
     restore_encoder(encoder, os.path.join(target, "bert_model.ckpt"))
     apart[act] = np.abs(_sequence(encoder, probe) - expected).max()
-  act = min(apart, key=apart.get)
+  act = min(apart, key=lambda act: apart[act])
   if not apart[act] < _CLOSE:
     raise _no_bert(path, f"its outputs are {apart[act]:.2g} from a BERT's")
   with open(os.path.join(target, "bert_config.json"), "w") as file:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
-from launch.trained.exports import write
 
 from engine.errors import UserError
 from engine.loop.trainer import Trainer
@@ -306,10 +305,10 @@ def test_what_is_exported_says_what_the_run_says(entry, learned, tmp_path, of):
   form, path = of.__name__.removeprefix("of_"), str(tmp_path / "exported")
   if entry.head is None:
     with pytest.raises(UserError, match="can be exported"):
-      write(restored, form, path)
+      restored.task.export(restored.model, form, path)
     assert not os.path.exists(path)
     return
-  write(restored, form, path)
+  restored.task.export(restored.model, form, path)
   dense = batch_of(task_of(restored.assets)).dense
   found = of(path, dense, restored, entry.head)
   np.testing.assert_allclose(found, shares, atol=1e-5)
