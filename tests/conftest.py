@@ -20,7 +20,7 @@ LONGEST = (
   "house/workers",
   "launch/encode",
   "tasks/encoders/battery",
-  "tasks/encoders/saved_models",
+  "tasks/encoders/sources/saved_models",
   "tasks/data/pairs",
   "house/chaos",
   "engine/run/resume",

@@ -40,9 +40,8 @@ RUNNER = "tests/support/run_tests.py"
 WHOLE = {
   "engine/run/resume": "a stopped run goes on",
   "engine/run/trainer": "one training, whatever the replicas and rows",
-  "launch/submission": "what a leader board takes, by the door `predict`",
   "tasks/data/corpus": "the corpus of the demo is data",
-  "tasks/encoders/encoder_sources": "what is found, fetched and refused",
+  "tasks/encoders/battery": "what any family of encoders passes",
 }
 DISTRIBUTIONS = {  # Of modules that are not called as their package is.
   "absl": "absl_py",
