@@ -128,10 +128,13 @@ def check_begun(directory: str, tokenizer: WordPiece) -> None:
   if begun.pieces != tokenizer.pieces:
     changed.append(f"pieces: {_apart(begun.pieces, tokenizer.pieces)}")
   if changed:
+    cure = "name the encoder as it was"
+    if begun.lowercase != tokenizer.lowercase:
+      casing = "lower" if begun.lowercase else "keep"
+      cure = f"add --casing={casing} --allow_config_change=casing"
     raise UserError(
       f"The run of {directory} was begun with another tokenizer "
-      f"({'; '.join(changed)}): name the encoder as it was, and --casing, or "
-      "begin another run."
+      f"({'; '.join(changed)}): {cure}, or begin another run."
     )
 
 
