@@ -18,7 +18,7 @@ import tensorflow as tf
 from engine.errors import UserError
 from tasks.config import SentencePairConfig
 from tasks.data import record_files
-from tasks.data.datasets import answers_of, records_of
+from tasks.data.datasets import RecordSplit, answers_of, open_split
 from tasks.encoders import find as encoders
 from tasks.tokens import shards
 from tasks.tokens.shards import Shard
@@ -61,8 +61,9 @@ class Plan:
       UserError: where the pairs are not as they must be.
     """
     for split in splits:
-      if paths := records_of(config, split):
-        raise UserError(f"{paths[0]} is encoded already: name the texts.")
+      place = open_split(config, split)
+      if isinstance(place, RecordSplit):
+        raise UserError(f"{place.paths[0]} is encoded already: name the texts.")
     found = encoders.find(config.encoder)
     answers = answers_of(config)
     plans = {

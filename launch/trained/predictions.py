@@ -3,12 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
 from engine.loop.evaluator import build_evaluator
 from engine.measure.ledger import Ledger
 from launch.trained.restored import Restored, restore_run
 from tasks.config import SentencePairConfig
-from tasks.data.datasets import read_split, records_of
+from tasks.data.datasets import read_split
 from tasks.data.pairs import Pairs
 
 
@@ -60,10 +59,6 @@ def predict_split(
   Returns:
     The pairs, and what `predict` returns of them.
   """
-  if paths := records_of(config, split):
-    raise UserError(
-      f"{paths[0]} holds no texts: name the files it was made of."
-    )
   restored = restore_run(model_dir, best=best)
   pairs = read_split(config, split, restored.task.answers)
   return pairs, *_predict(restored, pairs, batch_size)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tasks.config import SentencePairConfig
-from tasks.data.datasets import table_of
+from tasks.data.datasets import open_split
 from tasks.named_sets import NAMED_SETS, Board
 
 
@@ -62,5 +62,7 @@ def _official_ids(
   config: SentencePairConfig, split: str, column: str
 ) -> list[str]:
   # Names, where the official files have some, are read as labels are.
-  table = dataclasses.replace(table_of(config, split), label=column)
+  table = open_split(config, split).table
+  roles = table.roles._replace(label=column)
+  table = dataclasses.replace(table, roles=roles)
   return [row.label for row in table.rows()]

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from absl import logging
 
 from engine.errors import UserError
-from tasks.data.row_files import Form, find_files, form_of, opened
-from tasks.data.tables import Table
+from tasks.data.forms import Form, FormSettings, find_files
+from tasks.data.row_files import opened
+from tasks.data.tables import Choice, Roles, Table
 
 # What columns are called in published sets, without case and punctuation.
 _USUAL = {
@@ -27,54 +28,42 @@ _USUAL = {
 }
 _ALONE = "text sentence"  # Besides, where there is one sentence a row.
 GUESS = "auto"
+_GUESSED = Roles(GUESS, GUESS, GUESS)
+_AS_NAMED, _ALL = FormSettings(), Choice()
 
 
 def open_table(
   pattern: str,
+  roles: Roles = _GUESSED,
   *,
   setting: str,
-  text_a: str = GUESS,
-  text_b: str = GUESS,
-  label: str = GUESS,
   may_lack_labels: bool = False,
-  weight: str = "",
-  only: tuple[str, str] | None = None,
-  unlabelled: str | None = None,
-  file_format: str = "auto",
-  quoting: str = "auto",
-  columns: Sequence[str] = (),
-  skips: bool = False,
+  form: FormSettings = _AS_NAMED,
+  choice: Choice = _ALL,
 ) -> Table:
   """Finds files and their columns, guessed where their names make it clear.
 
   Args:
     pattern: paths and globs, with commas between.
+    roles: names of columns; or `GUESS`, but for the weights.
     setting: that holds the pattern, for complaints.
-    text_a: column of the first sentences; or `GUESS`.
-    text_b: of the second ones; "" where there are none.
-    label: of the labels; "" where there are none.
     may_lack_labels: whether the named column need not be there.
-    weight: of the weights, if there are any.
-    only: as `Table.only`.
-    unlabelled: as `Table.unlabelled`.
-    file_format: as the `kind` of `form_of`.
-    quoting: likewise.
-    columns: likewise.
-    skips: whether a bad row is passed over.
+    form: what the user says of it.
+    choice: of rows.
 
   Raises:
     UserError: where files or columns are not there.
   """
   paths = find_files(pattern, setting)
-  form = form_of(paths[0], kind=file_format, quoting=quoting, columns=columns)
-  there = columns_of(paths[0], form)
-  if may_lack_labels and label not in (GUESS, *there):
-    label = ""
-  given = {"text_a": text_a, "text_b": text_b, "label": label, "weight": weight}
+  found_form = form.form_of(paths[0])
+  there = columns_of(paths[0], found_form)
+  given = roles._asdict()
+  if may_lack_labels and roles.label not in (GUESS, *there):
+    given["label"] = ""
   found, faults = {}, {}
   for role, name in given.items():
     usual = _USUAL.get(role, "").split()
-    if role == "text_a" and not text_b:
+    if role == "text_a" and not roles.text_b:
       usual += _ALONE.split()
     found[role], fault = _find(role, name, there, usual)
     if fault:
@@ -88,9 +77,7 @@ def open_table(
   guessed = [f"{k}={v}" for k, v in found.items() if v and given[k] == GUESS]
   if guessed:
     _say(f"{paths[0]}: took {', '.join(guessed)}.")
-  return Table(
-    paths, form, **found, only=only, unlabelled=unlabelled, skips=skips
-  )
+  return Table(paths, found_form, Roles(**found), choice)
 
 
 @functools.cache

@@ -69,7 +69,7 @@ def find_classes(table: Table) -> tuple[str, ...]:
     UserError: where there are no labels, or they are no classes.
   """
   check_labelled(table)
-  labels = Labels(table.label)
+  labels = Labels(table.roles.label)
   for row in table.rows():
     labels.number(row)
   return labels.classes()
@@ -77,7 +77,7 @@ def find_classes(table: Table) -> tuple[str, ...]:
 
 def check_labelled(table: Table) -> None:
   """Raises `UserError` where no column has labels."""
-  if not table.label:
+  if not table.roles.label:
     raise UserError(
       f"{table.paths[0]} has the columns "
       f"{columns_of(table.paths[0], table.form)}, none of which is called "

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from engine.errors import UserError
+from tasks.data.forms import is_packed
 from tasks.data.pairs import Pairs, digest_of_texts
-from tasks.data.row_files import RowFile, is_packed, opened
+from tasks.data.row_files import RowFile, opened
 from tasks.data.tables import Row, Table
 
 LARGE = 2**27  # Bytes: reading and encoding all of it would take a minute.
@@ -59,7 +60,7 @@ class PairsOnDisk:
           digests.append(digest_of_texts(row.text_a, row.text_b))
           if row.label is not None:
             labels.append(number(row))
-          if table.weight:
+          if table.roles.weight:
             weights.append(row.weight)
       self._bounds.append(len(offsets))
     self.ids = range(len(offsets))
@@ -95,7 +96,7 @@ class PairsOnDisk:
         for i in group:
           texts[i] = self._read_row(file, i)
     texts_a, texts_b = zip(*(texts[int(i)] for i in indices), strict=True)
-    single = not self._table.text_b
+    single = not self._table.roles.text_b
     return Pairs(texts_a, None if single else texts_b, None, list(indices))
 
   def _read_row(self, file: RowFile, index: int) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""TFRecord files and what meta_data says of them."""
+"""TFRecord files, and `meta_data` beside them, which says what they hold."""
 
 import hashlib
 import json
@@ -12,17 +12,10 @@ import tensorflow as tf
 from engine.errors import UserError
 
 META = "meta_data"
-
-
 UNKNOWN = -1  # The label of a pair without one.
 
-
 _ENDING = ".tfrecord"
-
-
 _PACKED = ".gz"
-
-
 _ENDINGS = tuple(  # What others write.
   ending + packed
   for ending in (_ENDING, ".tfrecords", ".tf_record")
@@ -133,12 +126,13 @@ def digest_of_file(path: str) -> str:
     return hashlib.sha256(file.read()).hexdigest()
 
 
-def _open(path: str) -> tf.data.Dataset:
+def open_records(path: str) -> tf.data.Dataset:
+  """Returns the records of a file, packed or not: serialized examples."""
   packed = "GZIP" if path.endswith(_PACKED) else ""
   return tf.data.TFRecordDataset(path, compression_type=packed)
 
 
 def count_records(path: str) -> int:
   """Counts the records of a file, and checks their checksums."""
-  counted = _open(path).reduce(np.int64(0), lambda count, _: count + 1)
+  counted = open_records(path).reduce(np.int64(0), lambda count, _: count + 1)
   return int(counted)

@@ -3,107 +3,28 @@
 A row begins at a byte (of the unpacked file), from which it can be read again.
 """
 
-import bz2
 import contextlib
 import csv
-import dataclasses
-import gzip
 import json
 import lzma
 import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import tensorflow as tf
 
 from engine.errors import UserError
+from tasks.data.forms import PACKERS, Form
 
-Kind = Literal["tsv", "csv", "jsonl"]
 MEND = "mend the line, or pass over such lines with --skip_bad_lines."
 
-_PACKERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_KINDS: dict[str, Kind] = {
-  ".tsv": "tsv",
-  ".txt": "tsv",
-  ".csv": "csv",
-  ".jsonl": "jsonl",
-  ".ndjson": "jsonl",
-  ".json": "jsonl",
-}
 _DELIMITERS = {"tsv": "\t", "csv": ","}
 _MARK = b"\xef\xbb\xbf"  # Of UTF-8, at the beginning of a file.
 
 
-@dataclasses.dataclass(frozen=True)
-class Form:
-  """How rows lie in a file.
-
-  Attributes:
-    kind: of the file.
-    quoting: whether quotes can hold delimiters and ends of lines.
-    columns: their names, where no first line says them.
-  """
-
-  kind: Kind
-  quoting: bool = False
-  columns: Sequence[str] = ()
-
-
 class DamagedFile(UserError):
   """What comes behind a place cannot be read."""
-
-
-def find_files(pattern: str, setting: str) -> list[str]:
-  """Returns the files of a pattern: paths and globs, with commas between.
-
-  Raises:
-    UserError: where a part of it finds none.
-  """
-  found: list[str] = []
-  for part in filter(None, pattern.split(",")):
-    try:
-      here = sorted(tf.io.gfile.glob(part))
-    except tf.errors.OpError as error:
-      raise UserError(f"`{setting}` {part} cannot be read: {error}.") from error
-    if not here:
-      raise UserError(
-        f"`{setting}` {part} finds no file: name one that is there."
-      )
-    found += here
-  return found
-
-
-def form_of(
-  path: str, *, kind: str, quoting: str, columns: Sequence[str]
-) -> Form:
-  """Returns the form of a file.
-
-  Args:
-    path: its ending says what it holds, where nothing else does.
-    kind: what it holds; or "auto".
-    quoting: on, off, or "auto": CSV has quotes, TSV has not.
-    columns: as `Form.columns`.
-
-  Raises:
-    UserError: where the ending says nothing.
-  """
-  stem, ending = os.path.splitext(path)
-  if ending in _PACKERS:
-    ending = os.path.splitext(stem)[1]
-  if kind == "auto" and ending not in _KINDS:
-    raise UserError(
-      f"{path} ends neither in .tsv, .csv nor .jsonl (.gz, .bz2 or .xz behind "
-      "it): say what it holds by --file_format=tsv, csv or jsonl."
-    )
-  kind = _KINDS[ending] if kind == "auto" else kind
-  quotes = quoting == "on" or (quoting == "auto" and kind == "csv")
-  return Form(kind, quotes, tuple(columns))
-
-
-def is_packed(path: str) -> bool:
-  """Whether a file must be unpacked to be read."""
-  return path.endswith(tuple(_PACKERS))
 
 
 @contextlib.contextmanager
@@ -117,7 +38,7 @@ def opened(path: str, form: Form) -> Iterator["RowFile"]:
     with contextlib.ExitStack() as stack:
       opens = open if os.path.exists(path) else tf.io.gfile.GFile
       file = stack.enter_context(opens(path, "rb"))
-      unpack = _PACKERS.get(os.path.splitext(path)[1])
+      unpack = PACKERS.get(os.path.splitext(path)[1])
       if unpack:
         file = stack.enter_context(unpack(file))
       yield RowFile(file, path, form)

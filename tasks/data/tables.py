@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from engine.errors import UserError
 from tasks.answers import Answers
+from tasks.data.forms import Form
 from tasks.data.pairs import Pairs
-from tasks.data.row_files import MEND, Form, RowFile, opened
+from tasks.data.row_files import MEND, RowFile, opened
 
 
 class Row(NamedTuple):
@@ -55,31 +56,53 @@ class Cut(NamedTuple):
   count: int
 
 
+class Roles(NamedTuple):
+  """Which column has what.
+
+  Attributes:
+    text_a: of the first sentences.
+    text_b: of the second ones; "" where there is one sentence only.
+    label: of the labels; "" where there is none.
+    weight: of the weights; "": all weigh the same.
+  """
+
+  text_a: str
+  text_b: str
+  label: str
+  weight: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """Which rows are read.
+
+  Attributes:
+    only: column, and the value that rows must have there.
+    unlabelled: the label of rows that nobody knows: they are left out.
+    skips: whether a bad row is passed over, not the end.
+  """
+
+  only: tuple[str, str] | None = None
+  unlabelled: str | None = None
+  skips: bool = False
+
+
 @dataclasses.dataclass
 class Table:
   """The rows of some files of one form.
 
   Attributes:
     paths: of the files, in their order.
-    text_a: column of the first sentences.
-    text_b: column of the second ones; "" where there is one sentence only.
-    label: column of the labels; "" where there is none.
-    weight: column of the weights; "": all weigh the same.
-    only: column, and the value that rows must have there to be read.
-    unlabelled: the label of rows that nobody knows: they are left out.
-    skips: whether a bad row is passed over, not the end.
+    form: of all files.
+    roles: of their columns.
+    choice: of their rows.
     bad: rows passed over in the last pass over the files.
   """
 
   paths: Sequence[str]
   form: Form
-  text_a: str
-  text_b: str
-  label: str
-  weight: str = ""
-  only: tuple[str, str] | None = None
-  unlabelled: str | None = None
-  skips: bool = False
+  roles: Roles
+  choice: Choice = Choice()
   bad: int = 0
 
   def rows(self) -> Iterator[Row]:
@@ -128,15 +151,15 @@ class Table:
 
   def rows_of(self, file: RowFile) -> Iterator[tuple[int, Row]]:
     """Yields where a row of an open file begins, and the row."""
-    names = [self.text_a, self.text_b, self.label, self.weight]
-    names.append(self.only[0] if self.only else "")
+    only = self.choice.only
+    names = [*self.roles, only[0] if only else ""]
     for offset, line, values in file.rows(names):
       try:
         if isinstance(values, UserError):
           raise values
         row = self._row(file.path, line, values)
       except UserError:
-        if not self.skips:
+        if not self.choice.skips:
           raise
         self.bad += 1
       else:
@@ -145,25 +168,25 @@ class Table:
 
   def _row(self, path: str, line: int, values: Sequence[Any]) -> Row | None:
     text_a, text_b, label, weight, mark = values
+    roles, choice = self.roles, self.choice
     fault = lambda what: UserError(f"{path}, line {line}: {what}: {MEND}")
     if None in values:
-      names = (self.text_a, self.text_b, self.label, self.weight)
-      lacking = [x for x, y in zip(names, values, strict=False) if y is None]
+      lacking = [x for x, y in zip(roles, values, strict=False) if y is None]
       if lacking:
         raise fault(f"there is no {', '.join(lacking)}")
-    if self.only and mark != self.only[1]:
+    if choice.only and mark != choice.only[1]:
       return None
-    label = _plain(label) if self.label else None
-    if label is not None and label == self.unlabelled:
+    label = _plain(label) if roles.label else None
+    if label is not None and label == choice.unlabelled:
       return None
     if label == "":
       raise fault("the label is empty")
     text_a, text_b = str(text_a), str(text_b)
     if not text_a.strip():
       raise fault("the first sentence is empty")
-    if self.text_b and not text_b.strip():
+    if roles.text_b and not text_b.strip():
       raise fault("the second sentence is empty")
-    number = _weight(weight) if self.weight else 1.0
+    number = _weight(weight) if roles.weight else 1.0
     if number is None:
       raise fault(f"the weight {weight!r} is no number of 0 or more")
     return Row(path, line, text_a, text_b, label, number)

@@ -7,21 +7,19 @@ import numpy as np
 from engine.task import digest_of
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
-from tasks.tokens.tokenizer import EncodedPairs
+from tasks.tokens.encoded import EncodedPairs
 
 _SAMPLE = 2**13  # Pairs whose lengths stand for those of all.
-
-
 _KEPT = 2**14  # Encoded pairs in memory.
 
 
 class EncodedOnDemand:
-  """As `tasks.tokens.tokenizer.EncodedPairs`, of pairs on disk.
+  """As `tasks.tokens.encoded.EncodedPairs`, of pairs on disk.
 
   Attributes:
+    sample: lengths of the pairs that stand for all, int32 [sampled pairs].
     longest: tokens that a pair can have.
-    sampled: pairs whose lengths are known from the beginning.
-    truncated: how many of these were cut to the maximal length.
+    truncated: how many of the sample were cut to the maximal length.
   """
 
   def __init__(
@@ -44,10 +42,9 @@ class EncodedOnDemand:
     if len(pairs) > _SAMPLE:
       words = np.random.Philox(key=[0, 0]).random_raw(_SAMPLE)
       sample = np.unique(words % np.uint64(len(pairs))).astype(np.int64)
-    self.sampled = len(sample)
     self.truncated = self._keep(sample)
     self.sample = self._lengths[sample]
-    whole = self.sampled == len(pairs)
+    whole = len(sample) == len(pairs)
     self.longest = int(self.sample.max()) if whole else max_length
 
   def __len__(self) -> int:

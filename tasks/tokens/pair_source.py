@@ -18,8 +18,8 @@ from engine.task import (
 from tasks.config import Batching
 from tasks.model.flops import Flops
 from tasks.tokens import packing
+from tasks.tokens.encoded import EncodedPairs
 from tasks.tokens.on_demand import EncodedOnDemand
-from tasks.tokens.tokenizer import EncodedPairs
 
 _LONGEST = 2**12  # Tokens of a pair: names of tokens in a batch are multiples.
 
@@ -30,10 +30,10 @@ class PairSource(Source):
   def __init__(
     self,
     encoded: EncodedPairs | EncodedOnDemand,
-    labels: Sequence[int] | None,
-    ids: Sequence[int | str],
+    labels: Sequence[float] | np.ndarray | None,
+    ids: Sequence[int | str] | np.ndarray,
     *,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
     label_type: type[np.generic] = np.int32,
     tell: Callable[[int], str] | None = None,
     batching: Batching,
@@ -54,7 +54,7 @@ class PairSource(Source):
       flops: lengths -> operations of a training step on each pair.
     """
     self.encoded = encoded
-    self._ids = ids
+    self._ids = ids.tolist() if isinstance(ids, np.ndarray) else ids
     self._tell = tell
     self._flops = flops
     self._labels = np.array(

@@ -16,8 +16,8 @@ from absl import logging
 from google.protobuf.message import DecodeError
 
 from engine.errors import UserError
-from tasks.data.record_files import UNKNOWN, _open
-from tasks.tokens.tokenizer import EncodedPairs
+from tasks.data.record_files import UNKNOWN, open_records
+from tasks.tokens.encoded import EncodedPairs
 
 _BATCH = 1024  # Records parsed at once.
 
@@ -161,7 +161,7 @@ def _read_file(path: str, length: int, label_type: type[np.generic]) -> Records:
   if label_type == np.float32:
     spec["label_ids"] = tf.io.FixedLenFeature([1], tf.float32)
   spec["weight"] = tf.io.FixedLenFeature([1], tf.float32, default_value=[1.0])
-  batches = _open(path).batch(_BATCH)
+  batches = open_records(path).batch(_BATCH)
   parts = []
   for batch in batches.map(
     lambda records: tf.io.parse_example(records, spec),
@@ -187,7 +187,7 @@ def _read_file(path: str, length: int, label_type: type[np.generic]) -> Records:
 
 def _check_length(path: str, length: int) -> None:
   """Raises `UserError` where the first record has another length."""
-  for record in _open(path).take(1):
+  for record in open_records(path).take(1):
     example = tf.train.Example.FromString(record.numpy())
     found = len(example.features.feature["input_ids"].int64_list.value)
     if found != length:

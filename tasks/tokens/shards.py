@@ -16,7 +16,7 @@ from engine.errors import UserError
 from tasks.answers import Answers
 from tasks.config import SentencePairConfig
 from tasks.data import record_files
-from tasks.data.datasets import answers_of, read_split, table_of
+from tasks.data.datasets import answers_of, open_split, read_split
 from tasks.data.pairs import Pairs
 from tasks.data.tables import Cut, Table, pairs_of
 from tasks.encoders import find as encoders
@@ -65,7 +65,7 @@ def plan(
   Raises:
     UserError: where the split or a row of it is not as it must be.
   """
-  table = table_of(config, split)
+  table = open_split(config, split).table
   digest = hashlib.sha256()
   if table:
 

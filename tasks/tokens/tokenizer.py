@@ -1,123 +1,31 @@
-"""WordPiece, and pairs as token ids.
+"""WordPiece: from pairs of sentences to token ids.
 
 The tokenizer is that of the package `tokenizers` (Rust); its ids equal those
 of Model Garden's `FullTokenizer`, which a test holds it to.
 """
 
-import dataclasses
-import functools
-import itertools
 import json
 import os
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 import tokenizers
 
 from engine.errors import UserError
-from engine.task import digest_of
+from tasks.tokens.encoded import EncodedPairs
 
 _MOST_KNOWN = 2**18  # Words whose ids are kept.
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
-@dataclasses.dataclass(frozen=True)
-class EncodedPairs:
-  """Pairs as `[CLS] a [SEP] b [SEP]`, one after the other.
+class PairTokenizer:
+  """Turns pairs of sentences into token ids.
 
   Attributes:
-    ids: int32 [tokens of all pairs].
-    starts: int64 [pairs + 1], where each pair starts in `ids`.
-    first: int32 [pairs], tokens of `[CLS] a [SEP]`.
-    truncated: how many pairs were cut to the maximal length.
+    path: of the vocabulary.
+    vocabulary: wordpiece -> id.
+    lowercase: whether texts lose their case and accents.
   """
-
-  ids: np.ndarray
-  starts: np.ndarray
-  first: np.ndarray
-  truncated: int
-
-  def __len__(self) -> int:
-    return len(self.first)
-
-  @functools.cached_property
-  def lengths(self) -> np.ndarray:
-    """Tokens of each pair, int64 [pairs]."""
-    return np.diff(self.starts)
-
-  @property
-  def sample(self) -> np.ndarray:
-    """Lengths that are like those of all pairs: here they are all."""
-    return self.lengths
-
-  @property
-  def longest(self) -> int:
-    """Tokens that a pair can have."""
-    return int(self.lengths.max(initial=1))
-
-  @property
-  def digests(self) -> np.ndarray:
-    """64 bits of each pair, int64 [pairs]; others in each process."""
-    spans = itertools.pairwise(self.starts.tolist())
-    each = (hash(self.ids[start:end].tobytes()) for start, end in spans)
-    return np.fromiter(each, np.int64, len(self))
-
-  def digest(self) -> int:
-    """32 bits of all pairs."""
-    return digest_of(self.ids, self.starts, self.first)
-
-  def lengths_at(self, indices: np.ndarray) -> np.ndarray:
-    """Returns the tokens of some pairs, int64 [n]."""
-    return self.lengths[indices]
-
-  def pick(self, indices: np.ndarray) -> "EncodedPairs":
-    """Returns some pairs."""
-    spans = zip(self.starts[indices], self.starts[indices + 1], strict=True)
-    return EncodedPairs(
-      ids=np.concatenate([self.ids[:0], *(self.ids[a:b] for a, b in spans)]),
-      starts=np.concatenate([[0], np.cumsum(self.lengths[indices])]),
-      first=self.first[indices],
-      truncated=0,
-    )
-
-  @classmethod
-  def joined(cls, parts: Sequence["EncodedPairs"]) -> "EncodedPairs":
-    """Returns the pairs of all parts, in their order."""
-    lengths = np.concatenate([part.lengths for part in parts])
-    return cls(
-      ids=np.concatenate([part.ids for part in parts]),
-      starts=np.concatenate([[0], np.cumsum(lengths)]),
-      first=np.concatenate([part.first for part in parts]),
-      truncated=sum(part.truncated for part in parts),
-    )
-
-  def dense(self, length: int | None = None) -> dict[str, np.ndarray]:
-    """Returns the arrays that Model Garden's models take.
-
-    Args:
-      length: of a row; by default that of the longest pair.
-
-    Returns:
-      int32 `input_word_ids`, `input_mask` and `input_type_ids`, each
-      [pairs, length].
-    """
-    lengths = self.lengths[:, None]
-    length = length or int(lengths.max(initial=1))
-    position = np.arange(length)[None, :]
-    real = position < lengths
-    words = np.zeros(real.shape, np.int32)
-    words[real] = self.ids
-    second = real & (position >= self.first[:, None])
-    return {
-      "input_word_ids": words,
-      "input_mask": real.astype(np.int32),
-      "input_type_ids": second.astype(np.int32),
-    }
-
-
-class PairTokenizer:
-  """Turns pairs of sentences into token ids."""
 
   def __init__(self, vocab_path: str):
     """Reads a vocabulary: one wordpiece a line, the id is the line number.
@@ -135,6 +43,7 @@ class PairTokenizer:
       )
     with tf.io.gfile.GFile(vocab_path) as file:
       pieces = [line.rstrip("\r\n") for line in file]
+    self.path = vocab_path
     self.vocabulary = {piece: i for i, piece in enumerate(pieces)}
     missing = [piece for piece in _SPECIAL if piece not in self.vocabulary]
     if missing:
@@ -183,7 +92,7 @@ class PairTokenizer:
       ends = [self._sep]
       ids = [[self._cls, *one[: max_length - 2], *ends] for one in ids_a]
       truncated = sum(len(one) > max_length - 2 for one in ids_a)
-      return _joined(ids, [len(one) for one in ids], truncated)
+      return EncodedPairs.of(ids, [len(one) for one in ids], truncated)
     for one, two in zip(ids_a, self._ids_of(texts_b), strict=True):
       keep_a, keep_b = truncate(len(one), len(two), max_length - 3)
       truncated += keep_a + keep_b < len(one) + len(two)
@@ -191,7 +100,7 @@ class PairTokenizer:
         [self._cls, *one[:keep_a], self._sep, *two[:keep_b], self._sep]
       )
       first.append(keep_a + 2)
-    return _joined(pieces, first, truncated)
+    return EncodedPairs.of(pieces, first, truncated)
 
   def _ids_of(self, texts: Sequence[str]) -> list[list[int]]:
     """Returns the ids of texts, word by word: most words come again.
@@ -206,21 +115,6 @@ class PairTokenizer:
     encoded = self._wordpiece.encode_batch(new, add_special_tokens=False)
     known.update(zip(new, (x.ids for x in encoded), strict=True))
     return [[i for word in text for i in known[word]] for text in words]
-
-
-def _joined(
-  pieces: Sequence[list[int]], first: Sequence[int], truncated: int
-) -> EncodedPairs:
-  """Lays the ids of pairs one after the other."""
-  lengths = [len(ids) for ids in pieces]
-  return EncodedPairs(
-    ids=np.fromiter(
-      itertools.chain.from_iterable(pieces), np.int32, sum(lengths)
-    ),
-    starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-    first=np.array(first, np.int32),
-    truncated=truncated,
-  )
 
 
 def _said_of_casing(vocab_path: str) -> bool | None:

@@ -12,6 +12,7 @@ from tasks.data import datasets, pairs_on_disk
 from tasks.data.pairs import digest_of_texts
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.sentence_pair import SentencePairTask
+from tasks.tokens import on_demand
 from tasks.tokens.on_demand import EncodedOnDemand
 from tests.tasks.data.tables_test import table_of, write
 
@@ -42,9 +43,10 @@ def config(request, tmp_path):
   )
 
 
-def on_disk(monkeypatch, **values):
-  for name, value in {"LARGE": 0, **values}.items():
-    monkeypatch.setattr(pairs_on_disk, name, value)
+def left_on_disk(monkeypatch, **values):
+  monkeypatch.setattr(pairs_on_disk, "LARGE", 0)
+  for name, value in values.items():
+    monkeypatch.setattr(on_demand, name, value)
 
 
 def batches_of(source, size=8):
@@ -57,7 +59,7 @@ def batches_of(source, size=8):
 
 def test_batches_are_those_of_pairs_in_memory(config, monkeypatch):
   sources = [SentencePairTask(config).source("train")]
-  on_disk(monkeypatch, _KEPT=20)
+  left_on_disk(monkeypatch, _KEPT=20)
   sources.append(SentencePairTask(config).source("train"))
   assert isinstance(sources[1].encoded, EncodedOnDemand)
   for _ in range(2):  # What is kept is not all: it is read again.
@@ -73,7 +75,7 @@ def test_batches_are_those_of_pairs_in_memory(config, monkeypatch):
 
 def test_a_sample_stands_for_all_lengths(config, monkeypatch):
   whole = SentencePairTask(config).source("train")
-  on_disk(monkeypatch, _SAMPLE=40)
+  left_on_disk(monkeypatch, _SAMPLE=40)
   source = SentencePairTask(config).source("train")
   assert 20 < len(source.encoded.sample) <= 40
   assert source.encoded.longest == 32  # Any pair fits, seen or not.
@@ -94,12 +96,12 @@ def test_a_digest_is_the_same_in_each_process():
 
 
 def test_a_file_that_changes_is_seen(config, monkeypatch):
-  on_disk(monkeypatch)
+  left_on_disk(monkeypatch)
   one, other = (SentencePairTask(config).source("train") for _ in range(2))
   assert one.digest() == other.digest()
   path = pathlib.Path(config.train_file.split(",")[0])
   path.write_text(path.read_text().replace("man", "cat"))
-  datasets._of_unknown_classes.cache_clear()  # As in another process.
+  datasets.pairs_and_classes.cache_clear()  # As in another process.
   assert SentencePairTask(config).source("train").digest() != one.digest()
   monkeypatch.setattr(one.encoded, "_kept", {})
   with pytest.raises(UserError, match="has changed while it was in use"):
@@ -111,7 +113,7 @@ def test_copies_of_training_pairs_are_counted(
   config, monkeypatch, caplog, large
 ):
   if large:
-    on_disk(monkeypatch)
+    left_on_disk(monkeypatch)
   test = write(
     pathlib.Path(config.eval_file).with_stem("test"), make_rows(1)[:5]
   )
@@ -127,7 +129,7 @@ def test_copies_of_training_pairs_are_counted(
 
 
 def test_bad_rows_and_labels_are_named(config, monkeypatch, caplog):
-  on_disk(monkeypatch)
+  left_on_disk(monkeypatch)
   path = pathlib.Path(config.train_file.split(",")[1])
   lines = path.read_text().splitlines()
   lines.insert(5, "{")
@@ -148,7 +150,7 @@ def test_bad_rows_and_labels_are_named(config, monkeypatch, caplog):
 def test_files_that_can_not_be_read_anywhere_are_not_left_on_disk(
   tmp_path, monkeypatch
 ):
-  on_disk(monkeypatch)
+  left_on_disk(monkeypatch)
   assert pairs_on_disk.is_large(table_of(write(tmp_path / "x.tsv")))
   assert not pairs_on_disk.is_large(table_of(write(tmp_path / "x.tsv.gz")))
 

@@ -9,9 +9,10 @@ import pytest
 
 from engine.errors import UserError
 from tasks.answers import Classes
-from tasks.data.columns import open_table
+from tasks.data.columns import GUESS, open_table
+from tasks.data.forms import FormSettings
 from tasks.data.labels import find_classes
-from tasks.data.tables import pairs_of
+from tasks.data.tables import Choice, Roles, pairs_of
 
 ROWS = [(f"one {i}", f"two, {i}", "yes" if i % 3 else "no") for i in range(10)]
 
@@ -32,8 +33,24 @@ def write(path, rows=ROWS, columns=("sentence1", "sentence2", "label")):
   return path
 
 
-def table_of(pattern, **settings):
-  return open_table(str(pattern), setting="train_file", **settings)
+def table_of(
+  pattern,
+  text_a=GUESS,
+  text_b=GUESS,
+  label=GUESS,
+  weight="",
+  file_format="auto",
+  quoting="auto",
+  columns=(),
+  **choice,
+):
+  return open_table(
+    str(pattern),
+    Roles(text_a, text_b, label, weight),
+    setting="train_file",
+    form=FormSettings(file_format, quoting, columns),
+    choice=Choice(**choice),
+  )
 
 
 def texts(rows):

@@ -1,0 +1,217 @@
+"""The splits of a task: pairs are read, encoded, looked at and laid out."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from engine.config import check
+from engine.errors import UserError
+from tasks.answers import Answers
+from tasks.config import FILES, SentencePairConfig
+from tasks.data.copies import Copies
+from tasks.data.datasets import RecordSplit, open_split
+from tasks.data.pairs import Pairs
+from tasks.data.pairs_on_disk import PairsOnDisk
+from tasks.data.record_files import check_meta, digest_of_file, read_meta
+from tasks.model.flops import Flops
+from tasks.tokens.encoded import EncodedPairs
+from tasks.tokens.on_demand import EncodedOnDemand
+from tasks.tokens.pair_source import PairSource
+from tasks.tokens.records import Records, read_records
+from tasks.tokens.tokenizer import PairTokenizer
+
+# What a split has beside tokens: labels, ids, weights; texts but in records.
+Found = Pairs | PairsOnDisk | Records
+Encoded = EncodedPairs | EncodedOnDemand
+
+
+class Splits:
+  """Opens splits, and remembers of 'train' what others are compared with.
+
+      found = open_split(config, split)    # text files, records, published
+      encoded = the tokens of each pair    # the records' own, or now
+      say what is strange: copies, one class only, pairs that are cut
+      lay them out in rows
+
+  Attributes:
+    scores: mean and deviation of the scores of 'train', once it is open.
+  """
+
+  def __init__(
+    self,
+    config: SentencePairConfig,
+    *,
+    answers: Answers,
+    tokenizer: PairTokenizer,
+    flops: Callable[[np.ndarray], Flops],
+  ):
+    """Initializes it.
+
+    Args:
+      config: of the task.
+      answers: what labels mean.
+      tokenizer: of the encoder.
+      flops: as `PairSource` takes it.
+    """
+    self._config = config
+    self._answers = answers
+    self._tokenizer = tokenizer
+    self._flops = flops
+    self._copies: Copies | None = None
+    self.scores: tuple[float, float] | None = None
+
+  def labelled(self, split: str) -> PairSource:
+    """Opens a split to train or to evaluate on.
+
+    Raises:
+      UserError: where it is not there, has no labels, or teaches nothing.
+    """
+    found, encoded = self._read(split)
+    self._look_for_copies(split, found, encoded)
+    if found.labels is None:
+      raise UserError(
+        f"The split {split!r} of {self._config.name} has no labels, or they "
+        "are not public: choose another split."
+      )
+    labels = np.asarray(found.labels)
+    self._look_at(split, labels)
+    if split != "train":
+      texts = None if isinstance(found, Records) else found.texts
+      return self._laid_out(encoded, labels, found.ids, texts=texts)
+    weights = self._weights(labels, found.weights)
+    return self._laid_out(encoded, labels, found.ids, weights=weights)
+
+  def unlabelled(self, pairs: Pairs | PairsOnDisk) -> PairSource:
+    """Lays out pairs whose labels need not be known."""
+    return self._laid_out(self._encode(pairs), pairs.labels, pairs.ids)
+
+  def _read(self, split: str) -> tuple[Found, Encoded]:
+    """Returns the pairs of a split as its files have them, and encoded."""
+    place = open_split(self._config, split)
+    if isinstance(place, RecordSplit):
+      records = self._read_records(place.paths)
+      return records, records.encoded
+    pairs = place.read(self._answers)
+    return pairs, self._encode(pairs)
+
+  def _read_records(self, paths: Sequence[str]) -> Records:
+    """Reads what `launch.encode` wrote, if it was for this task."""
+    length, meta = self._config.max_seq_length, read_meta(paths)
+    check_meta(
+      meta,
+      os.path.dirname(paths[0]),
+      length=length,
+      vocabulary=digest_of_file(self._tokenizer.path),
+      classes=self._answers.classes,
+    )
+    records = read_records(
+      paths,
+      length=length,
+      label_type=self._answers.dtype,
+      counts=meta.get("records", {}),
+      on_damaged=self._config.on_damaged_shard,
+    )
+    self._answers.check(records.labels, paths[0])
+    return records
+
+  def _encode(self, pairs: Pairs | PairsOnDisk) -> Encoded:
+    """Encodes pairs, or a sample of them; says how many were too long."""
+    length = self._config.max_seq_length
+    encode = lambda pairs: self._tokenizer.encode(
+      pairs.texts_a, pairs.texts_b, length
+    )
+    if isinstance(pairs, PairsOnDisk):
+      encoded = EncodedOnDemand(pairs, encode, length)
+    else:
+      encoded = encode(pairs)
+    if encoded.truncated:
+      looked_at = len(encoded.sample)
+      logging.warning(
+        "%d of %d pairs are longer than %d tokens and %s cut.",
+        encoded.truncated,
+        looked_at,
+        length,
+        "were" if looked_at == len(encoded) else "like all such ones are",
+      )
+    return encoded
+
+  def _look_for_copies(
+    self, split: str, found: Found, encoded: Encoded
+  ) -> None:
+    """Says how many pairs of other splits were trained on."""
+    if split == "train":
+      self._copies = Copies(found, encoded)
+      if self._config.test_file:  # It will be asked some day.
+        self._copies.tell("test", *self._read("test"))
+    elif self._copies:
+      self._copies.tell(split, found, encoded)
+
+  def _look_at(self, split: str, labels: np.ndarray) -> None:
+    """Says how many pairs of files each class has; refuses a single class."""
+    classes = self._answers.classes
+    if not classes:
+      if split == "train":
+        # Equal scores have no distance: any one serves.
+        self.scores = float(labels.mean()), float(labels.std()) or 1.0
+      return
+    counts = np.bincount(labels.astype(int), minlength=len(classes))
+    if self._config.name == FILES:
+      said = (f"{n:,} {x}" for n, x in zip(counts, classes, strict=True))
+      logging.warning("%r has %s.", split, ", ".join(said))
+    if np.count_nonzero(counts) < 2:
+      only = classes[counts.argmax()]
+      if split == "train":
+        raise UserError(
+          f"All pairs of 'train' are {only!r}: there is nothing to learn, name "
+          "files or columns with two classes or more."
+        )
+      logging.warning(
+        "All pairs of %r are %r: their accuracy says little.", split, only
+      )
+
+  def _weights(
+    self, labels: np.ndarray, weights: Sequence[float] | np.ndarray | None
+  ) -> Sequence[float] | np.ndarray | None:
+    """Returns what each pair weighs in training: its own times its class's."""
+    given = self._config.class_weights
+    if not given:
+      return weights
+    names = self._answers.classes
+    classes = len(names)
+    check(
+      given == ("balanced",) or (classes and len(given) == classes),
+      "class_weights",
+      ",".join(given),
+      f"a weight for each of the {classes} classes {list(names)}",
+    )
+    if given == ("balanced",):
+      counts = np.bincount(labels, minlength=classes)
+      of_class = len(labels) / (classes * np.maximum(counts, 1))
+    else:
+      of_class = np.array([float(x) for x in given])
+    return of_class[labels] * (1.0 if weights is None else np.array(weights))
+
+  def _laid_out(
+    self,
+    encoded: Encoded,
+    labels: Any,
+    ids: Any,
+    *,
+    weights: Any = None,
+    texts: Callable[[int], str] | None = None,
+  ) -> PairSource:
+    words = lambda i: self._tokenizer.decode(encoded.pick(np.array([i])).ids)
+    return PairSource(
+      encoded,
+      labels,
+      ids,
+      weights=weights,
+      label_type=self._answers.dtype,
+      tell=texts or words,
+      batching=self._config.batching,
+      width=self._config.max_seq_length,
+      flops=self._flops,
+    )
