@@ -52,7 +52,6 @@ from engine.step.optimization import build_schedule
 from launch.jobs.encoding import Plan
 from launch.pages import pictures
 from launch.pages.model_picture import draw_model
-from launch.trained.exports import write
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks.config import SentencePairConfig
@@ -263,7 +262,9 @@ mine = Pairs(
   labels=None,
   ids=range(2),
 )
-names, shares = predict(run_dir, mine)
+restored = restore_run(run_dir)
+names = restored.task.classes
+shares = predict(restored, restored.task.pair_source(mine))["probabilities"]
 for pair, share in zip(zip(mine.texts_a, mine.texts_b), shares, strict=True):
   print(names[share.argmax()], f"{share.max():.4f}", *pair, sep="  ")
 
@@ -277,14 +278,14 @@ for pair, share in zip(zip(mine.texts_a, mine.texts_b), shares, strict=True):
 # %%
 restored = restore_run(run_dir, precision="float32")
 exported = os.path.join(WORK, "exported")
-print(write(restored, "saved_model", exported))
+print(restored.task.export(restored.model, "saved_model", exported))
 served = tf.saved_model.load(exported).signatures["raw_text"]
 answer = served(
   text_a=tf.constant(mine.texts_a), text_b=tf.constant(mine.texts_b)
 )
 print(answer["label"].numpy(), answer["probabilities"].numpy())
 # Exports compute in float32, whatever the run was trained in.
-_, shares = predict(run_dir, mine, precision="float32")
+shares = predict(restored, restored.task.pair_source(mine))["probabilities"]
 print("largest difference:", np.abs(answer["probabilities"] - shares).max())
 
 # %% [markdown]
@@ -332,7 +333,7 @@ for split in ("train", "dev"):
 
 # %%
 hub_dir = os.path.join(WORK, "hub")
-print(write(restored, "hub", hub_dir))
+print(restored.task.export(restored.model, "hub", hub_dir))
 hub_config = ExperimentConfig(
   task=SentencePairConfig(
     name=name, encoder=f"hub:{hub_dir}", batching="bucket"

@@ -5,9 +5,7 @@ batch, and it does no reduction.
 """
 
 import abc
-import dataclasses
-import zlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,144 +13,18 @@ import tensorflow as tf
 import tf_keras
 
 from engine.config import TaskConfig
+from engine.errors import UserError
 from engine.randomness import Stream
 
-# Names in a batch that the engine reads; all others are the task's features.
-LABELS, WEIGHTS, EXAMPLES = "labels", "weights", "examples"
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-  """How some examples lie in one batch of a declared static shape.
-
-  Attributes:
-    shape: identifies the declared shape; `shape[0]` is the length of all
-      arrays, which the replicas share. Equal shapes run one program.
-    units: real units of work (tokens; or examples) that the batch holds.
-    capacity: units that the shape could hold; the rest is padding.
-    places: the source's own notes on where each example went.
-    flops: floating-point operations of a training step on the real units,
-      forward and backward; 0 where the task does not count them.
-    executed_flops: of these, what the task's model executes; 0: not counted.
-  """
-
-  shape: tuple[int, ...]
-  units: int
-  capacity: int
-  places: Hashable = None
-  flops: float = 0.0
-  executed_flops: float = 0.0
-
-
-class Source(abc.ABC):
-  """Random access to the examples of one split."""
-
-  @abc.abstractmethod
-  def __len__(self) -> int:
-    """Number of examples."""
-
-  @abc.abstractmethod
-  def ids(self, indices: np.ndarray) -> list[Any]:
-    """Stable ids of the examples at `indices`, for logs and digests."""
-
-  def digest(self) -> int:
-    """32 bits of all that the examples hold: workers compare it."""
-    return digest_of(np.array(repr(self.ids(np.arange(len(self))))))
-
-  def describe(self, indices: np.ndarray) -> list[str]:
-    """A line about each example, for reports; by default its id."""
-    return [str(x) for x in self.ids(indices)]
-
-  def sizes(self, indices: np.ndarray) -> np.ndarray:
-    """Units of work in each example, int64 [n]; by default 1."""
-    return np.ones(len(indices), np.int64)
-
-  @abc.abstractmethod
-  def layout(
-    self, indices: np.ndarray, *, batch_size: int, shares: int
-  ) -> Layout:
-    """Plans one batch.
-
-    Args:
-      indices: int64 [n], the examples, n <= batch_size; fewer in a last batch.
-      batch_size: examples in a full global batch.
-      shares: the length of all arrays must be a multiple of this.
-    """
-
-  @abc.abstractmethod
-  def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
-    """Name -> global spec of each array of a batch of this shape."""
-
-  @abc.abstractmethod
-  def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
-    """Returns the shape of batches that are `factor` times as large."""
-
-  def examples(self, shape: tuple[int, ...]) -> int:
-    """Returns how many examples a batch of this shape can hold."""
-    return self.signature(shape)[WEIGHTS].shape.num_elements()
-
-  @abc.abstractmethod
-  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
-    """Builds the arrays of one global batch, each `layout.shape[0]` long.
-
-    Beside the features it holds `labels`, float32 `weights` (0 where there is
-    no example) and int64 `examples` (the index in the split, or -1), all three
-    of one shape.
-    """
-
-
-class ArraySource(Source):
-  """Examples that lie in arrays: one row each, padded to the batch size."""
-
-  def __init__(
-    self, features: Mapping[str, np.ndarray], labels: np.ndarray, weights=None
-  ):
-    """Initializes the source.
-
-    Args:
-      features: name -> array [examples, ...].
-      labels: array [examples, ...].
-      weights: float array [examples]; ones where it is not given.
-    """
-    if weights is None:
-      weights = np.ones(len(labels), np.float32)
-    self._arrays = {**features, LABELS: labels, WEIGHTS: weights}
-    self._size = len(labels)
-
-  def __len__(self) -> int:
-    return self._size
-
-  def ids(self, indices: np.ndarray) -> list[int]:
-    return [int(i) for i in indices]
-
-  def digest(self) -> int:
-    return digest_of(*self._arrays.values())
-
-  def layout(
-    self, indices: np.ndarray, *, batch_size: int, shares: int
-  ) -> Layout:
-    return Layout(shape=(batch_size,), units=len(indices), capacity=batch_size)
-
-  def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
-    spec = {
-      name: tf.TensorSpec(shape + array.shape[1:], array.dtype)
-      for name, array in self._arrays.items()
-    }
-    return {**spec, EXAMPLES: tf.TensorSpec(shape, tf.int64)}
-
-  def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
-    return (round(shape[0] * factor),)
-
-  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
-    missing = layout.shape[0] - len(indices)
-    batch = {
-      name: np.concatenate(
-        [array[indices], np.zeros((missing,) + array.shape[1:], array.dtype)]
-      )
-      for name, array in self._arrays.items()
-    }
-    examples = np.concatenate([indices, np.full(missing, -1)])
-    return {**batch, EXAMPLES: examples.astype(np.int64)}
+# Who writes a task finds here what its sources are made of.
+from engine.source import EXAMPLES as EXAMPLES
+from engine.source import LABELS as LABELS
+from engine.source import WEIGHTS as WEIGHTS
+from engine.source import ArraySource as ArraySource
+from engine.source import Layout as Layout
+from engine.source import Source
+from engine.source import columns as columns
+from engine.source import digest_of as digest_of
 
 
 class Task(abc.ABC):
@@ -165,10 +37,12 @@ class Task(abc.ABC):
     config: its settings.
     goal: the metric of an evaluation that says which weights are best, and
       whether "max" or "min" of it is.
+    noun: what an example is called, for messages.
   """
 
   config_class: type[TaskConfig] = TaskConfig
   goal: tuple[str, str] = ("loss", "min")
+  noun: str = "example"
 
   def __init__(self, config: TaskConfig | None = None):
     self.config = config or self.config_class()
@@ -213,16 +87,105 @@ class Task(abc.ABC):
     """Writes what a later process needs to build this task again."""
     del directory
 
+  @classmethod
+  def from_assets(cls, config: Any, directory: str) -> "Task":
+    """Builds the task of a run again, with what `save_assets` wrote."""
+    del directory
+    return cls(config)
 
-def digest_of(*arrays: np.ndarray) -> int:
-  """Cheap digest of the values of arrays: 32 bits."""
-  digest = 0
-  for array in arrays:
-    digest = zlib.crc32(np.ascontiguousarray(array), digest)
-  return digest
+  # What follows is for launch.predict and launch.export.
+
+  def read_inputs(self, lines: Iterable[tuple[str, str]]) -> Source:
+    """Reads an example from each line; labels are not looked at.
+
+    Args:
+      lines: (place, text) of each; the place is for complaints.
+    """
+    raise self._lacks("read_inputs", "by which lines of text are read")
+
+  def read_split(self, split: str) -> Source:
+    """Opens a split to predict it: its labels need not be known."""
+    return self.source(split)
+
+  def readings(self, outputs: Any) -> Mapping[str, Any]:
+    """What outputs say: name -> tensor [examples, ...]. A server runs it too.
+
+    Args:
+      outputs: the model's, [examples, ...].
+    """
+    return outputs if isinstance(outputs, Mapping) else {"outputs": outputs}
+
+  def describe_output(
+    self, reading: Mapping[str, np.ndarray], line: str
+  ) -> Mapping[str, Any]:
+    """Names and values to be written of an example: texts, numbers, or some.
+
+    Args:
+      reading: of the example, an array [...] of each of the `readings`.
+      line: that it was read from, or that its `Source` describes it by.
+    """
+    del line
+    return {name: np.asarray(x).tolist() for name, x in reading.items()}
+
+  @property
+  def submissions(self) -> Mapping[str, str]:
+    """Splits that somebody wants predictions of -> names of their files."""
+    return {"test": "test.tsv"}
+
+  def describe_split(
+    self, split: str, source: Source, readings: Mapping[str, np.ndarray]
+  ) -> Iterator[Mapping[str, Any]]:
+    """Yields a row of the file of predictions of a split for each example."""
+    del split
+    every = np.arange(len(source))
+    numbers, lines = source.ids(every), source.describe(every)
+    for number, line, reading in zip(
+      numbers, lines, each_of(readings), strict=True
+    ):
+      yield {"id": number, **self.describe_output(reading, line)}
+
+  def serving_signature(self) -> Mapping[str, tf.TensorSpec]:
+    """Features that a server is given: name -> spec [None, ...]."""
+    raise self._lacks("serving_signature", "what a server is to be given")
+
+  def export(self, model: tf_keras.Model, form: str, directory: str) -> str:
+    """Writes a trained model for others to use; a SavedModel by default.
+
+    Args:
+      model: with its weights, in float32.
+      form: one of the formats of launch.export.
+      directory: does not exist yet.
+
+    Returns:
+      What can be done with it, for a line.
+    """
+    if form != "saved_model":
+      raise self._lacks("export", f"which writes the format {form!r}")
+    inputs = {
+      name: tf.TensorSpec(spec.shape, spec.dtype, name)
+      for name, spec in self.serving_signature().items()
+    }
+    serve = tf.function(
+      lambda features: self.readings(self.forward(model, features, None)),
+      input_signature=[inputs],
+      autograph=False,
+    )
+    served = tf.Module()
+    served.weights = model.variables
+    tf.saved_model.save(served, directory, serve.get_concrete_function())
+    return f"signature serving_default ({', '.join(inputs)})"
+
+  def _lacks(self, method: str, what: str) -> UserError:
+    """The error of a method that a task need not have, until it is called."""
+    return UserError(
+      f"The task {type(self).__name__} does not define `{method}`, {what}: "
+      "define it (docs/write_a_task.md)."
+    )
 
 
-def columns(batch: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
-  """Splits the named entries off a batch: (features, *entries)."""
-  rest = {name: value for name, value in batch.items() if name not in names}
-  return (rest, *(batch[name] for name in names))
+def each_of(
+  readings: Mapping[str, np.ndarray],
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields the readings of each example: name -> array [...]."""
+  for values in zip(*readings.values(), strict=True):
+    yield dict(zip(readings, values, strict=True))

@@ -2,12 +2,15 @@
 
     python -m launch.train --task=examples.digits:Digits --model_dir=RUN
     python -m launch.train --task=examples.digits:Digits --help
+    python -m launch.predict --model_dir=RUN --input=LINES_OF_64_NUMBERS
+    python -m launch.export --model_dir=RUN --export_dir=DIR
 
 The images are those that scikit-learn ships: 1,797 of 8x8 pixels.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -114,3 +117,38 @@ class Digits(Task):
         labels, predicted, labels=range(10)
       ).tolist(),
     }
+
+  # A task can be trained without what follows.
+
+  def read_inputs(self, lines: Iterable[tuple[str, str]]) -> ArraySource:
+    """Reads an image a line: 64 numbers from 0 to 16, with commas or blanks."""
+    images = [_parse(line, place) for place, line in lines]
+    pixels = np.array(images, np.float32).reshape([-1, 8, 8, 1]) / 16
+    return ArraySource({"pixels": pixels}, np.zeros(len(pixels), np.int32))
+
+  def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {
+      "digit": tf.argmax(outputs, axis=-1),
+      "probabilities": tf.nn.softmax(outputs),
+    }
+
+  def describe_output(
+    self, reading: Mapping[str, np.ndarray], line: str
+  ) -> dict[str, Any]:
+    shares = dict(enumerate(reading["probabilities"].tolist()))
+    return {"digit": int(reading["digit"]), "probabilities": shares}
+
+  def serving_signature(self) -> dict[str, tf.TensorSpec]:
+    return {"pixels": tf.TensorSpec([None, 8, 8, 1], tf.float32)}
+
+
+def _parse(line: str, place: str) -> list[float]:
+  try:
+    pixels = [float(x) for x in re.split(r"[,\s]+", line.strip())]
+  except ValueError:
+    pixels = []
+  if len(pixels) != 64 or not all(0 <= x <= 16 for x in pixels):
+    raise UserError(
+      f"{place}: write an image as 64 numbers from 0 to 16, row by row."
+    )
+  return pixels

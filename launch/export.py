@@ -40,7 +40,6 @@ def main() -> None:
       "not yours to write."
     )
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.trained.exports import write
   from launch.trained.restored import restore_run
 
   restored = restore_run(
@@ -49,7 +48,7 @@ def main() -> None:
   part = tempfile.mkdtemp(prefix=".export-", dir=parent)
   try:
     written = os.path.join(part, "export")
-    told = write(restored, values.format, written)
+    told = restored.task.export(restored.model, values.format, written)
     os.chmod(written, 0o755)
     os.rename(written, target)
   finally:
@@ -58,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  run_door(main, "Exports a trained sentence-pair classifier.")
+  run_door(main, "Exports a trained run: pairs, or a task of your own.")

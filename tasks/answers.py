@@ -1,7 +1,7 @@
 """What a task asks of a pair: one of some classes, or a score."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,14 @@ class Answers(abc.ABC):
   @abc.abstractmethod
   def metrics(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
     """Metrics of a whole split: labels [pairs], outputs [pairs, outputs]."""
+
+  @abc.abstractmethod
+  def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What outputs [pairs, outputs] say, by name: float32 [pairs, ...]."""
+
+  @abc.abstractmethod
+  def describe(self, reading: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Names and values to be written of the readings of one pair."""
 
 
 class Classes(Answers):
@@ -125,6 +133,14 @@ class Classes(Answers):
       ).tolist(),
     }
 
+  def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"probabilities": tf.nn.softmax(outputs)}
+
+  def describe(self, reading: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    shares = map(float, reading["probabilities"])
+    table = dict(zip(self.classes, shares, strict=True))
+    return {"label": max(table, key=table.get), "probabilities": table}
+
 
 class Score(Answers):
   """A number, by its squared error."""
@@ -162,3 +178,9 @@ class Score(Answers):
       found["pearson"] = float(stats.pearsonr(labels, scores)[0])
       found["spearman"] = float(stats.spearmanr(labels, scores)[0])
     return {**found, "mse": float(np.mean(np.square(scores - labels)))}
+
+  def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"score": outputs[..., 0]}
+
+  def describe(self, reading: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {"score": float(reading["score"])}

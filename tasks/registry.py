@@ -41,18 +41,27 @@ def config_class(name: Any) -> type[TaskConfig]:
   return _own_class(name).config_class if is_own(name) else SentencePairConfig
 
 
+def task_class(name: Any) -> type["Task"]:
+  """Returns the class of a task.
+
+  Raises:
+    UserError: where the name is a path at which there is no task.
+  """
+  if is_own(name):
+    return _own_class(name)
+  # Imported here: TensorFlow takes seconds.
+  from tasks.sentence_pair import SentencePairTask
+
+  return SentencePairTask
+
+
 def build_task(config: TaskConfig) -> "Task":
   """Builds the task that a config names.
 
   Raises:
     UserError: where it cannot be built from the config.
   """
-  if is_own(config.name):
-    return _own_class(config.name)(config)
-  # Imported here: TensorFlow takes seconds.
-  from tasks.sentence_pair import SentencePairTask
-
-  return SentencePairTask(config)
+  return task_class(config.name)(config)
 
 
 def require_pairs(config: TaskConfig, door: str) -> None:

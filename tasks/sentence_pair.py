@@ -1,8 +1,10 @@
 """Classification of sentence pairs with a BERT encoder."""
 
+import dataclasses
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ import tf_keras
 from engine.config import check
 from engine.errors import UserError
 from engine.randomness import Stream
-from engine.task import Source, Task
+from engine.source import Source
+from engine.task import Task
+from tasks import submission
 from tasks.config import SentencePairConfig
-from tasks.data.datasets import answers_of
-from tasks.data.pairs import Pairs
+from tasks.data.datasets import answers_of, read_split
+from tasks.data.pairs import Pairs, parse_pair, parse_pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.encoders import find as encoders
 from tasks.encoders import weights
@@ -36,6 +40,7 @@ class SentencePairTask(Task):
 
   config_class = SentencePairConfig
   config: SentencePairConfig
+  noun = "pair"
 
   def __init__(self, config: SentencePairConfig):
     """Finds encoder and vocabulary.
@@ -171,6 +176,60 @@ class SentencePairTask(Task):
     self._files.copy_to(directory)
     with tf.io.gfile.GFile(os.path.join(directory, _CLASSES), "w") as file:
       file.write(json.dumps(self.classes))
+
+  @classmethod
+  def from_assets(
+    cls, config: SentencePairConfig, directory: str
+  ) -> "SentencePairTask":
+    classes = read_classes(directory)
+    return cls(dataclasses.replace(config, encoder=directory, classes=classes))
+
+  def read_inputs(self, lines: Iterable[tuple[str, str]]) -> PairSource:
+    return self.pair_source(parse_pairs(lines, single=self._single))
+
+  def read_split(self, split: str) -> PairSource:
+    return self.pair_source(read_split(self.config, split, self.answers))
+
+  def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    return self.answers.readings(outputs)
+
+  def describe_output(
+    self, reading: Mapping[str, np.ndarray], line: str
+  ) -> dict[str, Any]:
+    texts = parse_pair(line, "its line", single=self._single)
+    named = zip(("text_a", "text_b"), texts, strict=False)
+    return {**self.answers.describe(reading), **dict(named)}
+
+  @property
+  def submissions(self) -> Mapping[str, str]:
+    return submission.files_of(self.config)
+
+  def describe_split(
+    self, split: str, source: Source, readings: Mapping[str, np.ndarray]
+  ) -> Iterator[dict[str, str]]:
+    ids = source.ids(np.arange(len(source)))
+    return submission.rows_of(
+      self.config, split, ids=ids, classes=self.classes, readings=readings
+    )
+
+  def export(self, model: tf_keras.Model, form: str, directory: str) -> str:
+    # Imported here: only exports need Model Garden and TensorFlow Text.
+    from tasks.export import formats
+
+    return formats.write(
+      model,
+      form,
+      directory,
+      config=self.config,
+      classes=self.classes,
+      vocabulary=self._tokenizer.path,
+      lowercase=self.lowercase,
+    )
+
+  @property
+  def _single(self) -> bool:
+    """Whether there is one sentence, not two."""
+    return not self.config.text_b
 
 
 def read_classes(directory: str) -> tuple[str, ...]:

@@ -1,79 +1,82 @@
-"""What the model of a run says of pairs."""
+"""What the model of a run says of examples, in numbers and in lines."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from engine.errors import UserError
 from engine.loop.evaluator import build_evaluator
 from engine.measure.ledger import Ledger
-from launch.trained.restored import Restored, restore_run
-from tasks.config import SentencePairConfig
-from tasks.data.datasets import read_split
-from tasks.data.pairs import Pairs
+from engine.task import Source, each_of
+from launch.trained import lines
+from launch.trained.restored import Restored
 
 
 def predict(
-  model_dir: str,
-  pairs: Pairs,
-  batch_size: int = 32,
-  *,
-  best: bool = False,
-  precision: str | None = None,
-) -> tuple[list[str], np.ndarray]:
-  """Computes class shares, or scores, with a checkpoint of a run.
+  restored: Restored, source: Source, batch_size: int = 32
+) -> dict[str, np.ndarray]:
+  """Computes the readings of all examples.
 
   Args:
-    model_dir: directory of the run, which has all that is needed.
-    pairs: without labels, or with.
-    batch_size: pairs in a step.
-    best: whether to take the best evaluation's weights, not the newest.
-    precision: of products; by default the run's.
+    restored: a run.
+    source: of its task; labels need not be known.
+    batch_size: examples in a step.
 
   Returns:
-    The names of the classes, and float32 probabilities [pairs, classes]; for a
-    regression no names, and scores [pairs, 1].
-
-  Raises:
-    UserError: where the run has no checkpoint.
+    Name -> [examples, ...], as the task's `readings` have them: `probabilities`
+    of classes, the `score` of a regression.
   """
-  restored = restore_run(model_dir, best=best, precision=precision)
-  return _predict(restored, pairs, batch_size)
-
-
-def predict_split(
-  model_dir: str,
-  config: SentencePairConfig,
-  split: str,
-  batch_size: int = 32,
-  *,
-  best: bool = False,
-) -> tuple[Pairs, list[str], np.ndarray]:
-  """As `predict`, of a split.
-
-  Args:
-    model_dir: directory of the run.
-    config: where the split is.
-    split: whose pairs are predicted.
-    batch_size: pairs in a step.
-    best: whether to take the best evaluation's weights, not the newest.
-
-  Returns:
-    The pairs, and what `predict` returns of them.
-  """
-  restored = restore_run(model_dir, best=best)
-  pairs = read_split(config, split, restored.task.answers)
-  return pairs, *_predict(restored, pairs, batch_size)
-
-
-def _predict(
-  restored: Restored, pairs: Pairs, batch_size: int
-) -> tuple[list[str], np.ndarray]:
   evaluator = build_evaluator(
     task=restored.task,
     model=restored.model,
-    source=restored.task.pair_source(pairs),
+    source=source,
     strategy=tf.distribute.get_strategy(),
     batch_size=batch_size,
     ledger=Ledger(),
   )
-  outputs, classes = evaluator.predictions()["outputs"], restored.task.classes
-  return list(classes), tf.nn.softmax(outputs).numpy() if classes else outputs
+  readings = restored.task.readings(evaluator.predictions()["outputs"])
+  return {name: _on_host(value) for name, value in readings.items()}
+
+
+def _on_host(value: Any) -> np.ndarray:
+  array = np.asarray(value)
+  is_text = array.dtype == object
+  return np.char.decode(array.astype(bytes), "utf-8") if is_text else array
+
+
+def predict_lines(
+  restored: Restored, path: str, batch_size: int
+) -> Iterator[str]:
+  """Yields what is said of each line of a file; "-" is the standard input.
+
+  Raises:
+    UserError: where the task reads no lines, or a line is not as it must be.
+  """
+  task = restored.task
+  given, kept = itertools.tee(lines.read_lines(path, task.noun))
+  source = task.read_inputs(given)
+  texts = [text for _, text in kept]
+  if len(source) != len(texts):
+    raise UserError(
+      f"`read_inputs` gave {len(source)} examples for {len(texts)} lines: let "
+      "it give one for each."
+    )
+  readings = predict(restored, source, batch_size)
+  for reading, text in zip(each_of(readings), texts, strict=True):
+    yield lines.described(task.describe_output(reading, text), text)
+
+
+def predict_split(
+  restored: Restored, split: str, batch_size: int
+) -> Iterator[str]:
+  """Yields the lines of the file of predictions of a split.
+
+  Raises:
+    UserError: where the split is not there.
+  """
+  source = restored.task.read_split(split)
+  readings = predict(restored, source, batch_size)
+  yield from lines.table(restored.task.describe_split(split, source, readings))

@@ -1,6 +1,7 @@
 """A trained run as its directory has it: the task, and a model with weights."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -17,8 +18,9 @@ from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
 from engine.step.averages import build_averages
 from engine.step.precision import precision_scope
+from engine.task import Task
 from launch.command import configs
-from tasks.sentence_pair import SentencePairTask, read_classes
+from tasks import registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,33 +32,22 @@ class Restored:
     task: built from the run directory alone.
     model: with the weights of a checkpoint, or with their averages.
     step: of the checkpoint.
-    assets: directory with the vocabulary and the config of the encoder.
+    assets: directory of what the task needs to be built again.
   """
 
   config: ExperimentConfig
-  task: SentencePairTask
+  task: Task
   model: tf_keras.Model
   step: int
   assets: str
 
 
-def config_of(model_dir: str) -> ExperimentConfig:
-  """Returns the config of a run.
-
-  Raises:
-    UserError: where there is no run.
-  """
-  values = RunDirectory(model_dir).read_config()
-  if values is None:
-    raise UserError(
-      f"`model_dir` {model_dir} holds no run: name the directory that "
-      "launch.train was given."
-    )
-  return configs.from_dict(values)
-
-
 def restore_run(
-  model_dir: str, *, best: bool = False, precision: str | None = None
+  model_dir: str,
+  *,
+  best: bool = False,
+  precision: str | None = None,
+  moved: Mapping[str, Any] | None = None,
 ) -> Restored:
   """Restores the model of a run.
 
@@ -64,17 +55,21 @@ def restore_run(
     model_dir: directory of the run.
     best: whether to take the best evaluation's weights, not the newest.
     precision: of products; by default the run's.
+    moved: settings of the task that say where its data is now.
 
   Raises:
     UserError: where there is no run, or it has no checkpoint.
   """
-  directory, config = RunDirectory(model_dir), config_of(model_dir)
-  task: Any = SentencePairTask(
-    dataclasses.replace(
-      config.task,
-      encoder=directory.assets,
-      classes=read_classes(directory.assets),
+  directory = RunDirectory(model_dir)
+  values = directory.read_config()
+  if values is None:
+    raise UserError(
+      f"`model_dir` {model_dir} holds no run: name the directory that "
+      "launch.train was given."
     )
+  config = configs.from_dict(configs.merge(values, {"task": moved or {}}))
+  task = registry.task_class(config.task.name).from_assets(
+    config.task, directory.assets
   )
   with precision_scope(precision or config.train.precision):
     model = task.build_model()

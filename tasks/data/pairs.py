@@ -1,13 +1,12 @@
-"""Sentence pairs, and reading them from a file with clear complaints."""
+"""Sentence pairs in memory, and how a line of text holds one."""
 
 import dataclasses
 import itertools
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from engine.errors import UserError
 
@@ -57,41 +56,19 @@ def digest_of_texts(text_a: str, text_b: str) -> int:
   return zlib.crc32(text_a.encode()) << 32 | zlib.crc32(text_b.encode())
 
 
-def read_lines(path: str) -> Iterator[tuple[str, str]]:
-  """Yields (place, line) of a UTF-8 file; place is `file, line number`.
+def parse_pairs(lines: Iterable[tuple[str, str]], *, single: bool) -> Pairs:
+  """Reads unlabelled pairs, one of each line.
+
+  Args:
+    lines: (place, line) of each, as `parse_pair` takes them.
+    single: whether there is a first sentence only.
 
   Raises:
-    UserError: where the file is missing or a line is not UTF-8.
+    UserError: at the first line that is no pair.
   """
-  try:
-    with tf.io.gfile.GFile(path, "rb") as file:
-      for number, raw in enumerate(file, 1):
-        place = f"{path}, line {number}"
-        yield place, decode(raw, place)
-  except tf.errors.OpError as error:
-    raise UserError(f"{path} cannot be read: {error.message}.") from error
-
-
-def decode(raw: bytes, place: str) -> str:
-  """Decodes one line, without its end.
-
-  Raises:
-    UserError: where it is not UTF-8.
-  """
-  try:
-    return raw.decode("utf-8-sig").rstrip("\r\n")
-  except UnicodeDecodeError as error:
-    raise UserError(
-      f"{place}: byte {raw[error.start]:#04x} is not UTF-8: save the file as "
-      "UTF-8."
-    ) from error
-
-
-def check_sentences(texts: Sequence[str], place: str) -> None:
-  """Raises `UserError` where a sentence of a pair is empty."""
-  for name, text in zip(("first", "second"), texts, strict=False):
-    if not text.strip():
-      raise UserError(f"{place}: the {name} sentence is empty.")
+  pairs = [parse_pair(line, place, single=single) for place, line in lines]
+  texts_a, *texts_b = zip(*pairs, strict=True)
+  return Pairs(texts_a, *texts_b or [None], None, range(len(pairs)))
 
 
 def parse_pair(
@@ -123,5 +100,7 @@ def parse_pair(
     if len(texts) != len(names):
       meant = "this run reads one" if single else "a pair has two, with a tab"
       raise UserError(f"{place}: {len(texts)} column(s), but {meant}.")
-  check_sentences(texts, place)
+  for name, text in zip(("first", "second"), texts, strict=False):
+    if not text.strip():
+      raise UserError(f"{place}: the {name} sentence is empty.")
   return texts

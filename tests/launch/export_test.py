@@ -94,7 +94,10 @@ def exported(run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(run):
   """Classes and probabilities, as launch.predict has them."""
-  return predict(run, pairs_of(TEXTS))
+  restored = restore_run(run)
+  source = restored.task.pair_source(pairs_of(TEXTS))
+  shares = predict(restored, source)["probabilities"]
+  return list(restored.task.classes), shares
 
 
 def dense_of(run, length=None):

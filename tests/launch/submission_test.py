@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from launch.trained import submission
+from launch.trained.lines import table
+from tasks import submission
 from tasks.config import SentencePairConfig
 from tasks.data.datasets import answers_of
 from tasks.named_sets import NAMED_SETS
 from tests.tasks.data.named_sets_test import LABELS, lay_out
 
 SHARES = np.array([[0.1, 0.7, 0.2], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
-SCORES = np.array([[5.7], [-0.25], [1.23456]])
+SCORES = np.array([5.7, -0.25, 1.23456])
 
 WANTED = {
   "mrpc": ("MRPC.tsv", ["1", "0", "0"]),
@@ -27,10 +28,13 @@ WANTED = {
 
 def lines_of(config, split, ids):
   classes = answers_of(config).classes
-  outputs = SHARES[:, : len(classes)] if classes else SCORES
+  shares = {"probabilities": SHARES[:, : len(classes)]}
+  readings = shares if classes else {"score": SCORES}
   return list(
-    submission.lines_of(
-      config, split, ids=ids, classes=classes, outputs=outputs
+    table(
+      submission.rows_of(
+        config, split, ids=ids, classes=classes, readings=readings
+      )
     )
   )
 
@@ -39,8 +43,8 @@ def lines_of(config, split, ids):
 def test_a_file_has_what_is_predicted_in_the_order_of_the_ids(name):
   config = SentencePairConfig(name=name)
   file, said = WANTED[name]
-  split = submission.splits_of(config)[0]
-  assert submission.name_of(config, split) == file
+  split, name = next(iter(submission.files_of(config).items()))
+  assert name == file
   header, *lines = lines_of(config, split, ids=[2, 0, 1])
   assert header == "index\tprediction"
   assert lines == [f"{i}\t{said[k]}" for i, k in enumerate([1, 2, 0])]
@@ -65,7 +69,7 @@ def test_sick_has_its_own_ids_and_two_columns(tmp_path, name, said):
 
 def test_both_splits_of_mnli_have_a_file():
   config = SentencePairConfig(name="mnli")
-  names = [submission.name_of(config, x) for x in submission.splits_of(config)]
+  names = [*submission.files_of(config).values()]
   assert names == ["MNLI-m.tsv", "MNLI-mm.tsv"]
 
 
@@ -80,7 +84,7 @@ def test_scores_of_ones_own_have_no_limits():
 
 def test_files_of_ones_own_have_the_form_of_glue():
   config = SentencePairConfig(name="pairs", classes=("no", "yes", "maybe"))
-  assert submission.splits_of(config) == ["test"]
+  assert [*submission.files_of(config)] == ["test"]
   assert lines_of(config, "test", ids=range(3))[1:] == [
     "0\tyes",
     "1\tno",

@@ -222,7 +222,7 @@ def test_workers_compare_the_code_of_an_own_task(write):
 
 
 def test_doors_for_pairs_refuse_an_own_task(write):
-  registry.require_pairs(configs.default_config().task, "launch.predict")
+  registry.require_pairs(configs.default_config().task, "launch.encode")
   config = configured(f"{write(HEAD)}:Mine")
-  with pytest.raises(UserError, match="but launch.predict is for sentence pai"):
-    registry.require_pairs(config.task, "launch.predict")
+  with pytest.raises(UserError, match="but launch.encode is for sentence pai"):
+    registry.require_pairs(config.task, "launch.encode")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from launch.trained.exports import write
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks.data.pairs import Pairs
@@ -134,17 +133,19 @@ def test_an_export_says_what_the_run_says(run, tmp_path):
   if kind == "one sentence":
     texts_b = None
   pairs = Pairs(texts_a, texts_b, None, range(9))
-  classes, ours = predict(f"{directory}/run", pairs)
   restored = restore_run(f"{directory}/run", precision="float32")
-  write(restored, "saved_model", str(tmp_path / "out"))
+  task, classes = restored.task, restored.task.classes
+  ours = predict(restored, task.pair_source(pairs))
+  task.export(restored.model, "saved_model", str(tmp_path / "out"))
   raw_text = tf.saved_model.load(str(tmp_path / "out")).signatures["raw_text"]
   texts = {"text_a": tf.constant(texts_a)}
   if texts_b:
     texts["text_b"] = tf.constant(texts_b)
   found = raw_text(**texts)
   if kind == "a score":
-    np.testing.assert_allclose(found["score"], ours[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(found["score"], ours["score"], rtol=1e-5)
     return
+  ours = ours["probabilities"]
   np.testing.assert_allclose(found["probabilities"], ours, atol=1e-5)
   labels = [label.decode() for label in found["label"].numpy()]
   assert labels == [classes[i] for i in ours.argmax(-1)]

@@ -1,7 +1,7 @@
 """Predictions of a split, in the form that a leaderboard wants."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from tasks.data.datasets import open_split
 from tasks.named_sets import NAMED_SETS, Board
 
 
-def splits_of(config: SentencePairConfig) -> list[str]:
-  """Returns the splits that a leaderboard asks for; or test."""
-  return list(board_of(config).files) or ["test"]
+def files_of(config: SentencePairConfig) -> Mapping[str, str]:
+  """Returns the splits that a leaderboard asks for, and their files."""
+  return board_of(config).files or {"test": "test.tsv"}
 
 
 def board_of(config: SentencePairConfig) -> Board:
@@ -21,41 +21,36 @@ def board_of(config: SentencePairConfig) -> Board:
   return named.board if named else Board()
 
 
-def name_of(config: SentencePairConfig, split: str) -> str:
-  """Returns the name of the file for a split."""
-  return board_of(config).files.get(split, f"{split}.tsv")
-
-
-def lines_of(
+def rows_of(
   config: SentencePairConfig,
   split: str,
   *,
   ids: Sequence[int | str],
   classes: Sequence[str],
-  outputs: np.ndarray,
-) -> Iterator[str]:
-  """Yields a header, and a line for each pair in the order of its id.
+  readings: Mapping[str, np.ndarray],
+) -> Iterator[dict[str, str]]:
+  """Yields the columns of each pair, in the order of its id.
 
   Args:
     config: of the task.
     split: whose pairs were predicted.
     ids: of the pairs.
     classes: names of the classes; none for a score.
-    outputs: [pairs, classes] shares, or [pairs, 1] scores.
+    readings: `probabilities` [pairs, classes], or `score` [pairs].
   """
   board = board_of(config)
   named = NAMED_SETS.get(config.name)
   if classes:
     says = board.says or classes
-    said = [says[i] for i in np.argmax(outputs, axis=-1)]
+    said = [says[i] for i in np.argmax(readings["probabilities"], axis=-1)]
   else:
-    said = [f"{score:.3f}" for score in np.clip(outputs[:, 0], *board.limits)]
+    scores = np.clip(readings["score"], *board.limits)
+    said = [f"{score:.3f}" for score in scores]
   names = {"prediction", named.file_columns[2]} if named else {"prediction"}
-  yield "\t".join(board.columns)
   keys = _official_ids(config, split, board.ids) if board.ids else ids
   for i in sorted(range(len(ids)), key=lambda i: ids[i]):
     rest = (said[i] if x in names else "NA" for x in board.columns[1:])
-    yield "\t".join([str(keys[i]), *rest])
+    yield dict(zip(board.columns, (str(keys[i]), *rest), strict=True))
 
 
 def _official_ids(

@@ -3,20 +3,35 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 from engine.errors import UserError
-from launch.trained.restored import Restored
+from tasks.config import SentencePairConfig
 from tasks.export import garden, hugging_face, serving
 from tasks.export.graph_tokenizer import GraphTokenizer
 
 
-def write(restored: Restored, form: str, directory: str) -> str:
+def write(
+  model: Any,
+  form: str,
+  directory: str,
+  *,
+  config: SentencePairConfig,
+  classes: Sequence[str],
+  vocabulary: str,
+  lowercase: bool,
+) -> str:
   """Writes a model in one of the formats of `launch.export`.
 
   Args:
-    restored: in float32.
+    model: a `PairClassifier`, in float32.
     form: of the export.
     directory: does not exist yet.
+    config: of the task.
+    classes: their names; none for a regression.
+    vocabulary: path of `vocab.txt`, with the config of the encoder beside it.
+    lowercase: whether texts lose case and accents.
 
   Returns:
     What can be done with it, for a line.
@@ -24,24 +39,22 @@ def write(restored: Restored, form: str, directory: str) -> str:
   Raises:
     UserError: where the encoder cannot be written so.
   """
-  task, model, assets = restored.task, restored.model, restored.assets
   if not hasattr(model.encoder, "config"):
     raise UserError(
       "This run trains a SavedModel as it is (--encoder=hub:...), whose parts "
       "are not known: only runs of BERT encoders can be exported."
     )
-  vocabulary = os.path.join(assets, "vocab.txt")
-  length, lowercase = restored.config.task.max_seq_length, task.lowercase
+  assets, length = os.path.dirname(vocabulary), config.max_seq_length
   if form == "huggingface":
     os.mkdir(directory)
     hugging_face.write_hugging_face(
       model,
       directory,
-      classes=task.classes,
+      classes=classes,
       vocabulary=vocabulary,
       lowercase=lowercase,
       max_length=length,
-      dropout=restored.config.task.dropout,
+      dropout=config.dropout,
     )
     return "transformers.AutoModelForSequenceClassification loads it"
   if form == "hub":
@@ -57,18 +70,18 @@ def write(restored: Restored, form: str, directory: str) -> str:
     encoder=garden.copy_of(model.encoder),
     kernel=kernel,
     bias=bias,
-    classes=task.classes,
+    classes=classes,
     tokenizer=GraphTokenizer(
       vocabulary,
       lowercase=lowercase,
       max_length=length,
-      single=not restored.config.task.text_b,
+      single=not config.text_b,
     ),
   )
   with tempfile.TemporaryDirectory() as folder:
     labels = os.path.join(folder, "labels.txt")
     with open(labels, "w") as file:
-      file.write("".join(f"{name}\n" for name in task.classes))
+      file.write("".join(f"{name}\n" for name in classes))
     others = [labels, os.path.join(assets, "bert_config.json")]
     if form == "saved_model":
       serving.write_saved_model(served, directory, others)

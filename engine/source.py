@@ -1,0 +1,161 @@
+"""The examples of a split: random access, and batches of static shapes."""
+
+import abc
+import dataclasses
+import zlib
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# Names in a batch that the engine reads; all others are the task's features.
+LABELS, WEIGHTS, EXAMPLES = "labels", "weights", "examples"
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """How some examples lie in one batch of a declared static shape.
+
+  Attributes:
+    shape: identifies the declared shape; `shape[0]` is the length of all
+      arrays, which the replicas share. Equal shapes run one program.
+    units: real units of work (tokens; or examples) that the batch holds.
+    capacity: units that the shape could hold; the rest is padding.
+    places: the source's own notes on where each example went.
+    flops: floating-point operations of a training step on the real units,
+      forward and backward; 0 where the task does not count them.
+    executed_flops: of these, what the task's model executes; 0: not counted.
+  """
+
+  shape: tuple[int, ...]
+  units: int
+  capacity: int
+  places: Hashable = None
+  flops: float = 0.0
+  executed_flops: float = 0.0
+
+
+class Source(abc.ABC):
+  """Random access to the examples of one split."""
+
+  @abc.abstractmethod
+  def __len__(self) -> int:
+    """Number of examples."""
+
+  @abc.abstractmethod
+  def ids(self, indices: np.ndarray) -> list[Any]:
+    """Stable ids of the examples at `indices`, for logs and digests."""
+
+  def digest(self) -> int:
+    """32 bits of all that the examples hold: workers compare it."""
+    return digest_of(np.array(repr(self.ids(np.arange(len(self))))))
+
+  def describe(self, indices: np.ndarray) -> list[str]:
+    """A line about each example, for reports; by default its id."""
+    return [str(x) for x in self.ids(indices)]
+
+  def sizes(self, indices: np.ndarray) -> np.ndarray:
+    """Units of work in each example, int64 [n]; by default 1."""
+    return np.ones(len(indices), np.int64)
+
+  @abc.abstractmethod
+  def layout(
+    self, indices: np.ndarray, *, batch_size: int, shares: int
+  ) -> Layout:
+    """Plans one batch.
+
+    Args:
+      indices: int64 [n], the examples, n <= batch_size; fewer in a last batch.
+      batch_size: examples in a full global batch.
+      shares: the length of all arrays must be a multiple of this.
+    """
+
+  @abc.abstractmethod
+  def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
+    """Name -> global spec of each array of a batch of this shape."""
+
+  @abc.abstractmethod
+  def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    """Returns the shape of batches that are `factor` times as large."""
+
+  def examples(self, shape: tuple[int, ...]) -> int:
+    """Returns how many examples a batch of this shape can hold."""
+    return self.signature(shape)[WEIGHTS].shape.num_elements()
+
+  @abc.abstractmethod
+  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    """Builds the arrays of one global batch, each `layout.shape[0]` long.
+
+    Beside the features it holds `labels`, float32 `weights` (0 where there is
+    no example) and int64 `examples` (the index in the split, or -1), all three
+    of one shape.
+    """
+
+
+class ArraySource(Source):
+  """Examples that lie in arrays: one row each, padded to the batch size."""
+
+  def __init__(
+    self, features: Mapping[str, np.ndarray], labels: np.ndarray, weights=None
+  ):
+    """Initializes the source.
+
+    Args:
+      features: name -> array [examples, ...].
+      labels: array [examples, ...].
+      weights: float array [examples]; ones where it is not given.
+    """
+    if weights is None:
+      weights = np.ones(len(labels), np.float32)
+    self._arrays = {**features, LABELS: labels, WEIGHTS: weights}
+    self._size = len(labels)
+
+  def __len__(self) -> int:
+    return self._size
+
+  def ids(self, indices: np.ndarray) -> list[int]:
+    return [int(i) for i in indices]
+
+  def digest(self) -> int:
+    return digest_of(*self._arrays.values())
+
+  def layout(
+    self, indices: np.ndarray, *, batch_size: int, shares: int
+  ) -> Layout:
+    return Layout(shape=(batch_size,), units=len(indices), capacity=batch_size)
+
+  def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
+    spec = {
+      name: tf.TensorSpec(shape + array.shape[1:], array.dtype)
+      for name, array in self._arrays.items()
+    }
+    return {**spec, EXAMPLES: tf.TensorSpec(shape, tf.int64)}
+
+  def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    return (round(shape[0] * factor),)
+
+  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    missing = layout.shape[0] - len(indices)
+    batch = {
+      name: np.concatenate(
+        [array[indices], np.zeros((missing,) + array.shape[1:], array.dtype)]
+      )
+      for name, array in self._arrays.items()
+    }
+    examples = np.concatenate([indices, np.full(missing, -1)])
+    return {**batch, EXAMPLES: examples.astype(np.int64)}
+
+
+def digest_of(*arrays: np.ndarray) -> int:
+  """Cheap digest of the values of arrays: 32 bits."""
+  digest = 0
+  for array in arrays:
+    digest = zlib.crc32(np.ascontiguousarray(array), digest)
+  return digest
+
+
+def columns(batch: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+  """Splits the named entries off a batch: (features, *entries)."""
+  rest = {name: value for name, value in batch.items() if name not in names}
+  return (rest, *(batch[name] for name in names))
