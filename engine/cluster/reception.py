@@ -95,8 +95,8 @@ class Reception:
       seconds = min(seconds, caller.until - self._clock())
     heard = []
     for key, events in self._selector.select(min(max(seconds, 0.0), _LONG)):
-      if isinstance(key.data, socket.socket):
-        self._take_calls(key.data)
+      if not isinstance(key.data, Caller):
+        self._take_calls(key.data)  # A server.
       elif key.data in self._waiting or key.data in self._guests:
         heard += self._attend(key.data, events)
     now = self._clock()

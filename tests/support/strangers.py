@@ -26,7 +26,7 @@ import time
 from engine.cluster import job_token, wire
 from engine.cluster.discovery import Cluster
 from engine.cluster.rendezvous import meet
-from launch.cluster import free_ports
+from launch.jobs.ranks import free_ports
 
 HANGS = 120.0  # Seconds; nothing here needs a tenth of it.
 FACTS = {"mode": "train", "a setting": "/private/path"}

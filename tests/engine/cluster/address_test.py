@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from engine.cluster import address
-from launch.cluster import free_ports
+from launch.jobs.ranks import free_ports
 
 
 def named(servers):

@@ -19,7 +19,7 @@ PAIRS = """
 """
 RUN = f"""
   {PAIRS}
-  accumulate_steps async_checkpoint batching best_metric best_to_keep
+  accumulate_steps async_checkpoint batching best_metric best_to_keep casing
   checkpoint_minutes class_weights deterministic dropout encoder epochs
   eval_batch_size eval_split global_batch_size grace_seconds keep_every_n_hours
   label_smoothing learning_rate max_to_keep num_virtual_devices
@@ -43,7 +43,7 @@ NAMES = {
     split train_steps
   """,
   "encode": f"""
-    {PAIRS} {LAYERS} beam encoder output_dir shard_size splits workers
+    {PAIRS} {LAYERS} beam casing encoder output_dir shard_size splits workers
   """,
   "predict": f"""
     {LAYERS} batch_size checkpoint data_dir input model_dir output split
@@ -60,7 +60,8 @@ NAMES = {
 # What launchers or curious people set.
 RARE = """
   accumulate_steps allow_config_change async_checkpoint best_metric
-  best_to_keep checkpoint_minutes class_weights classes columns deterministic
+  best_to_keep casing checkpoint_minutes class_weights classes columns
+  deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
   keep_every_n_hours label_smoothing log_example_ids max_to_keep
   on_damaged_shard on_nonfinite patience profile_steps quoting skip_bad_lines

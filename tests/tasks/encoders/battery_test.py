@@ -238,8 +238,9 @@ def learned(encoder, run, tmp_path_factory):
   try:
     with pytest.MonkeyPatch.context() as patch:
       patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("no_cache")))
-      _, shares = predict(directory, pairs_of(REFERENCE_PAIRS))
-      return restore_run(directory, precision="float32"), shares
+      restored = restore_run(directory, precision="float32")
+      source = restored.task.pair_source(pairs_of(REFERENCE_PAIRS))
+      return restored, predict(restored, source)["probabilities"]
   finally:
     os.rename(f"{made}.gone", made)
 

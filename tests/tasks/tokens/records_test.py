@@ -265,7 +265,7 @@ def test_records_that_model_garden_wrote_are_read(tmp_path):
     examples,
     ["0", "1"],
     128,
-    tokenization.FullTokenizer(encoders.find("tiny").vocabulary, True),
+    tokenization.FullTokenizer(encoders.find("tiny").tokenizer.source, True),
     str(tmp_path / "dev-1.tfrecord"),
   )
   meta = {"max_seq_length": 128, "eval_data_size": len(examples)}
