@@ -28,6 +28,10 @@ def export_bert(path):
     initializer_range=0.3,
   )
   _, model = export_tfhub_lib._create_model(bert_config=config, with_mlm=True)
+  for i, weight in enumerate(model.weights):  # All different: none is taken
+    if weight.dtype.is_floating:  # for another.
+      drawn = tf.random.stateless_normal(weight.shape, [1, i], 0.0, 0.3)
+      weight.assign_add(drawn)
   checkpoint = tf.train.Checkpoint(**model.checkpoint_items)
   export_tfhub_lib.export_model(
     str(path),
