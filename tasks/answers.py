@@ -1,6 +1,8 @@
 """What a task asks of a pair: one of some classes, or a score."""
 
 import abc
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from engine.errors import UserError
+from tasks.class_names import ClassNames
+from tasks.label_text import listed, same, shown
+
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_LARGEST = 1e15  # Of scores: their squares add up in float32.
 
 
 class Answers(abc.ABC):
@@ -17,12 +24,14 @@ class Answers(abc.ABC):
     classes: names of the classes, in the order of the labels; none: a score.
     outputs: of the head.
     dtype: of labels in a batch.
+    unknown: stands in records for the label of a pair that has none.
     goal: as `engine.task.Task.goal`.
   """
 
   classes: tuple[str, ...] = ()
   outputs: int
   dtype: type[np.generic]
+  unknown: float
   goal: tuple[str, str]
 
   @abc.abstractmethod
@@ -34,8 +43,19 @@ class Answers(abc.ABC):
     """
 
   @abc.abstractmethod
+  def _are(self, labels: np.ndarray) -> np.ndarray:
+    """Which of many numbers labels can be, bool [pairs]."""
+
   def check(self, labels: np.ndarray, place: str) -> None:
     """Raises `UserError` where one of many labels cannot be."""
+    bad = np.flatnonzero(~self._are(labels))
+    if len(bad):
+      kind = f"of the {self.outputs} classes" if self.classes else "score"
+      raise UserError(
+        f"{place} has pairs without a label, or with one that is no {kind}: "
+        f"{len(bad):,}, the first is pair {bad[0]:,} with {labels[bad[0]]}: "
+        "choose another split, or mend them."
+      )
 
   @abc.abstractmethod
   def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
@@ -58,12 +78,15 @@ class Classes(Answers):
   """One of some classes, by softmax and cross-entropy."""
 
   dtype = np.int32
+  unknown = -1
   goal = ("accuracy", "max")
 
   def __init__(
     self,
     names: Sequence[str],
     *,
+    given: bool = True,
+    positive: str = "",
     smoothing: float = 0.0,
     ranked: bool = False,
   ):
@@ -71,34 +94,33 @@ class Classes(Answers):
 
     Args:
       names: in the order of the labels.
+      given: as `ClassNames` takes it.
+      positive: of two classes the one that F1 speaks of; "": the second.
       smoothing: share of each label that is spread over all classes (Szegedy
         et al., arXiv 1512.00567).
       ranked: whether metrics have the area under precision and recall of the
-        second of two classes.
+        positive one of two classes.
+
+    Raises:
+      UserError: where `positive` is none of two classes.
     """
     self._ranked = ranked and len(names) == 2
     self.classes = tuple(names)
     self.outputs = len(names)
+    if positive and (positive not in names or self.outputs != 2):
+      raise UserError(
+        f"`positive` is {shown(positive)}, but must be one of two classes, and "
+        f"these are {listed(names)}: F1 of more is the mean over all."
+      )
+    self._positive = names.index(positive) if positive else self.outputs - 1
     self._smoothing = smoothing
-    self._numbers = {name: i for i, name in enumerate(names)}
-    if not any(name.isdecimal() for name in names):
-      # Published files say 0 and 1 where their papers have names.
-      self._numbers |= {str(i): i for i in range(len(names))}
+    self._names = ClassNames(names, given=given)
 
   def number(self, label: str, place: str) -> float:
-    if label not in self._numbers:
-      raise UserError(
-        f"{place}: the label {label!r} is none of {list(self.classes)}: mend "
-        "it, name all by --classes, or leave such pairs out by --unlabelled."
-      )
-    return self._numbers[label]
+    return self._names.number(label, place)
 
-  def check(self, labels: np.ndarray, place: str) -> None:
-    if labels.min() < 0 or labels.max() >= self.outputs:
-      raise UserError(
-        f"{place} has pairs without a label, or with one that is none of the "
-        f"{self.outputs} classes: choose another split."
-      )
+  def _are(self, labels: np.ndarray) -> np.ndarray:
+    return (labels >= 0) & (labels < self.outputs)
 
   def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
@@ -113,20 +135,26 @@ class Classes(Answers):
     from sklearn import metrics
 
     called = np.argmax(outputs, axis=-1)
+    positive, two = self._positive, self.outputs == 2
     f1 = metrics.f1_score(
       labels,
       called,
-      average="binary" if self.outputs == 2 else "macro",
+      average="binary" if two else "macro",
+      pos_label=positive if two else 1,
       zero_division=0.0,
     )
-    area = {}
+    more: dict[str, Any] = {}
+    if two:
+      more["positive"] = self.classes[positive]
     if self._ranked:
-      scores = outputs[:, 1] - outputs[:, 0]
-      area["pr_auc"] = float(metrics.average_precision_score(labels, scores))
+      scores = outputs[:, positive] - outputs[:, 1 - positive]
+      more["pr_auc"] = float(
+        metrics.average_precision_score(labels == positive, scores)
+      )
     return {
       "accuracy": float(metrics.accuracy_score(labels, called)),
       "f1": float(f1),
-      **area,
+      **more,
       "majority": float(np.bincount(labels).max() / len(labels)),
       "confusion": metrics.confusion_matrix(
         labels, called, labels=range(self.outputs)
@@ -147,23 +175,37 @@ class Score(Answers):
 
   outputs = 1
   dtype = np.float32
+  unknown = math.nan
   goal = ("pearson", "max")
 
+  def __init__(self, limits: tuple[float, float] = (-math.inf, math.inf)):
+    """Initializes the score.
+
+    Args:
+      limits: the least and the greatest that a label can be.
+    """
+    self._limits = limits
+
   def number(self, label: str, place: str) -> float:
-    try:
-      number = float(label)
-    except ValueError:
-      number = float("nan")
-    if not np.isfinite(number):
+    written = same(label)  # So that a truth is 1 in each kind of file.
+    if not re.fullmatch(_NUMBER, written, re.ASCII):
       raise UserError(
-        f"{place}: the label {label!r} is no number: drop --kind=regression "
-        "if labels are classes."
+        f"{place}: the label {shown(label)} is no number: drop "
+        "--kind=regression if labels are classes."
+      )
+    number = float(written)
+    least, most = self._limits
+    if not max(least, -_LARGEST) <= number <= min(most, _LARGEST):
+      raise UserError(
+        f"{place}: the score {shown(label)} is not from "
+        f"{max(least, -_LARGEST):g} to {min(most, _LARGEST):g}: mend it, or "
+        "leave such pairs out by --unlabelled."
       )
     return number
 
-  def check(self, labels: np.ndarray, place: str) -> None:
-    if not np.isfinite(labels).all():
-      raise UserError(f"{place} has a score that is not finite: encode again.")
+  def _are(self, labels: np.ndarray) -> np.ndarray:
+    least, most = self._limits
+    return (labels >= least) & (labels <= most) & np.isfinite(labels)
 
   def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     return tf.square(outputs[..., 0] - labels)

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from engine.config import TaskConfig
+from engine.errors import UserError
 from engine.settings import RARE, SHOWN, Flag, check, free, setting
+from tasks.label_text import fault_of, shown
 from tasks.named_sets import NAMED_SETS
 
 Batching = Literal["pad", "bucket", "pack"]
@@ -88,6 +90,9 @@ class SentencePairConfig(TaskConfig):
     "Names of the classes, in order (empty: found in train_file).",
     _RARE_DATA,
   )
+  positive: str = free(
+    "", "Class that F1 speaks of, of two (empty: the second).", RARE
+  )
   class_weights: tuple[str, ...] = setting(
     (), "Weight of each class in training, in order; or balanced.", RARE
   )
@@ -122,6 +127,18 @@ class SentencePairConfig(TaskConfig):
       self.name,
       f"one of {(*NAMES, FILES)}, or module:Class of your own",
     )
+    check(
+      len(self.classes) != 1 and len({*self.classes}) == len(self.classes),
+      "classes",
+      ",".join(self.classes),
+      "two or more, all different",
+    )
+    for name in self.classes:
+      fault = fault_of(name) or (name != name.strip() and "has outer spaces")
+      if fault:
+        raise UserError(
+          f"`classes` has {shown(name)}, which {fault}: give it another name."
+        )
     check(
       self.class_weights in ((), ("balanced",))
       or all(map(_is_weight, self.class_weights)),

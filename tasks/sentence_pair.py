@@ -22,6 +22,7 @@ from tasks.data.datasets import answers_of, read_split
 from tasks.data.pairs import Pairs, parse_pair, parse_pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.encoders import find as encoders
+from tasks.label_text import listed
 from tasks.model.classifier import PairClassifier
 from tasks.model.flops import Flops
 from tasks.tokens.pair_source import PairSource
@@ -130,6 +131,13 @@ class SentencePairTask(Task):
 
   def save_assets(self, directory: str) -> None:
     stated.check_begun(directory, self.tokenizer)
+    begun = read_classes(directory)
+    if begun and begun != self.classes and not self.config.classes:
+      raise UserError(
+        f"`model_dir` was begun with the classes {listed(begun)}, but "
+        f"`train_file` has {listed(self.classes)} now: name another directory, "
+        "or bring the file back."
+      )
     self._files.copy_to(directory)
     self.tokenizer.settled().write(directory)
     write_json(os.path.join(directory, _CLASSES), self.classes)
@@ -145,7 +153,7 @@ class SentencePairTask(Task):
     return self.pair_source(parse_pairs(lines, single=self._single))
 
   def read_split(self, split: str) -> PairSource:
-    return self.pair_source(read_split(self.config, split, self.answers))
+    return self.pair_source(read_split(self.config, split, None))
 
   def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
     return self.answers.readings(outputs)

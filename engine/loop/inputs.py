@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from engine.loop.order import Order
-from engine.task import Layout, Source
+from engine.task import WEIGHTS, Layout, Source
+
+_TOLD_BATCHES, _TOLD_IDS = 5, 10  # Of those that weigh nothing.
 
 
 class Inputs:
@@ -71,6 +74,9 @@ class Inputs:
       Name -> distributed values, on each replica [capacity, rows, ...].
     """
     batches = [self._batch(s) for s in range(step, step + steps)]
+    for s, batch in enumerate(batches, step):
+      if not batch[WEIGHTS].any():
+        self._tell_empty(s)
     stacks = {}
     for name, array in batches[0].items():
       stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
@@ -85,6 +91,17 @@ class Inputs:
       }
 
     return self._strategy.experimental_distribute_values_from_function(part)
+
+  def _tell_empty(self, step: int) -> None:
+    indices = self.order.indices(step)
+    ids = ", ".join(map(str, self.source.ids(indices[:_TOLD_IDS])))
+    logging.log_first_n(
+      logging.WARNING,
+      "All %d examples of batch %d weigh 0 (ids %s%s): it changes nothing. "
+      "Mend their weights, leave them out, or take larger batches.",
+      _TOLD_BATCHES,
+      *(len(indices), step, ids, ", ..." * (len(indices) > _TOLD_IDS)),
+    )
 
   def pick(
     self, batches: dict[str, tf.Tensor], place: tf.Tensor, shape: tuple

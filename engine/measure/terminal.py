@@ -137,9 +137,9 @@ def progress_line(step: int, train_steps: int, point: Mapping[str, Any]) -> str:
 
 
 def scores(point: Mapping[str, Any]) -> str:
-  """Returns `loss 0.4321  accuracy 0.8113  ...`: the fractional metrics."""
+  """Returns `loss 0.4321  f1 0.8113  positive yes`: fractions, and words."""
   return "  ".join(
-    f"{name} {value:.4f}"
+    f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
     for name, value in point.items()
-    if isinstance(value, float)
+    if isinstance(value, float | str)
   )

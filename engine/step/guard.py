@@ -40,7 +40,11 @@ class Guard(tf.Module):
     self.skipped = variable(0, "skipped", tf.int64)
 
   def update(
-    self, loss: tf.Tensor, squares: tf.Tensor, may_retry: tf.Tensor | bool
+    self,
+    loss: tf.Tensor,
+    squares: tf.Tensor,
+    may_retry: tf.Tensor | bool,
+    empty: tf.Tensor | bool = False,
   ) -> tf.Tensor:
     """Judges a step; all replicas say the same.
 
@@ -48,9 +52,10 @@ class Guard(tf.Module):
       loss: float32 scalar, of the global batch.
       squares: float32 [variables], sums of squares of the gradients.
       may_retry: bool scalar, whether another try could come out better.
+      empty: bool scalar, whether all weights of the global batch are 0.
 
     Returns:
-      Bool scalar: whether the step is taken.
+      Bool scalar: whether all is finite.
     """
     good_loss = tf.math.is_finite(loss)
     # The sum too: finite squares may overflow in it.
@@ -61,7 +66,7 @@ class Guard(tf.Module):
     last -= tf.argmax(tf.reverse(bad, [0]), output_type=tf.int32)
     culprit = tf.where(good_loss, last + _GRADIENTS, _LOSS)
     self.culprit.assign(tf.where(good, _FINE, culprit))
-    self.taken.assign(good)
+    self.taken.assign(good & ~tf.convert_to_tensor(empty))
     counted = good
     if self.skips:
       counted |= ~tf.convert_to_tensor(may_retry)

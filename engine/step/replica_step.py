@@ -82,6 +82,8 @@ class ReplicaStep:
     replica = tf.distribute.get_replica_context()
     rows = batch[WEIGHTS].shape[0]
     total = replica.all_reduce("SUM", tf.reduce_sum(batch[WEIGHTS]))
+    empty = total <= 0.0
+    total = tf.where(empty, 1.0, total)
     first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
     if self._parts == 1:
       loss, gradients = self._gradient(batch, total, first_row)
@@ -93,14 +95,17 @@ class ReplicaStep:
     )
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
     squares = squares_of(gradients)
-    taken = self.guard.update(
-      loss, squares, may_retry=False if scale is None else scale > 1.0
+    finite = self.guard.update(
+      loss,
+      squares,
+      may_retry=False if scale is None else scale > 1.0,
+      empty=empty,
     )
     gradients, norm = clip_by_global_norm(
-      gradients, self._clip_norm, squares=squares, taken=taken, scale=scale
+      gradients, self._clip_norm, squares=squares, taken=finite, scale=scale
     )
     if self.loss_scale:
-      self.loss_scale.update(taken)
+      self.loss_scale.update(finite)
     self.optimizer.apply_gradients(
       zip(map(tf.convert_to_tensor, gradients), variables, strict=True),
       skip_gradients_aggregation=True,

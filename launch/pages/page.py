@@ -52,7 +52,7 @@ def _summary(runs: Sequence[Run]) -> str:
     name
     for run in runs
     for name, value in (run.result.get("eval") or {}).items()
-    if isinstance(value, int | float)
+    if isinstance(value, int | float | str)
   )
   for run in runs:
     found = run.result.get("eval") or {}

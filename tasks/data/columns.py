@@ -74,6 +74,11 @@ def open_table(
       f"{paths[0]} has the columns {there}, but {'; '.join(faults.values())}: "
       f"say {flags}, or name all by --columns=... if there is no header."
     )
+  if found["label"] and found["label"] in (found["text_a"], found["text_b"]):
+    raise UserError(
+      f"`label` is {found['label']!r}, which has sentences too: name the "
+      f"column of labels by --label=COLUMN, one of {there}."
+    )
   guessed = [f"{k}={v}" for k, v in found.items() if v and given[k] == GUESS]
   if guessed:
     _say(f"{paths[0]}: took {', '.join(guessed)}.")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from engine.errors import UserError
+from engine.settings import check
 from tasks.answers import Answers, Classes, Score
 from tasks.config import DEMO, FILES, SentencePairConfig
 from tasks.data import published, record_files
@@ -37,11 +38,11 @@ class Split(abc.ABC):
   table: Table | None = None
 
   @abc.abstractmethod
-  def read(self, answers: Answers) -> Pairs | PairsOnDisk:
+  def read(self, answers: Answers | None) -> Pairs | PairsOnDisk:
     """Reads the pairs, or where they are; labels are None if nobody has them.
 
     Args:
-      answers: what labels mean.
+      answers: what labels mean; None: no label is looked at.
 
     Raises:
       UserError: where they are not there, or are not as they must be.
@@ -64,7 +65,7 @@ class TextSplit(Split):
   name: str
   table: Table
 
-  def read(self, answers: Answers) -> Pairs | PairsOnDisk:
+  def read(self, answers: Answers | None) -> Pairs | PairsOnDisk:
     paths = ", ".join(self.table.paths)
     pairs: Pairs | PairsOnDisk
     if is_large(self.table):
@@ -84,11 +85,11 @@ class TextSplit(Split):
       raise UserError(f"{paths} has no pair of {self.name!r}.")
     return pairs
 
-  def _left_on_disk(self, answers: Answers) -> PairsOnDisk:
+  def _left_on_disk(self, answers: Answers | None) -> PairsOnDisk:
     unknown = self.name == "train" and not _known_classes(self.config)
-    if unknown and answers.classes:
+    if unknown and answers and answers.classes:
       return pairs_and_classes(self.config)[0]
-    return PairsOnDisk(self.table, answers.number)
+    return PairsOnDisk(self.table, answers.number if answers else None)
 
   def find_classes(self) -> Sequence[str]:
     if is_large(self.table):
@@ -103,7 +104,7 @@ class RecordSplit(Split):
   config: SentencePairConfig
   paths: Sequence[str]
 
-  def read(self, answers: Answers) -> Pairs:
+  def read(self, answers: Answers | None) -> Pairs:
     raise UserError(
       f"{self.paths[0]} holds no texts: name the files it was made of."
     )
@@ -125,8 +126,8 @@ class PublishedSplit(Split):
   config: SentencePairConfig
   name: str
 
-  def read(self, answers: Answers) -> Pairs:
-    return published.read_tfds(self.config, self.name)
+  def read(self, answers: Answers | None) -> Pairs:
+    return published.read_tfds(self.config, self.name, answers)
 
   def find_classes(self) -> Sequence[str]:
     raise UserError(
@@ -135,8 +136,16 @@ class PublishedSplit(Split):
     )
 
 
-def open_split(config: SentencePairConfig, split: str) -> Split:
+def open_split(
+  config: SentencePairConfig, split: str, *, labelled: bool = True
+) -> Split:
   """Finds where a split is; opens its files, but reads no pair.
+
+  Args:
+    config: of the task.
+    split: its name.
+    labelled: whether labels are asked for; else no label or weight is looked
+      at, nor needs to be there.
 
   Raises:
     UserError: where it is not there, or what its files hold is not clear.
@@ -146,12 +155,14 @@ def open_split(config: SentencePairConfig, split: str) -> Split:
     paths = find_files(pattern, setting)
     if record_files.are_records(paths):
       return RecordSplit(config, paths)
-    return TextSplit(config, split, _own_table(config, split))
-  if config.name == DEMO:
-    return TextSplit(config, split, _demo_table(config, split))
-  if published.is_local(NAMED_SETS[config.name], config.data_dir):
-    return TextSplit(config, split, published.open_official(config, split))
-  return PublishedSplit(config, split)
+    table = _own_table(config, split, labelled)
+  elif config.name == DEMO:
+    table = _demo_table(config, split)
+  elif published.is_local(NAMED_SETS[config.name], config.data_dir):
+    table = published.open_official(config, split, labelled)
+  else:
+    return PublishedSplit(config, split)
+  return TextSplit(config, split, table)
 
 
 def open_texts(config: SentencePairConfig, split: str) -> Table:
@@ -162,10 +173,11 @@ def open_texts(config: SentencePairConfig, split: str) -> Table:
 
 
 def read_split(
-  config: SentencePairConfig, split: str, answers: Answers
+  config: SentencePairConfig, split: str, answers: Answers | None
 ) -> Pairs | PairsOnDisk:
   """Opens and reads a split: see `open_split` and `Split.read`."""
-  return open_split(config, split).read(answers)
+  labelled = answers is not None
+  return open_split(config, split, labelled=labelled).read(answers)
 
 
 def answers_of(config: SentencePairConfig) -> Answers:
@@ -179,13 +191,26 @@ def answers_of(config: SentencePairConfig) -> Answers:
   if kind == "auto":
     kind = "regression" if named and not named.classes else "classes"
   if kind == "regression":
-    return Score()
-  classes = _known_classes(config)
+    _check_scores(config)
+    return Score(named.board.limits) if named else Score()
+  known = _known_classes(config)
   return Classes(
-    classes or open_split(config, "train").find_classes(),
+    known or open_split(config, "train").find_classes(),
+    given=bool(known),
+    positive=config.positive,
     smoothing=config.label_smoothing,
     ranked=named is not None and named.ranked,
   )
+
+
+def _check_scores(config: SentencePairConfig) -> None:
+  """Refuses or names settings that are of classes alone."""
+  for name in ("class_weights", "positive"):
+    value = getattr(config, name)
+    check(not value, name, value, "empty, since labels are scores")
+  for name in ("classes", "label_smoothing"):
+    if getattr(config, name):
+      logging.warning("`%s` is not used: labels are scores.", name)
 
 
 @functools.lru_cache(maxsize=1)
@@ -227,12 +252,13 @@ def _file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
   return setting, value
 
 
-def _own_table(config: SentencePairConfig, split: str) -> Table:
+def _own_table(config: SentencePairConfig, split: str, labelled: bool) -> Table:
   setting, pattern = _file_of(config, split)
-  weight = config.weight if split == "train" else ""
+  weight = config.weight if labelled and split == "train" else ""
+  label = config.label if labelled else ""
   return open_table(
     pattern,
-    Roles(config.text_a, config.text_b, config.label, weight),
+    Roles(config.text_a, config.text_b, label, weight),
     setting=setting,
     may_lack_labels=split == "test",
     form=FormSettings(config.file_format, config.quoting, config.columns),

@@ -1,5 +1,6 @@
 """Names of classes that nobody gave: the labels that occur in a file."""
 
+import decimal
 import re
 
 from absl import logging
@@ -7,9 +8,11 @@ from absl import logging
 from engine.errors import UserError
 from tasks.data.columns import columns_of
 from tasks.data.tables import Table
+from tasks.label_text import listed, look, same, shown
 
 _MOST_CLASSES = 1000
-_FRACTION = r"[+-]?\d+\.\d*[1-9]\d*"
+_FRACTION = r"[+-]?(\d*\.\d*[1-9]\d*(e[+-]?\d+)?|\d+(\.\d*)?e-\d+)"
+_NOTHING = ("nan", "null")  # What programs write where there is no label.
 
 
 class Labels:
@@ -22,6 +25,7 @@ class Labels:
   def __init__(self, column: str):
     """Initializes it; `column` has the labels."""
     self.numbers: dict[str, int] = {}
+    self._same: dict[str, str] = {}
     self._column = column
 
   def number(self, label: str, place: str) -> int:
@@ -33,14 +37,30 @@ class Labels:
     number = self.numbers.get(label)
     if number is None:
       number = len(self.numbers)
-      if number >= _MOST_CLASSES or re.fullmatch(_FRACTION, label):
-        raise UserError(
-          f"{place}: the label {label!r} of the column {self._column} "
-          f"looks like a score, or is one of more than {_MOST_CLASSES}: if it "
-          "is a score, add --kind=regression."
-        )
+      self._check(label, place)
       self.numbers[label] = number
     return number
+
+  def _check(self, label: str, place: str) -> None:
+    """Raises `UserError` where a new label is no class of its own."""
+    said = f"{place}: the label {shown(label)} of the column {self._column}"
+    score = re.fullmatch(_FRACTION, label, re.ASCII | re.IGNORECASE)
+    if len(self.numbers) >= _MOST_CLASSES or score:
+      raise UserError(
+        f"{said} looks like a score, or is one of more than {_MOST_CLASSES}: "
+        "if it is a score, add --kind=regression."
+      )
+    if label.lower() in _NOTHING:
+      raise UserError(
+        f"{said} stands for none: leave such pairs out by --unlabelled="
+        f"{label}, or name all classes by --classes if it is one."
+      )
+    other = self._same.setdefault(same(label), label)
+    if other != label:
+      raise UserError(
+        f"{said} is {shown(other)} in another writing: mend one of them, or "
+        "name the classes that are meant by --classes."
+      )
 
   def classes(self) -> tuple[str, ...]:
     """Returns the names of the classes: all labels that occurred, sorted.
@@ -48,18 +68,20 @@ class Labels:
     Raises:
       UserError: where they are fewer than two.
     """
-    found = self.numbers
+    found = list(self.numbers)
     if len(found) < 2:
       raise UserError(
-        f"`train_file` has the labels {list(found)} in its column "
+        f"`train_file` has the labels {listed(found)} in its column "
         f"{self._column}: name files with pairs of two classes or more."
       )
-    if len({name.lower() for name in found}) < len(found):
+    if len(set(map(look, found))) < len(found):
+      case = len({name.lower() for name in found}) < len(found)
       logging.warning(
-        "Labels of %r differ in case alone: %s.", self._column, sorted(found)
+        "Labels of %r differ in %s alone: %s. Mend those that are one class.",
+        *(self._column, "case" if case else "spaces or signs", sorted(found)),
       )
     whole = all(re.fullmatch(r"[+-]?\d+", name) for name in found)
-    return tuple(sorted(found, key=int if whole else None))
+    return tuple(sorted(found, key=decimal.Decimal if whole else None))
 
 
 def find_classes(table: Table) -> tuple[str, ...]:

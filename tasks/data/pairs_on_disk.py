@@ -39,12 +39,13 @@ class PairsOnDisk:
     bad: rows that were passed over.
   """
 
-  def __init__(self, table: Table, number: Callable[[str, str], float]):
+  def __init__(self, table: Table, number: Callable[[str, str], float] | None):
     """Reads all rows once.
 
     Args:
       table: the rows.
-      number: (label, its place) -> what it is as a number.
+      number: (label, its place) -> what it is as a number, of all int or of all
+        float; None: the table has no labels.
 
     Raises:
       UserError: at the first bad row.
@@ -53,19 +54,23 @@ class PairsOnDisk:
     self._bounds = [0]  # Rows before each file.
     offsets, digests = array.array("q"), array.array("Q")
     labels, weights = array.array("d"), array.array("f")
+    whole = True  # Classes are int, as of pairs in memory.
     table.bad = 0
     for path in table.paths:
       with opened(path, table.form) as file:
         for offset, row in table.rows_of(file):
           offsets.append(offset)
           digests.append(digest_of_texts(row.text_a, row.text_b))
-          if row.label is not None:
-            labels.append(number(row.label, row.place))
+          if number and row.label is not None:
+            label = number(row.label, row.place)
+            whole &= isinstance(label, int)
+            labels.append(label)
           if table.roles.weight:
             weights.append(row.weight)
       self._bounds.append(len(offsets))
     self.ids = range(len(offsets))
-    self.labels = np.array(labels) if labels else None
+    kind = np.int64 if whole else np.float64
+    self.labels = np.array(labels, kind) if labels else None
     self.weights = np.array(weights) if weights else None
     self.digests = np.array(digests)
     self._offsets = np.array(offsets)
@@ -77,7 +82,7 @@ class PairsOnDisk:
   def relabel(self, numbers: Sequence[float]) -> None:
     """Replaces each label, an index into `numbers`, by what it stands for."""
     assert self.labels is not None, "there are labels to be replaced"
-    self.labels = np.array(numbers)[self.labels.astype(np.int64)]
+    self.labels = np.array(numbers)[self.labels]
 
   def texts(self, index: int) -> str:
     """Returns the sentences of a pair in one line."""

@@ -6,8 +6,10 @@ from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from engine.errors import UserError
+from tasks.answers import Answers
 from tasks.config import SentencePairConfig
 from tasks.data.columns import open_table
 from tasks.data.pairs import Pairs
@@ -24,8 +26,15 @@ def is_local(named: NamedSet, data_dir: str) -> bool:
   )
 
 
-def open_official(config: SentencePairConfig, split: str) -> Table:
+def open_official(
+  config: SentencePairConfig, split: str, labelled: bool = True
+) -> Table:
   """Opens the official file of a split.
+
+  Args:
+    config: of the task.
+    split: its name.
+    labelled: whether labels are asked for.
 
   Raises:
     UserError: where the set has no such split, or the file is not there.
@@ -34,20 +43,63 @@ def open_official(config: SentencePairConfig, split: str) -> Table:
   _check_split(config.name, split, named.files)
   return open_table(
     os.path.join(config.data_dir, named.files[split]),
-    Roles(*named.file_columns),
+    Roles(*named.file_columns[:2], named.file_columns[2] if labelled else ""),
     setting="data_dir",
     may_lack_labels=split.startswith("test"),
     choice=Choice(unlabelled=named.unlabelled, skips=config.skip_bad_lines),
   )
 
 
-@functools.lru_cache(maxsize=4)
-def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
-  """Reads a split through TFDS.
+def read_tfds(
+  config: SentencePairConfig, split: str, answers: Answers | None
+) -> Pairs:
+  """Reads a split through TFDS; labels are None where nobody has them.
+
+  Args:
+    config: of the task.
+    split: its name.
+    answers: what labels mean; None: no label is looked at.
 
   Raises:
-    UserError: where it is neither prepared nor to be fetched.
+    UserError: where it is neither prepared nor to be fetched, or its labels
+      are others.
   """
+  named = NAMED_SETS[config.name]
+  rows = _rows(config, split)
+  text_a, text_b, label = named.columns
+  known = rows[label] != _NO_LABEL
+  hidden = answers is None or not known.any()
+  keep = np.flatnonzero(known | hidden)
+  labels = None if hidden else rows[label][keep]
+  if answers is not None and labels is not None:
+    _check_order(named, answers)
+    answers.check(labels, f"{config.name}, {split!r},")
+    if len(keep) < len(known):
+      logging.warning(
+        "%r has %d pairs that nobody has labelled: they are left out.",
+        *(split, len(known) - len(keep)),
+      )
+  ids = rows.get("idx", np.arange(len(known)))
+  return Pairs(
+    texts_a=[rows[text_a][i].decode() for i in keep],
+    texts_b=[rows[text_b][i].decode() for i in keep],
+    labels=None if labels is None else labels.tolist(),
+    ids=ids[keep].tolist(),
+  )
+
+
+def _check_order(named: NamedSet, answers: Answers) -> None:
+  """Raises `UserError` where numbers would be those of other classes."""
+  theirs, ours = list(named.classes), list(answers.classes)
+  if ours != theirs and sorted(ours) == sorted(theirs):
+    raise UserError(
+      f"`classes` are {ours}, but those of {named.tfds} have the order "
+      f"{theirs}: name them so, or not at all."
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _rows(config: SentencePairConfig, split: str) -> dict[str, np.ndarray]:
   named = NAMED_SETS[config.name]
   _check_split(config.name, split, named.splits)
   if not named.tfds:
@@ -71,21 +123,8 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
         f"or one with {named.files['train']}, by --data_dir, or run once with "
         "a network."
       ) from error
-  rows = tfds.as_numpy(
+  return tfds.as_numpy(
     builder.as_dataset(split=named.splits[split], batch_size=-1)
-  )
-  text_a, text_b, label = named.columns
-  labels = rows[label]
-  known = labels != _NO_LABEL
-  if not known.any():
-    labels, known = None, np.ones_like(known)
-  keep = np.flatnonzero(known)
-  ids = rows.get("idx", np.arange(len(known)))
-  return Pairs(
-    texts_a=[rows[text_a][i].decode() for i in keep],
-    texts_b=[rows[text_b][i].decode() for i in keep],
-    labels=None if labels is None else labels[keep].tolist(),
-    ids=ids[keep].tolist(),
   )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import UserError
 from tasks.answers import Answers
+from tasks.data import cells
 from tasks.data.forms import Form
 from tasks.data.pairs import Pairs
 from tasks.data.row_files import MEND, RowFile, opened
@@ -171,34 +172,37 @@ class Table:
     text_a, text_b, label, weight, mark = values
     roles, choice = self.roles, self.choice
     fault = lambda what: UserError(f"{path}, line {line}: {what}: {MEND}")
-    if None in values:
-      lacking = [x for x, y in zip(roles, values, strict=False) if y is None]
-      if lacking:
-        raise fault(f"there is no {', '.join(lacking)}")
-    if choice.only and mark != choice.only[1]:
-      return None
-    label = _plain(label) if roles.label else None
-    if label is not None and label == choice.unlabelled:
-      return None
-    if label == "":
-      raise fault("the label is empty")
-    text_a, text_b = str(text_a), str(text_b)
-    if not text_a.strip():
-      raise fault("the first sentence is empty")
-    if roles.text_b and not text_b.strip():
-      raise fault("the second sentence is empty")
-    number = _weight(weight) if roles.weight else 1.0
-    if number is None:
-      raise fault(f"the weight {weight!r} is no number of 0 or more")
-    return Row(path, line, text_a, text_b, label, number)
+    try:
+      word = choice.unlabelled if roles.label else None
+      if word is not None and cells.is_left_out(label, word):
+        return None
+      if None in values:
+        pairs = zip(roles, values, strict=False)
+        lacking = [name for name, value in pairs if value is None]
+        if lacking:
+          raise ValueError(f"there is no {', '.join(lacking)}")
+      if choice.only and mark != choice.only[1]:
+        return None
+      return Row(
+        path,
+        line,
+        cells.text_of(text_a, "first"),
+        cells.text_of(text_b, "second") if roles.text_b else "",
+        cells.label_of(label) if roles.label else None,
+        cells.weight_of(weight) if roles.weight else 1.0,
+      )
+    except ValueError as error:
+      raise fault(str(error)) from error
 
 
-def pairs_of(rows: Iterable[Row], answers: Answers, first: int = 0) -> Pairs:
+def pairs_of(
+  rows: Iterable[Row], answers: Answers | None, first: int = 0
+) -> Pairs:
   """Collects rows.
 
   Args:
     rows: of a table.
-    answers: what labels mean.
+    answers: what labels mean; None: the table has none.
     first: id of the first row; the others follow.
 
   Raises:
@@ -209,7 +213,7 @@ def pairs_of(rows: Iterable[Row], answers: Answers, first: int = 0) -> Pairs:
     texts_a.append(row.text_a)
     texts_b.append(row.text_b)
     weights.append(row.weight)
-    if row.label is not None:
+    if answers and row.label is not None:
       labels.append(answers.number(row.label, row.place))
   return Pairs(
     texts_a,
@@ -218,23 +222,3 @@ def pairs_of(rows: Iterable[Row], answers: Answers, first: int = 0) -> Pairs:
     range(first, first + len(texts_a)),
     weights if any(weight != 1.0 for weight in weights) else None,
   )
-
-
-def _weight(value: Any) -> float | None:
-  """Returns the weight that a value is; None where it is none."""
-  try:
-    weight = float(value)
-  except (TypeError, ValueError):
-    return None
-  return weight if 0.0 <= weight < float("inf") else None
-
-
-def _plain(value: Any) -> str:
-  """A label as text; 1.0 and true are 1, as libraries write it."""
-  if type(value) is str:
-    return value.strip()
-  if isinstance(value, bool) or (
-    isinstance(value, float) and value.is_integer()
-  ):
-    return str(int(value))
-  return str(value)

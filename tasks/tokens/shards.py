@@ -111,7 +111,7 @@ def write(shard: Shard) -> int:
   )
   labels = pairs.labels
   if labels is None:
-    labels = [shard.answers.dtype(record_files.UNKNOWN).item()] * len(pairs)
+    labels = [shard.answers.unknown] * len(pairs)
   assert len(pairs) == shard.count
   record_files.write_records(
     shard.path,

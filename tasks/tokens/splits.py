@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from engine.config import check
 from engine.errors import UserError
 from engine.files import sha256_of
 from tasks.answers import Answers
@@ -17,6 +16,7 @@ from tasks.data.datasets import RecordSplit, open_split
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.data.record_files import check_meta, read_meta
+from tasks.data.weights import weights_of
 from tasks.model.flops import Flops
 from tasks.tokens.encoded import EncodedPairs
 from tasks.tokens.on_demand import EncodedOnDemand
@@ -70,7 +70,7 @@ class Splits:
     Raises:
       UserError: where it is not there, has no labels, or teaches nothing.
     """
-    found, encoded = self._read(split)
+    found, encoded = self._read(split, self._answers)
     self._look_for_copies(split, found, encoded)
     if found.labels is None:
       raise UserError(
@@ -82,20 +82,28 @@ class Splits:
     if split != "train":
       texts = None if isinstance(found, Records) else found.texts
       return self._laid_out(encoded, labels, found.ids, texts=texts)
-    weights = self._weights(labels, found.weights)
+    weights = weights_of(
+      labels,
+      found.weights,
+      names=self._answers.classes,
+      given=self._config.class_weights,
+      ids=found.ids,
+    )
     return self._laid_out(encoded, labels, found.ids, weights=weights)
 
   def unlabelled(self, pairs: Pairs | PairsOnDisk) -> PairSource:
     """Lays out pairs whose labels need not be known."""
     return self._laid_out(self._encode(pairs), pairs.labels, pairs.ids)
 
-  def _read(self, split: str) -> tuple[Found, Encoded]:
+  def _read(self, split: str, answers: Answers | None) -> tuple[Found, Encoded]:
     """Returns the pairs of a split as its files have them, and encoded."""
-    place = open_split(self._config, split)
+    place = open_split(self._config, split, labelled=answers is not None)
     if isinstance(place, RecordSplit):
       records = self._read_records(place.paths)
+      if answers:
+        answers.check(records.labels, ", ".join(place.paths))
       return records, records.encoded
-    pairs = place.read(self._answers)
+    pairs = place.read(answers)
     return pairs, self._encode(pairs)
 
   def _read_records(self, paths: Sequence[str]) -> Records:
@@ -110,15 +118,13 @@ class Splits:
       tokenizer=spec.facts(),
       classes=self._answers.classes,
     )
-    records = read_records(
+    return read_records(
       paths,
       length=length,
       label_type=self._answers.dtype,
       counts=meta.get("records", {}),
       on_damaged=self._config.on_damaged_shard,
     )
-    self._answers.check(records.labels, paths[0])
-    return records
 
   def _encode(self, pairs: Pairs | PairsOnDisk) -> Encoded:
     """Encodes pairs, or a sample of them; says how many were too long."""
@@ -148,7 +154,7 @@ class Splits:
     if split == "train":
       self._copies = Copies(found, encoded)
       if self._config.test_file:  # It will be asked some day.
-        self._copies.tell("test", *self._read("test"))
+        self._copies.tell("test", *self._read("test", None))
     elif self._copies:
       self._copies.tell(split, found, encoded)
 
@@ -174,28 +180,6 @@ class Splits:
       logging.warning(
         "All pairs of %r are %r: their accuracy says little.", split, only
       )
-
-  def _weights(
-    self, labels: np.ndarray, weights: Sequence[float] | np.ndarray | None
-  ) -> Sequence[float] | np.ndarray | None:
-    """Returns what each pair weighs in training: its own times its class's."""
-    given = self._config.class_weights
-    if not given:
-      return weights
-    names = self._answers.classes
-    classes = len(names)
-    check(
-      given == ("balanced",) or len(given) == classes,
-      "class_weights",
-      ",".join(given),
-      f"a weight for each of the {classes} classes {list(names)}",
-    )
-    if given == ("balanced",):
-      counts = np.bincount(labels, minlength=classes)
-      of_class = len(labels) / (classes * np.maximum(counts, 1))
-    else:
-      of_class = np.array([float(x) for x in given])
-    return of_class[labels] * (1.0 if weights is None else np.array(weights))
 
   def _laid_out(
     self,

@@ -25,16 +25,6 @@ def test_the_loss_is_that_of_keras(smoothing):
   np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
-def test_names_and_numbers_are_labels():
-  named = Classes(("no", "yes"))
-  assert [named.number(x, "") for x in ("no", "yes", "0", "1")] == [0, 1, 0, 1]
-  digits = Classes(("3", "1"))
-  assert [digits.number(x, "") for x in ("3", "1")] == [0, 1]
-  for answers, label in ((named, "2"), (digits, "0"), (named, "maybe")):
-    with pytest.raises(UserError, match=f"x, line 3: the label '{label}'"):
-      answers.number(label, "x, line 3")
-
-
 def test_many_classes_have_macro_f1():
   found = Classes("abc").metrics(LABELS_OF_FOUR, OUTPUTS)
   assert np.sum(found["confusion"]) == 4
@@ -56,7 +46,49 @@ def test_scores_are_correlated():
   assert np.allclose(losses, 4)
 
 
-@pytest.mark.parametrize("label", ["yes", "nan", "inf", ""])
+def test_f1_speaks_of_the_class_that_is_named_beside_it():
+  labels = np.array([0, 0, 0, 1])
+  outputs = np.eye(2)[[0, 0, 1, 1]]  # One of three is called the other.
+  found = {
+    positive: Classes(("no", "yes"), positive=positive, ranked=True).metrics(
+      labels, outputs
+    )
+    for positive in ("", "no", "yes")
+  }
+  assert found[""] == found["yes"]
+  assert (found["no"]["positive"], found["yes"]["positive"]) == ("no", "yes")
+  assert found["no"]["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1))
+  assert found["yes"]["f1"] == pytest.approx(2 * 1 / (2 * 1 + 1))
+  assert found["no"]["pr_auc"] > found["yes"]["pr_auc"]
+  assert found["no"]["confusion"] == found["yes"]["confusion"]
+  assert "positive" not in Classes("abc").metrics(LABELS_OF_FOUR, OUTPUTS)
+
+
+@pytest.mark.parametrize("names, positive", [("ab", "c"), ("abc", "a")])
+def test_f1_of_a_class_that_cannot_be_is_refused(names, positive):
+  with pytest.raises(UserError, match=f"`positive` is '{positive}', but must"):
+    Classes(names, positive=positive)
+
+
+def test_labels_in_records_are_checked_and_counted():
+  with pytest.raises(UserError, match="x.* 2, the first is pair 1 with -1"):
+    Classes("ab").check(np.array([0, -1, 2]), "x")
+  Classes("ab").check(np.array([0, 1]), "x")
+  for score in (np.nan, 7.0):
+    with pytest.raises(UserError, match="no score: 1, the first is pair 0"):
+      Score((0.0, 5.0)).check(np.array([score, 1.0]), "x")
+  assert np.isnan(Score().unknown) and Classes("ab").unknown == -1
+
+
+@pytest.mark.parametrize("label", ["-1", "5.5", "1e400"])
+def test_a_score_beyond_its_limits_is_refused(label):
+  with pytest.raises(UserError, match="x, line 2: .* is not from 0 to 5"):
+    Score((0.0, 5.0)).number(label, "x, line 2")
+  assert Score((0.0, 5.0)).number("5.000", "") == 5.0
+  assert Score().number("-1", "") == -1.0
+
+
+@pytest.mark.parametrize("label", ["yes", "nan", "inf", "", "1_0", "0x1"])
 def test_what_is_no_number_is_no_score(label):
   assert Score().number("3.25", "") == 3.25
   with pytest.raises(UserError, match="x, line 9.*drop --kind=regression"):
@@ -79,20 +111,6 @@ def weights_of(tmp_path, lines, **settings):
 
 
 FOUR = ["text_a\ttext_b\tlabel\tw", *(f"x\ty\t{c}\t2" for c in "aaab")]
-
-
-@pytest.mark.parametrize(
-  "settings, weights",
-  [
-    ({}, [1, 1, 1, 1]),
-    ({"class_weights": ("0.5", "3")}, [0.5, 0.5, 0.5, 3]),
-    ({"class_weights": ("balanced",)}, [2 / 3, 2 / 3, 2 / 3, 2]),
-    ({"weight": "w"}, [2, 2, 2, 2]),
-    ({"weight": "w", "class_weights": ("1", "3")}, [2, 2, 2, 6]),
-  ],
-)
-def test_pairs_weigh_what_is_asked(tmp_path, settings, weights):
-  assert weights_of(tmp_path, FOUR, **settings) == pytest.approx(weights)
 
 
 @pytest.mark.parametrize("classes", [(), ("a", "b")])

@@ -23,7 +23,8 @@ RUN = f"""
   checkpoint_minutes class_weights deterministic dropout encoder epochs
   eval_batch_size eval_split global_batch_size grace_seconds keep_every_n_hours
   label_smoothing learning_rate max_to_keep num_virtual_devices
-  on_damaged_shard on_nonfinite patience precision profile_steps quiet seed
+  on_damaged_shard on_nonfinite patience positive precision
+  profile_steps quiet seed
   startup_timeout stop_file strategy threads tpu train_steps worker_hosts
   worker_index xla
 """
@@ -64,7 +65,8 @@ RARE = """
   deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
   keep_every_n_hours label_smoothing log_example_ids max_to_keep
-  on_damaged_shard on_nonfinite patience profile_steps quoting skip_bad_lines
+  on_damaged_shard on_nonfinite patience positive profile_steps quoting
+  skip_bad_lines
   startup_timeout steps_per_loop stop_file test_file threads train_files
   unlabelled weight worker_hosts worker_index xla
 """

@@ -1,0 +1,72 @@
+"""What one step does to weights, whatever its batch weighs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from engine.run.experiment import Experiment
+from engine.task import ArraySource
+from tests.support.testing import LineTask, strategy_of, tiny_config
+
+
+class Weighed(LineTask):
+  """A line whose examples have weights."""
+
+  def __init__(self, weights):
+    super().__init__()
+    self._weights = np.array(weights, np.float32)
+
+  def source(self, split):
+    x = np.random.default_rng(0).normal(size=[len(self._weights), 8])
+    labels = (x[:, 0] > 0).astype(np.int32)
+    weights = self._weights if split == "train" else None
+    return ArraySource({"x": x.astype(np.float32)}, labels, weights)
+
+
+def train(directory, weights, *, replicas=1, steps, **train):
+  result = Experiment(
+    config=tiny_config(
+      train={"train_steps": steps, "global_batch_size": 4, **train},
+      optimizer={"schedule": "constant", "warmup_ratio": 0.0},
+    ),
+    task=Weighed(weights),
+    model_dir=str(directory),
+    strategy=strategy_of(replicas),
+  ).run("train")
+  lines = (directory / "metrics.jsonl").read_text().splitlines()
+  return result, [json.loads(x) for x in lines][-1]
+
+
+@pytest.mark.parametrize(
+  "replicas, settings",
+  [
+    (1, {}),
+    (2, {}),
+    (1, {"accumulate_steps": 2}),
+    (1, {"precision": "float16"}),
+  ],
+)
+def test_a_batch_that_weighs_nothing_changes_nothing(
+  tmp_path, caplog, replicas, settings
+):
+  """Its step is counted; loss, weights and moments are those without it."""
+  weights = np.zeros(8)
+  order = Weighed(weights).source("train")
+  from engine.loop.order import Order
+
+  of = Order(num_examples=8, batch_size=4, num_positions=16, seed=0)
+  weights[of.indices(0)] = 1.0  # The second batch of each epoch is empty.
+  assert set(of.indices(1)) == {*range(8)} - {*of.indices(0)}
+  one, point = train(
+    tmp_path / "one", weights, steps=1, replicas=replicas, **settings
+  )
+  two, other = train(
+    tmp_path / "two", weights, steps=2, replicas=replicas, **settings
+  )
+  assert (one["global_step"], two["global_step"]) == (1, 2)
+  assert one["weights_sha256"] == two["weights_sha256"]
+  assert point["loss"] == other["loss"] > 0
+  ids = ", ".join(map(str, order.ids(of.indices(1))))
+  assert f"All 4 examples of batch 1 weigh 0 (ids {ids})" in caplog.text
+  assert two["skipped_batches"] == 0
