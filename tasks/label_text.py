@@ -41,7 +41,8 @@ def same(label: str) -> str:
 
 def is_number(label: str) -> bool:
   """Whether a label is a whole number or a truth, however it is written."""
-  return same(label).removeprefix("-").isdecimal()
+  text = same(label).removeprefix("-")
+  return text.isascii() and text.isdecimal()
 
 
 def look(label: str) -> str:

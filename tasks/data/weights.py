@@ -83,9 +83,10 @@ def _look_at(
       np.bincount(x, minlength=len(names)) > 0 for x in (labels, labels[heavy])
     )
     if np.count_nonzero(left) < 2:
+      only = shown(names[int(left.argmax())])
       raise UserError(
-        f"All pairs of 'train' that weigh more than 0 are "
-        f"{shown(names[int(left.argmax())])}: there is nothing to learn, {cure}."
+        f"All pairs of 'train' that weigh more than 0 are {only}: there is "
+        f"nothing to learn, {cure}."
       )
     lost = [name for name, x in zip(names, there & ~left, strict=True) if x]
     told = f", among them all of {listed(lost)}" if lost else ""

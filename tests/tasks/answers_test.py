@@ -6,9 +6,16 @@ import tensorflow as tf
 import tf_keras
 
 from engine.errors import UserError
+from engine.run.experiment import Experiment
 from engine.task import LABELS, WEIGHTS
 from tasks.answers import Classes, Score
-from tests.support.testing import pairs_of, tiny_task
+from tasks.sentence_pair import SentencePairTask
+from tests.support.testing import (
+  pairs_of,
+  strategy_of,
+  tiny_config,
+  tiny_task,
+)
 
 LABELS_OF_FOUR = np.array([0, 2, 1, 2])
 OUTPUTS = np.random.default_rng(0).normal(size=[4, 3]).astype(np.float32)
@@ -62,6 +69,34 @@ def test_f1_speaks_of_the_class_that_is_named_beside_it():
   assert found["no"]["pr_auc"] > found["yes"]["pr_auc"]
   assert found["no"]["confusion"] == found["yes"]["confusion"]
   assert "positive" not in Classes("abc").metrics(LABELS_OF_FOUR, OUTPUTS)
+
+
+def test_an_evaluation_may_name_another_class_than_the_run(tmp_path):
+  lines = [f"one {i}\ttwo {i}\t{'yes' if i % 3 else 'no'}" for i in range(24)]
+  (tmp_path / "t.tsv").write_text("\n".join(["text_a\ttext_b\tlabel", *lines]))
+  files = {x: f"{tmp_path}/t.tsv" for x in ("train_file", "eval_file")}
+
+  def run(mode, **settings):
+    config = tiny_config(
+      train={"train_steps": 1, "global_batch_size": 8},
+      name="pairs",
+      **files,
+      **settings,
+    )
+    return Experiment(
+      config=config,
+      task=SentencePairTask(config.task),
+      model_dir=f"{tmp_path}/run",
+      strategy=strategy_of(1),
+    ).run(mode)
+
+  trained = run("train_and_eval")["eval"]
+  yes, no = run("eval"), run("eval", positive="no")
+  assert (trained["positive"], yes["positive"]) == ("yes", "yes")
+  assert no["positive"] == "no"
+  (right, wrong), (missed, hit) = no["confusion"]
+  assert yes["f1"] == trained["f1"] == 2 * hit / (2 * hit + wrong + missed)
+  assert no["f1"] == (2 * right / max(1, 2 * right + wrong + missed))
 
 
 @pytest.mark.parametrize("names, positive", [("ab", "c"), ("abc", "a")])

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from engine.loop.order import Order
 from engine.run.experiment import Experiment
 from engine.task import ArraySource
 from tests.support.testing import LineTask, strategy_of, tiny_config
@@ -53,8 +54,6 @@ def test_a_batch_that_weighs_nothing_changes_nothing(
   """Its step is counted; loss, weights and moments are those without it."""
   weights = np.zeros(8)
   order = Weighed(weights).source("train")
-  from engine.loop.order import Order
-
   of = Order(num_examples=8, batch_size=4, num_positions=16, seed=0)
   weights[of.indices(0)] = 1.0  # The second batch of each epoch is empty.
   assert set(of.indices(1)) == {*range(8)} - {*of.indices(0)}

@@ -32,7 +32,7 @@ CASES = {
   "truths": ([False, True], [True, False], {}, [1, 0]),
   "truths of digits": (DIGITS, [True, False], {}, [1, 0]),
   "two writings": (["1", "2", "1.0"], ["1"], {}, (4, "'1' in another writing")),
-  "both named": (NAMES, ["1.0"], {"classes": ("1", "1.0")}, [1]),
+  "both named": (["1", "1.0"], ["1.0"], {"classes": ("1", "1.0")}, [1]),
   "case": (["Yes", "no"], ["yes"], {}, (2, "though it looks like 'Yes'")),
   "spaces": (["yes ", "no"], [" yes", "no\u00a0"], {}, [1, 0]),
   "nan": (["a", "b", NAN], ["a"], {}, (4, "none")),
