@@ -107,10 +107,12 @@ class Classes(Answers):
     self._ranked = ranked and len(names) == 2
     self.classes = tuple(names)
     self.outputs = len(names)
-    if positive and (positive not in names or self.outputs != 2):
+    two = self.outputs == 2
+    if positive and not (two and positive in names):
+      cure = "name one" if two else "leave it out, since F1 is their mean"
       raise UserError(
         f"`positive` is {shown(positive)}, but must be one of two classes, and "
-        f"these are {listed(names)}: F1 of more is the mean over all."
+        f"there are {listed(names)}: {cure}."
       )
     self._positive = names.index(positive) if positive else self.outputs - 1
     self._smoothing = smoothing

@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Collection
 
 _LONGEST = 1000  # Characters: what is longer is a text, not a label.
-_SHOWN = 40  # Characters of a label in a complaint.
-_LISTED = 5  # Labels in a complaint.
+_SHOWN = 24  # Characters of a label in a complaint.
+_LISTED = 4  # Labels in a complaint.
 _BREAKS = ("Cc", "Cs", "Zl", "Zp")  # What does not stay in one line of UTF-8.
 _TRUTHS = {"true": "1", "false": "0"}
 

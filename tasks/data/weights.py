@@ -71,7 +71,7 @@ def _look_at(
   heavy = weights.astype(np.float32) > 0
   if heavy.all():
     return
-  cure = "mend the column of --weight, or leave it out"
+  cure = "mend --weight and --class_weights, or leave them out"
   if not heavy.any():
     raise UserError(
       f"All {len(heavy):,} pairs of 'train' weigh 0: there is nothing to "

@@ -6,13 +6,12 @@ import tensorflow as tf
 import tf_keras
 
 from engine.errors import UserError
-from engine.run.experiment import Experiment
+from engine.settings import differences, identity
 from engine.task import LABELS, WEIGHTS
 from tasks.answers import Classes, Score
-from tasks.sentence_pair import SentencePairTask
+from tasks.data.datasets import answers_of
 from tests.support.testing import (
   pairs_of,
-  strategy_of,
   tiny_config,
   tiny_task,
 )
@@ -71,32 +70,34 @@ def test_f1_speaks_of_the_class_that_is_named_beside_it():
   assert "positive" not in Classes("abc").metrics(LABELS_OF_FOUR, OUTPUTS)
 
 
-def test_an_evaluation_may_name_another_class_than_the_run(tmp_path):
-  lines = [f"one {i}\ttwo {i}\t{'yes' if i % 3 else 'no'}" for i in range(24)]
-  (tmp_path / "t.tsv").write_text("\n".join(["text_a\ttext_b\tlabel", *lines]))
-  files = {x: f"{tmp_path}/t.tsv" for x in ("train_file", "eval_file")}
+def test_an_evaluation_may_name_another_class_than_the_run():
+  run, other = (
+    tiny_config(name="mrpc", positive=x) for x in ("", "not_equivalent")
+  )
+  assert differences(identity(run), other) == {}
+  labels, outputs = np.array([0, 1, 1, 1]), np.eye(2)[[0, 0, 1, 1]]
+  one, two = (answers_of(x.task).metrics(labels, outputs) for x in (run, other))
+  assert (one["positive"], two["positive"]) == ("equivalent", "not_equivalent")
+  assert (one["f1"], two["f1"]) == (4 / 5, 2 / 3)
+  assert one["confusion"] == two["confusion"]
 
-  def run(mode, **settings):
-    config = tiny_config(
-      train={"train_steps": 1, "global_batch_size": 8},
-      name="pairs",
-      **files,
-      **settings,
-    )
-    return Experiment(
-      config=config,
-      task=SentencePairTask(config.task),
-      model_dir=f"{tmp_path}/run",
-      strategy=strategy_of(1),
-    ).run(mode)
 
-  trained = run("train_and_eval")["eval"]
-  yes, no = run("eval"), run("eval", positive="no")
-  assert (trained["positive"], yes["positive"]) == ("yes", "yes")
-  assert no["positive"] == "no"
-  (right, wrong), (missed, hit) = no["confusion"]
-  assert yes["f1"] == trained["f1"] == 2 * hit / (2 * hit + wrong + missed)
-  assert no["f1"] == (2 * right / max(1, 2 * right + wrong + missed))
+def test_a_run_keeps_to_the_classes_that_it_was_begun_with(tmp_path):
+  """Files whose labels are others would give its numbers other meanings."""
+
+  def task_of(labels, **settings):
+    lines = ["text_a\ttext_b\tlabel", *(f"x\ty\t{x}" for x in labels)]
+    (tmp_path / "t.tsv").write_text("\n".join(lines))
+    path = f"{tmp_path}/t.tsv"
+    return tiny_task(name="pairs", train_file=path, **settings)
+
+  (tmp_path / "assets").mkdir()
+  for _ in range(2):
+    task_of(["b", "c"]).save_assets(str(tmp_path / "assets"))
+  with pytest.raises(UserError, match=r"\['b', 'c'\], but .*\['a', 'b'\] now"):
+    task_of(["a", "b"]).save_assets(str(tmp_path / "assets"))
+  renamed = task_of(["a", "b"], classes=("a", "b"))  # A change that is asked.
+  renamed.save_assets(str(tmp_path / "assets"))
 
 
 @pytest.mark.parametrize("names, positive", [("ab", "c"), ("abc", "a")])

@@ -42,9 +42,7 @@ def train(directory, weights, *, replicas=1, steps, **train):
 @pytest.mark.parametrize(
   "replicas, settings",
   [
-    (1, {}),
-    (2, {}),
-    (1, {"accumulate_steps": 2}),
+    (2, {"accumulate_steps": 2}),
     (1, {"precision": "float16"}),
   ],
 )

@@ -112,7 +112,7 @@ def decided(directory, form, train, dev, settings, monkeypatch):
 
 def encoded(config, directory):
   out = str(directory / "records")
-  plan = Plan.make(config, ["train", "dev"], size=2, directory=out)
+  plan = Plan.make(config, ["train", "dev"], size=99, directory=out)
   plan.claim(out)
   for shard in plan.shards:
     shards.write(shard)
