@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +32,14 @@ class Flag:
 
 
 SHOWN, RARE = Flag(), Flag(rare=True)
+_MOST = 2**31
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
   """The numbers that a setting may be: never NaN, never infinite.
+
+  Whole ones are below 2**31: devices count no further.
 
   Attributes:
     min: the least of them, if there is one.
@@ -52,6 +55,8 @@ class Range:
 
   def holds(self, value: float) -> bool:
     """Whether `value` is one of them."""
+    if isinstance(value, int) and abs(value) >= _MOST:
+      return False
     return self.min <= value <= self.max and self.above < value < self.below
 
   def rule(self, value: float) -> str:
@@ -63,6 +68,8 @@ class Range:
       "below": self.below,
     }
     words = [f"{word} {x}" for word, x in limits.items() if math.isfinite(x)]
+    if isinstance(value, int) and math.isinf(self.max) and not words[1:]:
+      words += ["below 2**31"] * (abs(value) >= _MOST)
     if words == [f"at least {self.min}"]:
       words = [f"{self.min} or more"]
     if len(words) < 2 and isinstance(value, float):
@@ -100,7 +107,7 @@ free = functools.partial(setting, free=True)
 def check(condition: bool, name: str, value: Any, rule: str) -> None:
   """Raises `UserError` where the setting `name` breaks its `rule`."""
   if not condition:
-    raise UserError(f"`{name}` is {value!r}, but must be {rule}.")
+    raise UserError(f"`{name}` is {quoted(value)}, but must be {rule}.")
 
 
 class Settings:
@@ -111,9 +118,14 @@ class Settings:
 
   def __post_init__(self) -> None:
     for name, field, value in fields_of(self):
-      if isinstance(value, int | float):
+      if isinstance(value, bool):
+        check(field.type is not int, name, value, "a number")
+      elif isinstance(value, int | float):
         allowed = field.metadata.get("range", Range())
         check(allowed.holds(value), name, value, allowed.rule(value))
+      for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str):
+          check("\0" not in text, name, text, "without a zero byte")
 
 
 def fields_of(

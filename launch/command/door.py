@@ -12,7 +12,13 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 
-from engine.errors import PeerLost, Preempted, SaveFailed, UserError
+from engine.errors import (
+  PeerLost,
+  Preempted,
+  SaveFailed,
+  UserError,
+  one_line,
+)
 from launch.command import configs
 from launch.command.flags import is_rare
 
@@ -83,8 +89,9 @@ def fail(message: str, status: int = 2) -> typing.NoReturn:
   Python's usual end would let TensorFlow wait for the peers of a worker, and
   the peers for it.
   """
-  line = " ".join(message.split())
-  print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
+  line = one_line(f"{os.path.basename(sys.argv[0])}: {message}")
+  with contextlib.suppress(OSError):
+    print(line, file=sys.stderr)
   for stream in (sys.stderr, sys.stdout):
     with contextlib.suppress(OSError):
       stream.flush()

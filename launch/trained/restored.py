@@ -48,6 +48,7 @@ def restore_run(
   best: bool = False,
   precision: str | None = None,
   moved: Mapping[str, Any] | None = None,
+  task_name: str = "",
 ) -> Restored:
   """Restores the model of a run.
 
@@ -56,6 +57,7 @@ def restore_run(
     best: whether to take the best evaluation's weights, not the newest.
     precision: of products; by default the run's.
     moved: settings of the task that say where its data is now.
+    task_name: the task whose code may be imported, where that is not ours.
 
   Raises:
     UserError: where there is no run, or it has no checkpoint.
@@ -67,6 +69,8 @@ def restore_run(
       f"`model_dir` {model_dir} holds no run: name the directory that "
       "launch.train was given."
     )
+  name = configs.task_name([values])
+  registry.check_trusted(name, task_name, f"`model_dir` {model_dir}")
   config = configs.from_dict(configs.merge(values, {"task": moved or {}}))
   task = registry.task_class(config.task.name).from_assets(
     config.task, directory.assets

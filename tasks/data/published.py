@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 from tasks.config import SentencePairConfig
 from tasks.data.columns import open_table
 from tasks.data.pairs import Pairs
@@ -91,4 +91,7 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
 
 def _check_split(name: str, split: str, splits: Collection[str]) -> None:
   if split not in splits:
-    raise UserError(f"`split` is {split!r}, but {name} has {sorted(splits)}.")
+    raise UserError(
+      f"There is no split {quoted(split)} of {name}: use one of "
+      f"{', '.join(sorted(splits))}."
+    )
