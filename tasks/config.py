@@ -123,6 +123,13 @@ class SentencePairConfig(TaskConfig):
       f"one of {(*NAMES, FILES)}, or module:Class of your own",
     )
     check(
+      not self.classes
+      or (len({*self.classes}) == len(self.classes) > 1 and all(self.classes)),
+      "classes",
+      ",".join(self.classes),
+      "two names or more, each given once: no,yes",
+    )
+    check(
       self.class_weights in ((), ("balanced",))
       or all(map(_is_weight, self.class_weights)),
       "class_weights",

@@ -22,6 +22,8 @@ from engine.errors import (
 from launch.command import configs
 from launch.command.flags import is_rare
 
+_MOST = 2**31  # Beyond any number that a flag can mean.
+
 
 def run_door(
   main: Callable[..., None],
@@ -48,6 +50,12 @@ def run_door(
       rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:
       fail(str(error))
+    for flag in door_flags():
+      if isinstance(flag.value, int | float) and not abs(flag.value) < _MOST:
+        fail(
+          f"`{flag.name}` is {flag.value}, but must be a number below 2**31 on "
+          "both sides of 0."
+        )
     many = files and files[-1].endswith("...") and len(rest) > len(files)
     if files and len(rest) != len(files) and not many:
       fail(f"{len(rest)} file(s) given, but it takes {' '.join(files)}.")

@@ -6,8 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from absl import logging
 
 from engine.config import ExperimentConfig
+from engine.durability import assets
 from engine.durability.best import goal_of
 from engine.durability.restore import (
   checkpoint_of,
@@ -72,6 +74,12 @@ def restore_run(
   name = configs.task_name([values])
   registry.check_trusted(name, task_name, f"`model_dir` {model_dir}")
   config = configs.from_dict(configs.merge(values, {"task": moved or {}}))
+  if not assets.check(directory):
+    logging.warning(
+      "%s was written by an older version, which kept no digests: that nobody "
+      "has changed them is not checked.",
+      directory.assets,
+    )
   task = registry.task_class(config.task.name).from_assets(
     config.task, directory.assets
   )

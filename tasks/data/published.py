@@ -1,8 +1,10 @@
 """Pairs of the named data sets, as their publishers laid them out."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -60,7 +62,8 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
   import tensorflow_datasets as tfds
 
   tfds.disable_progress_bar()
-  builder = tfds.builder(named.tfds, data_dir=config.data_dir or None)
+  with _damage_named(named, config):
+    builder = tfds.builder(named.tfds, data_dir=config.data_dir or None)
   if not os.path.exists(builder.data_dir):
     try:
       builder.download_and_prepare()
@@ -71,12 +74,32 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
         f"or one with {named.files['train']}, by --data_dir, or run once with "
         "a network."
       ) from error
-  rows = tfds.as_numpy(
-    builder.as_dataset(split=named.splits[split], batch_size=-1)
-  )
+  with _damage_named(named, config, builder.data_dir):
+    rows = tfds.as_numpy(
+      builder.as_dataset(split=named.splits[split], batch_size=-1)
+    )
+    promised = builder.info.splits[named.splits[split]].num_examples
+    return _pairs_of(rows, named, promised)
+
+
+def _pairs_of(
+  rows: Mapping[str, np.ndarray], named: NamedSet, promised: int
+) -> Pairs:
+  """Returns the pairs of a split as TFDS has it: name -> array [pairs].
+
+  Raises:
+    ValueError, KeyError: where it is not as its publishers made it.
+  """
   text_a, text_b, label = named.columns
   labels = rows[label]
+  if not len(labels) == promised > 0:
+    raise ValueError(f"{len(labels)} of {promised} pairs are left")
   known = labels != _NO_LABEL
+  if not np.isfinite(labels).all():
+    raise ValueError("a label is not finite")
+  least, most = labels.min(), labels.max()
+  if named.classes and not _NO_LABEL <= least <= most < len(named.classes):
+    raise ValueError(f"a label is none of {len(named.classes)} classes")
   if not known.any():
     labels, known = None, np.ones_like(known)
   keep = np.flatnonzero(known)
@@ -87,6 +110,23 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
     labels=None if labels is None else labels[keep].tolist(),
     ids=ids[keep].tolist(),
   )
+
+
+@contextlib.contextmanager
+def _damage_named(
+  named: NamedSet, config: SentencePairConfig, directory: Any = ""
+) -> Iterator[None]:
+  """Turns whatever TFDS says of a directory that it cannot read."""
+  try:
+    yield
+  except Exception as error:
+    place = directory or config.data_dir or "its default directory"
+    words = " ".join(str(error).split())[:80]
+    raise UserError(
+      f"{named.tfds} in {place} is damaged ({type(error).__name__}: {words}): "
+      f"remove it and prepare it again, or name a directory with "
+      f"{named.files['train']} by --data_dir."
+    ) from error
 
 
 def _check_split(name: str, split: str, splits: Collection[str]) -> None:
