@@ -62,7 +62,7 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
   import tensorflow_datasets as tfds
 
   tfds.disable_progress_bar()
-  with _damage_named(named, config):
+  with damage_named(named, config):
     builder = tfds.builder(named.tfds, data_dir=config.data_dir or None)
   if not os.path.exists(builder.data_dir):
     try:
@@ -74,15 +74,15 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
         f"or one with {named.files['train']}, by --data_dir, or run once with "
         "a network."
       ) from error
-  with _damage_named(named, config, builder.data_dir):
+  with damage_named(named, config, builder.data_dir):
     rows = tfds.as_numpy(
       builder.as_dataset(split=named.splits[split], batch_size=-1)
     )
     promised = builder.info.splits[named.splits[split]].num_examples
-    return _pairs_of(rows, named, promised)
+    return pairs_of(rows, named, promised)
 
 
-def _pairs_of(
+def pairs_of(
   rows: Mapping[str, np.ndarray], named: NamedSet, promised: int
 ) -> Pairs:
   """Returns the pairs of a split as TFDS has it: name -> array [pairs].
@@ -113,7 +113,7 @@ def _pairs_of(
 
 
 @contextlib.contextmanager
-def _damage_named(
+def damage_named(
   named: NamedSet, config: SentencePairConfig, directory: Any = ""
 ) -> Iterator[None]:
   """Turns whatever TFDS says of a directory that it cannot read."""

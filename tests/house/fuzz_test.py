@@ -3,10 +3,12 @@
 import contextlib
 import json
 
+import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
+from hypothesis import strategies as st
 
 from engine.config import ExperimentConfig
 from engine.errors import UserError, one_line, quoted
@@ -17,9 +19,6 @@ from launch.jobs.seeds import parse_seeds
 from tasks.data import record_files
 from tasks.tokens.encoded import EncodedPairs
 from tasks.tokens.records import read_records, serialize
-
-hypothesis = pytest.importorskip("hypothesis")
-st = hypothesis.strategies
 
 FEW, MANY = 100, 5000
 LENGTH, VOCABULARY = 8, 50
@@ -57,7 +56,7 @@ def for_all(rounds, check, *strategies):
     max_examples=rounds,
     deadline=None,
     database=None,
-    derandomize=rounds == FEW,
+    derandomize=rounds < MANY,
     suppress_health_check=list(hypothesis.HealthCheck),
   )
   limits(hypothesis.given(*strategies)(check))()
@@ -139,7 +138,9 @@ def test_an_encoding_is_continued_or_refused(rounds, tmp_path):
   for_all(rounds, check, tables | values | st.binary(max_size=40))
 
 
-@rounds
+@pytest.mark.parametrize(
+  "rounds", [25, pytest.param(MANY, marks=pytest.mark.slow)]
+)
 def test_records_are_pairs_or_damaged(rounds, tmp_path):
   path = str(tmp_path / "train-0.tfrecord")
   encoded = EncodedPairs.of([[2, 7, 3, 9, 3], [2, 8, 3, 3]], [3, 3], 0)
