@@ -70,8 +70,8 @@ def one_line(message: str, most: int = _LONGEST) -> str:
     message: any text.
     most: characters.
   """
-  line = " ".join(message.split())
-  line = "".join(x if x.isprintable() else _escaped(x) for x in line[: 2**16])
+  line = _middle_cut(" ".join(message.split()), 2**16)
+  line = "".join(x if x.isprintable() else _escaped(x) for x in line)
   if len(line) > most:
     line = re.sub(
       r"\S{61,}", lambda found: _middle_cut(found[0], _QUOTED), line
