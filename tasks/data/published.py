@@ -100,14 +100,13 @@ def pairs_of(
   least, most = labels.min(), labels.max()
   if named.classes and not _NO_LABEL <= least <= most < len(named.classes):
     raise ValueError(f"a label is none of {len(named.classes)} classes")
-  if not known.any():
-    labels, known = None, np.ones_like(known)
-  keep = np.flatnonzero(known)
+  labelled = known.any()
+  keep = np.flatnonzero(known if labelled else np.ones_like(known))
   ids = rows.get("idx", np.arange(len(known)))
   return Pairs(
     texts_a=[rows[text_a][i].decode() for i in keep],
     texts_b=[rows[text_b][i].decode() for i in keep],
-    labels=None if labels is None else labels[keep].tolist(),
+    labels=labels[keep].tolist() if labelled else None,
     ids=ids[keep].tolist(),
   )
 
@@ -123,9 +122,9 @@ def damage_named(
     place = directory or config.data_dir or "its default directory"
     words = " ".join(str(error).split())[:80]
     raise UserError(
-      f"{named.tfds} in {place} is damaged ({type(error).__name__}: {words}): "
-      f"remove it and prepare it again, or name a directory with "
-      f"{named.files['train']} by --data_dir."
+      f"{named.tfds} in {place} cannot be read ({type(error).__name__}: "
+      f"{words}): if it is damaged, remove it and prepare it again, or name a "
+      f"directory with {named.files['train']} by --data_dir."
     ) from error
 
 

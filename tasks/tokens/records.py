@@ -175,7 +175,8 @@ def _read_file(
     spec["label_ids"] = tf.io.FixedLenFeature([1], tf.float32)
   spec["weight"] = tf.io.FixedLenFeature([1], tf.float32, default_value=[1.0])
   batches = open_records(path).batch(_BATCH)
-  parts, position = [], np.arange(length)
+  parts: list[Records] = []
+  position = np.arange(length)
   for batch in batches.map(
     lambda records: tf.io.parse_example(records, spec),
     num_parallel_calls=tf.data.AUTOTUNE,

@@ -20,7 +20,7 @@ from tasks.data import record_files
 from tasks.tokens.encoded import EncodedPairs
 from tasks.tokens.records import read_records, serialize
 
-FEW, MANY = 100, 5000
+FEW, MANY = 100, 2000
 LENGTH, VOCABULARY = 8, 50
 ODD = ["1e400", "٣", "../x", "a\0b", "9" * 5000, "x\x1b[31m", "\udcff", ".nan"]
 SYNTAX = "{}[]&*!:#-?,.|>'\"% \n\tabc019=~<"

@@ -190,7 +190,7 @@ def pairs_of(**spoilt):
 )
 def test_what_tfds_has_is_looked_at(spoilt, complaint):
   assert len(pairs_of()) == 2
-  with pytest.raises(UserError, match=f"in /d is damaged .*{complaint}"):
+  with pytest.raises(UserError, match=f"in /d cannot be read .*{complaint}"):
     pairs_of(**spoilt)
 
 
@@ -200,7 +200,7 @@ def test_a_damaged_tfds_directory_is_named(tmp_path):
   for name in ("dataset_info.json", "features.json"):
     (directory / name).write_text("{")
   config = SentencePairConfig(name="mrpc", data_dir=str(tmp_path))
-  with pytest.raises(UserError, match="glue/mrpc in .* is damaged"):
+  with pytest.raises(UserError, match="glue/mrpc in .* cannot be read"):
     published.read_tfds(config, "train")
 
 
