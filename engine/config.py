@@ -2,27 +2,21 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from engine.settings import RARE, SHOWN, Flag, Settings, check, free, setting
+from engine.settings import (
+  RARE,
+  SHOWN,
+  Flag,
+  Settings,
+  check,
+  check_splits,
+  free,
+  setting,
+)
 
-_SPLIT = re.compile(r"\w[\w.-]{0,63}")
 LONGEST = 1_000_000  # Seconds: what the system can wait for, and nobody does.
-
-
-def check_splits(flag: str, names: Iterable[str]) -> None:
-  """Raises `UserError` where one cannot be the name of a split.
-
-  Files of a run are called by such names.
-  """
-  for name in names:
-    check(
-      _SPLIT.fullmatch(name) is not None,
-      flag,
-      name,
-      "names of splits, as train or dev_2, with commas between",
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ setting is to write one field.
 import dataclasses
 import functools
 import math
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from engine.errors import UserError, quoted
@@ -33,6 +34,7 @@ class Flag:
 
 SHOWN, RARE = Flag(), Flag(rare=True)
 _MOST = 2**31
+_SPLIT = re.compile(r"\w[\w.-]{0,63}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,20 @@ def check(condition: bool, name: str, value: Any, rule: str) -> None:
   """Raises `UserError` where the setting `name` breaks its `rule`."""
   if not condition:
     raise UserError(f"`{name}` is {quoted(value)}, but must be {rule}.")
+
+
+def check_splits(flag: str, names: Iterable[str]) -> None:
+  """Raises `UserError` where one cannot be the name of a split.
+
+  Files of a run are called by such names.
+  """
+  for name in names:
+    check(
+      _SPLIT.fullmatch(name) is not None,
+      flag,
+      name,
+      "names of splits, as train or dev_2, with commas between",
+    )
 
 
 class Settings:

@@ -8,8 +8,8 @@ from typing import Any
 
 from absl import flags
 
-from engine.config import check_splits
 from engine.errors import UserError
+from engine.settings import check_splits
 from launch.command.door import run_door
 from launch.command.flags import (
   config_from_flags,

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from engine.config import check_splits
+from engine.settings import check_splits
 from launch.command.checks import make_directory
 from launch.command.door import run_door
 from launch.command.flags import (

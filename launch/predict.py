@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from absl import flags
 
-from engine.config import check_splits
 from engine.errors import UserError
+from engine.settings import check_splits
 from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
 from launch.command.flags import define_settings, define_trust, require
