@@ -74,12 +74,7 @@ def restore_run(
   name = configs.task_name([values])
   registry.check_trusted(name, task_name, f"`model_dir` {model_dir}")
   config = configs.from_dict(configs.merge(values, {"task": moved or {}}))
-  if not assets.check(directory):
-    logging.warning(
-      "%s was written by an older version, which kept no digests: that nobody "
-      "has changed them is not checked.",
-      directory.assets,
-    )
+  listed = assets.check(directory)
   task = registry.task_class(config.task.name).from_assets(
     config.task, directory.assets
   )
@@ -97,4 +92,10 @@ def restore_run(
     restore_newest(checkpoint, directory.checkpoints)
   if averages:
     averages.exchange()
+  if not listed:
+    logging.warning(
+      "%s was written by an older version, which kept no digests: that nobody "
+      "has changed them is not checked.",
+      directory.assets,
+    )
   return Restored(config, task, model, int(step.numpy()), directory.assets)
