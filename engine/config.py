@@ -5,7 +5,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from engine.settings import RARE, SHOWN, Flag, Settings, check, free, setting
+from engine.settings import (
+  RARE,
+  SHOWN,
+  Flag,
+  Settings,
+  check,
+  check_splits,
+  free,
+  setting,
+)
+
+LONGEST = 1_000_000  # Seconds: what the system can wait for, and nobody does.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,14 +27,22 @@ class RuntimeConfig(Settings):
     free("auto", "Where the replicas are.", SHOWN)
   )
   num_virtual_devices: int = free(
-    0, "Split the CPU into this many logical devices (0: do not).", SHOWN, min=0
+    0,
+    "Split the CPU into this many logical devices (0: do not).",
+    SHOWN,
+    min=0,
+    max=1024,
   )
   worker_hosts: str = free(
     "", "host:port of each worker, where no launcher says so.", RARE
   )
   worker_index: int = free(0, "This process in worker_hosts.", RARE)
   startup_timeout: float = free(
-    300.0, "Seconds that start-up waits for other workers.", RARE, above=0
+    300.0,
+    "Seconds that start-up waits for other workers.",
+    RARE,
+    above=0,
+    max=LONGEST,
   )
   tpu: str = free("", "TPU to train on: local, a name or an address.", SHOWN)
   deterministic: bool = free(
@@ -31,7 +50,11 @@ class RuntimeConfig(Settings):
   )
   xla: bool = free(False, "Compile the model with XLA.", RARE)
   steps_per_loop: int = free(
-    5, "Steps in one device loop, between two looks at the host.", RARE, min=1
+    5,
+    "Steps in one device loop, between two looks at the host.",
+    RARE,
+    min=1,
+    max=10_000,
   )
   log_example_ids: bool = free(
     False, "Write the ids of each global batch.", RARE
@@ -41,12 +64,14 @@ class RuntimeConfig(Settings):
     "Threads of an op (0: the cores; a deterministic run keeps its first).",
     RARE,
     min=0,
+    max=4096,
   )
   grace_seconds: float = free(
     30.0,
     "Seconds from a notice to stop until the end, saving included.",
     RARE,
     above=0,
+    max=LONGEST,
   )
   stop_file: str = free(
     "",
@@ -60,7 +85,9 @@ class RuntimeConfig(Settings):
 
   def __post_init__(self):
     super().__post_init__()
-    match = re.fullmatch(r"(\d+)-(\d+)", self.profile_steps or "0-1")
+    match = re.fullmatch(
+      r"([0-9]{1,9})-([0-9]{1,9})", self.profile_steps or "0-1"
+    )
     check(
       match is not None and int(match[1]) < int(match[2]),
       "profile_steps",
@@ -113,7 +140,9 @@ class OptimizerConfig(Settings):
   )
   beta_1: float = setting(0.9, "Decay of the first moment.", min=0, below=1)
   beta_2: float = setting(0.999, "Decay of the second moment.", min=0, below=1)
-  epsilon: float = setting(1e-6, "Added to the root of the second moment.")
+  epsilon: float = setting(
+    1e-6, "Added to the root of the second moment.", min=0
+  )
   average_decay: float = setting(
     0.0,
     "Of a moving average of the weights, which is then evaluated (0: off).",
@@ -128,16 +157,20 @@ class TrainConfig(Settings):
 
   seed: int = setting(0, "Seed of order, dropout and new weights.", SHOWN)
   epochs: float = setting(
-    3.0, "Passes over the training split.", SHOWN, above=0
+    3.0, "Passes over the training split.", SHOWN, above=0, max=1_000_000
   )
   train_steps: int = setting(
     0, "Steps to train, instead of epochs (0: off).", SHOWN, min=0
   )
   global_batch_size: int = setting(
-    32, "Examples in a step, all replicas.", SHOWN, min=1
+    32, "Examples in a step, all replicas.", SHOWN, min=1, max=2**20
   )
   accumulate_steps: int = free(
-    1, "Parts in which each replica computes its share of a batch.", RARE, min=1
+    1,
+    "Parts in which each replica computes its share of a batch.",
+    RARE,
+    min=1,
+    max=2**20,
   )
   precision: Literal["float32", "bfloat16", "float16"] = setting(
     "float32", "Of products; variables stay float32.", SHOWN
@@ -158,7 +191,11 @@ class EvaluationConfig(Settings):
   """What is evaluated during and after training."""
 
   eval_batch_size: int = free(
-    32, "Examples in an evaluation step, all replicas.", RARE, min=1
+    32,
+    "Examples in an evaluation step, all replicas.",
+    RARE,
+    min=1,
+    max=2**20,
   )
   patience: int = setting(
     0,
@@ -172,12 +209,18 @@ class EvaluationConfig(Settings):
     Flag(name="eval_split", rare=True),
   )
   timeout: float = free(
-    600.0, "Seconds that continuous_eval waits for a new checkpoint."
+    600.0, "Seconds that continuous_eval waits for a new checkpoint.", min=0
   )
 
   def __post_init__(self):
     super().__post_init__()
-    check(all(self.splits), "split", self.split, "names with commas between")
+    check_splits("eval_split", self.splits)
+    check(
+      len(set(self.splits)) == len(self.splits),
+      "eval_split",
+      self.split,
+      "names that are each given once",
+    )
 
   @property
   def splits(self) -> tuple[str, ...]:

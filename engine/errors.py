@@ -1,4 +1,15 @@
-"""The exceptions that doors turn into one line and an exit status."""
+"""The exceptions that doors turn into one line and an exit status.
+
+What stands in such a line may come from anybody: `quoted` shortens a value,
+`one_line` the whole.
+"""
+
+import re
+import reprlib
+from typing import Any
+
+_LONGEST = 300  # Characters of a line.
+_QUOTED = 60  # Characters of a value in one.
 
 
 class UserError(ValueError):
@@ -28,3 +39,52 @@ class StopRequested(Exception):
 
 class SaveFailed(RuntimeError):
   """What was computed could not be saved: doors exit 75 (EX_TEMPFAIL)."""
+
+
+class _Repr(reprlib.Repr):
+  """Writes a value without looking at all of it."""
+
+  def __init__(self) -> None:
+    super().__init__()
+    self.maxdict = self.maxlist = self.maxtuple = self.maxset = 6
+    self.maxstring = self.maxother = self.maxlong = _QUOTED
+
+  def repr_int(self, x: int, level: int) -> str:
+    # Python writes no more digits than some thousands.
+    return repr(x) if abs(x) < 10**_QUOTED else f"{x:#x}"[: _QUOTED - 3] + "..."
+
+
+def quoted(value: Any) -> str:
+  """Returns a value as messages show it: `repr`, without its middle if long."""
+  return _middle_cut(_Repr().repr(value), _QUOTED)
+
+
+def one_line(message: str, most: int = _LONGEST) -> str:
+  """Returns a message as one line that a terminal shows as it is.
+
+  Control characters are escaped. Of a message that is too long the longest
+  words lose their middle, then the whole does: the thing stands at its
+  beginning, the cure at its end.
+
+  Args:
+    message: any text.
+    most: characters.
+  """
+  line = _middle_cut(" ".join(message.split()), 2**16)
+  line = "".join(x if x.isprintable() else _escaped(x) for x in line)
+  if len(line) > most:
+    line = re.sub(
+      r"\S{61,}", lambda found: _middle_cut(found[0], _QUOTED), line
+    )
+  return _middle_cut(line, most)
+
+
+def _escaped(character: str) -> str:
+  return character.encode("unicode_escape").decode()
+
+
+def _middle_cut(text: str, most: int) -> str:
+  if len(text) <= most:
+    return text
+  left = (most - 3) // 2
+  return f"{text[:left]}...{text[len(text) - (most - 3 - left) :]}"

@@ -8,10 +8,11 @@ setting is to write one field.
 import dataclasses
 import functools
 import math
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +33,15 @@ class Flag:
 
 
 SHOWN, RARE = Flag(), Flag(rare=True)
+_MOST = 2**31
+_SPLIT = re.compile(r"\w[\w.-]{0,63}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
   """The numbers that a setting may be: never NaN, never infinite.
+
+  Whole ones are below 2**31: devices count no further.
 
   Attributes:
     min: the least of them, if there is one.
@@ -52,6 +57,8 @@ class Range:
 
   def holds(self, value: float) -> bool:
     """Whether `value` is one of them."""
+    if isinstance(value, int) and abs(value) >= _MOST:
+      return False
     return self.min <= value <= self.max and self.above < value < self.below
 
   def rule(self, value: float) -> str:
@@ -63,6 +70,8 @@ class Range:
       "below": self.below,
     }
     words = [f"{word} {x}" for word, x in limits.items() if math.isfinite(x)]
+    if isinstance(value, int) and math.isinf(self.max) and not words[1:]:
+      words += ["below 2**31"] * (abs(value) >= _MOST)
     if words == [f"at least {self.min}"]:
       words = [f"{self.min} or more"]
     if len(words) < 2 and isinstance(value, float):
@@ -100,7 +109,21 @@ free = functools.partial(setting, free=True)
 def check(condition: bool, name: str, value: Any, rule: str) -> None:
   """Raises `UserError` where the setting `name` breaks its `rule`."""
   if not condition:
-    raise UserError(f"`{name}` is {value!r}, but must be {rule}.")
+    raise UserError(f"`{name}` is {quoted(value)}, but must be {rule}.")
+
+
+def check_splits(flag: str, names: Iterable[str]) -> None:
+  """Raises `UserError` where one cannot be the name of a split.
+
+  Files of a run are called by such names.
+  """
+  for name in names:
+    check(
+      _SPLIT.fullmatch(name) is not None,
+      flag,
+      name,
+      "names of splits, as train or dev_2, with commas between",
+    )
 
 
 class Settings:
@@ -111,9 +134,14 @@ class Settings:
 
   def __post_init__(self) -> None:
     for name, field, value in fields_of(self):
-      if isinstance(value, int | float):
+      if isinstance(value, bool):
+        check(field.type is not int, name, value, "a number")
+      elif isinstance(value, int | float):
         allowed = field.metadata.get("range", Range())
         check(allowed.holds(value), name, value, allowed.rule(value))
+      for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str):
+          check("\0" not in text, name, text, "without a zero byte")
 
 
 def fields_of(

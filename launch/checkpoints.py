@@ -23,9 +23,14 @@ Looks after the checkpoints of a run. The first word says how:
   prune     deletes all but the newest whole ones, and what kills left"""
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
-flags.DEFINE_integer("step", None, "verify, diff: of the checkpoint.")
 flags.DEFINE_integer(
-  "other_step", None, "diff: of the other one; by default the newest two."
+  "step", None, "verify, diff: of the checkpoint.", lower_bound=0
+)
+flags.DEFINE_integer(
+  "other_step",
+  None,
+  "diff: of the other one; by default the newest two.",
+  lower_bound=0,
 )
 flags.DEFINE_string("other_dir", None, "diff: the run of the other one.")
 flags.DEFINE_integer("keep", None, "prune: how many stay.", lower_bound=1)

@@ -9,7 +9,9 @@ from launch.command.door import run_door
 from launch.jobs.ranks import define_limits, limits, run_workers, train_command
 
 define_limits()
-flags.DEFINE_integer("num_workers", 2, "Processes to start.", lower_bound=1)
+flags.DEFINE_integer(
+  "num_workers", 2, "Processes to start.", lower_bound=1, upper_bound=256
+)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,13 +9,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
 
+from engine.config import LONGEST
+from engine.errors import one_line
 from launch.command.door import run_door
 from launch.jobs.checkup import check_all
 from launch.jobs.finding import BROKEN, OK, WARNING, Finding
 
 flags.DEFINE_string("model_dir", "runs", "Directory where runs shall be.")
 flags.DEFINE_bool("smoke", True, "Train five steps with each strategy.")
-flags.DEFINE_float("timeout", 300.0, "Seconds that such a run may take.")
+flags.DEFINE_float(
+  "timeout",
+  300.0,
+  "Seconds that such a run may take.",
+  lower_bound=0.0,
+  upper_bound=LONGEST,
+)
 
 
 def main() -> None:
@@ -100,7 +108,7 @@ def smoke(
     if status == 0:
       yield Finding(OK, subject, f"trained and evaluated in {seconds:.0f} s")
     else:
-      last = told.splitlines()[-1] if told else f"status {status}"
+      last = one_line(told.splitlines()[-1] if told else f"status {status}")
       yield Finding(
         BROKEN, subject, last, f"see {' '.join(command[1:-1])} --model_dir=DIR"
       )

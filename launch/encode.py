@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from engine.errors import UserError
+from engine.settings import check_splits
 from launch.command.door import run_door
 from launch.command.flags import (
   config_from_flags,
@@ -25,7 +26,11 @@ flags.DEFINE_integer(
   "shard_size", 16384, "Pairs in a file: what a kill loses.", lower_bound=1
 )
 flags.DEFINE_integer(
-  "workers", os.cpu_count(), "Processes that encode.", lower_bound=1
+  "workers",
+  os.cpu_count(),
+  "Processes that encode.",
+  lower_bound=1,
+  upper_bound=4096,
 )
 flags.DEFINE_bool(
   "beam", False, "Run on Apache Beam; its own options stand behind `--`."
@@ -39,6 +44,7 @@ def main(rest: Sequence[str]) -> None:
   task = config_from_flags(own_tasks=True).task
   config = registry.require_pairs(task, "this door")
   directory = require("output_dir")
+  check_splits("splits", values.splits)
   if rest and not values.beam:
     raise UserError(
       f"{' '.join(rest)} stands behind `--`, where Beam's options are: add "
@@ -48,6 +54,8 @@ def main(rest: Sequence[str]) -> None:
   from launch.jobs import encoding
   from tasks.tokens import shards
 
+  if values.beam:
+    encoding.check_beam()
   plan = encoding.Plan.make(
     config, values.splits, size=values.shard_size, directory=directory
   )

@@ -7,7 +7,7 @@ from absl import flags
 from engine.errors import UserError
 from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
-from launch.command.flags import require
+from launch.command.flags import define_trust, require
 
 FORMATS = ("saved_model", "hub", "huggingface", "tflite")
 
@@ -22,6 +22,7 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
   "checkpoint", "newest", ["newest", "best"], "Whose weights to take."
 )
+define_trust()
 
 
 def main() -> None:
@@ -39,7 +40,10 @@ def main() -> None:
   from launch.trained.restored import restore_run
 
   restored = restore_run(
-    model_dir, best=values.checkpoint == "best", precision="float32"
+    model_dir,
+    best=values.checkpoint == "best",
+    precision="float32",
+    task_name=values.task,
   )
   with whole(target) as part:
     told = restored.task.export(restored.model, values.format, part)

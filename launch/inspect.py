@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from engine.settings import check_splits
 from launch.command.checks import make_directory
 from launch.command.door import run_door
 from launch.command.flags import (
@@ -30,6 +31,7 @@ def main() -> None:
   """Writes five PNG files, and prints what a run will be given."""
   config = config_from_flags(SETTINGS)
   out, split = require("out"), flags.FLAGS.split
+  check_splits("split", [split])
   make_directory("out", out)
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.views import views

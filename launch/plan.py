@@ -8,6 +8,7 @@ from typing import Any
 from absl import flags
 
 from engine.cluster.discovery import find_cluster
+from engine.config import LONGEST
 from engine.planning.tpu import Compiler, Topology
 from launch.command.checks import check_output
 from launch.command.door import run_door
@@ -32,7 +33,13 @@ flags.DEFINE_string(
   None,
   "Python with jax and libtpu; on a TPU VM not the one that trains. [this]",
 )
-flags.DEFINE_float("compile_timeout", 1800.0, "Seconds for one compilation.")
+flags.DEFINE_float(
+  "compile_timeout",
+  1800.0,
+  "Seconds for one compilation.",
+  lower_bound=0.0,
+  upper_bound=LONGEST,
+)
 flags.DEFINE_string("output", None, "Also write the plan here, as JSON.")
 _UNPLANNED = ("steps_per_loop", "log_example_ids", "checkpoint_interval")
 define_settings([name for name in settings() if name not in _UNPLANNED])

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from absl import flags
 
 from engine.errors import UserError
+from engine.settings import check_splits
 from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
-from launch.command.flags import define_settings, require
+from launch.command.flags import define_settings, define_trust, require
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
 flags.DEFINE_string("input", "-", "Lines of TSV or JSON; -: stdin.")
@@ -17,6 +18,7 @@ flags.DEFINE_string("output", "-", "Where predictions go; -: stdout.")
 flags.DEFINE_list(
   "split", [], "Predict splits of its data, as their leaderboard wants."
 )
+define_trust()
 _PLACES = ("data_dir", "test_file")  # Of the data, if it is elsewhere.
 define_settings(_PLACES)
 flags.DEFINE_enum(
@@ -32,6 +34,7 @@ def main() -> None:
   model_dir, values = require("model_dir"), flags.FLAGS
   output, splits = values.output, values.split
   check_run(model_dir, "model_dir")
+  check_splits("split", splits)
   if output != "-":
     check_output("output", output, directory=True)
   moved = {x: values[x].value for x in _PLACES if values[x].present}
@@ -43,7 +46,9 @@ def main() -> None:
 
   # Before somebody types lines for nothing.
   best = values.checkpoint == "best"
-  restored = restore_run(model_dir, best=best, moved=moved)
+  restored = restore_run(
+    model_dir, best=best, moved=moved, task_name=values.task
+  )
   if not (splits or moved):
     _write(output, predict_lines(restored, values.input, values.batch_size))
     return

@@ -7,8 +7,10 @@ Of the former nothing slow is imported before the task is built.
 import dataclasses
 import difflib
 import importlib
+import importlib.machinery
 import inspect
 import os
+import shlex
 import sys
 import sysconfig
 import traceback
@@ -20,16 +22,51 @@ from typing import Any
 import yaml
 
 from engine.config import TaskConfig
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 from tasks.config import SentencePairConfig
 
 if typing.TYPE_CHECKING:
   from engine.task import Task
 
+_HERE = os.path.realpath(__file__)
+
 
 def is_own(name: Any) -> bool:
   """Whether a name of a task is the path of a class."""
   return isinstance(name, str) and ":" in name
+
+
+def check_trusted(name: Any, told: str, place: str) -> None:
+  """Refuses to import code that a directory names and the user does not.
+
+  Args:
+    name: of a task, as the directory has it.
+    told: of the task, as the user has it; "" if not.
+    place: of the directory.
+
+  Raises:
+    UserError: where the code is neither this project's nor the user's word.
+  """
+  if told and name != told:
+    raise UserError(
+      f"`task` is {quoted(told)}, but {place} is a run of {quoted(name)}: name "
+      "that, or another run."
+    )
+  if is_own(name) and not told and not _is_ours(name.partition(":")[0]):
+    raise UserError(
+      f"{place} is a run of the task {quoted(name)}, whose code would be "
+      f"imported: if you trust it, add --task={shlex.quote(name)}"
+    )
+
+
+def _is_ours(module: str) -> bool:
+  """Whether a module would come from this project; imports nothing."""
+  package, root = module.split(".")[0], os.path.dirname(os.path.dirname(_HERE))
+  if package not in ("engine", "tasks", "launch", "examples"):
+    return False
+  found = importlib.machinery.PathFinder.find_spec(package)
+  places = (found and found.submodule_search_locations) or ()
+  return any(os.path.realpath(x) == f"{root}/{package}" for x in places)
 
 
 def config_class(name: Any) -> type[TaskConfig]:
@@ -98,29 +135,33 @@ def _own_class(path: str) -> type["Task"]:
     here = [k for k, v in vars(module).items() if inspect.isclass(v)]
     near = difflib.get_close_matches(attribute, here, n=1, cutoff=0.3)
     hint = f": did you mean `{name}:{near[0]}`?" if near else "."
-    raise UserError(f"`task` is {path!r}, but {name} has no such class{hint}")
+    raise UserError(
+      f"`task` is {quoted(path)}, but {name} has no such class{hint}"
+    )
   if not (inspect.isclass(found) and issubclass(found, Task)):
     raise UserError(
-      f"`task` is {path!r}, which is no task: make it a subclass of "
+      f"`task` is {quoted(path)}, which is no task: make it a subclass of "
       "engine.task.Task."
     )
   if inspect.isabstract(found):
     lacking = ", ".join(sorted(found.__abstractmethods__))
-    raise UserError(f"`task` is {path!r}, which lacks {lacking}: define it.")
+    raise UserError(
+      f"`task` is {quoted(path)}, which lacks {lacking}: define it."
+    )
   config = _default_config(path, found.config_class)
   try:
     inspect.signature(found).bind(config)
   except TypeError as error:
     raise UserError(
-      f"`task` is {path!r}, which is built as {attribute}(config), but takes "
-      f"other arguments ({error})."
+      f"`task` is {quoted(path)}, which is built as {attribute}(config), but "
+      f"takes other arguments ({error})."
     ) from error
   return found
 
 
 def _default_config(path: str, found: Any) -> TaskConfig:
   """Returns the default settings, once they are seen to be settings."""
-  place = f"the `config_class` of `task` {path!r}"
+  place = f"the `config_class` of `task` {quoted(path)}"
   is_config = inspect.isclass(found) and issubclass(found, TaskConfig)
   # Without the decorator it inherits the fields of its base, and has no other.
   if not is_config or "__dataclass_fields__" not in vars(found):
@@ -158,11 +199,11 @@ def _import(path: str, name: str) -> ModuleType:
       and (name == error.name or name.startswith(f"{error.name}."))
     ):
       raise UserError(
-        f"`task` is {path!r}, but there is no module {error.name}: start in "
-        "the directory that holds it, or name that in PYTHONPATH."
+        f"`task` is {quoted(path)}, but there is no module {error.name}: start "
+        "in the directory that holds it, or name that in PYTHONPATH."
       ) from error
     raise UserError(
-      f"`task` is {path!r}, but {name} cannot be imported: "
+      f"`task` is {quoted(path)}, but {name} cannot be imported: "
       f"{type(error).__name__}: {_line(error)}{_place(error)}"
     ) from error
 

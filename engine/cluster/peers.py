@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
+from engine.cluster.address import split
 from engine.cluster.strategies import workers_of
 from engine.errors import PeerLost, UserError
 from engine.task import Source
@@ -143,9 +144,8 @@ def lost_peers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
 def _silent(address: str) -> bool:
   """Whether nobody listens at an address."""
-  host, port = address.rsplit(":", 1)
   try:
-    socket.create_connection((host, int(port)), 1.0).close()
+    socket.create_connection(split(address), 1.0).close()
     return False
   except OSError:
     return True

@@ -3,6 +3,9 @@
 import math
 
 from engine.config import TrainConfig
+from engine.settings import check
+
+_MOST = 2_000_000  # Epochs.
 
 
 def positions(train: TrainConfig, num_examples: int) -> int:
@@ -13,9 +16,19 @@ def positions(train: TrainConfig, num_examples: int) -> int:
 
 
 def epoch_ends(train: TrainConfig, num_examples: int) -> list[int]:
-  """Returns the steps at which epochs end, the last step included."""
+  """Returns the steps at which epochs end, the last step included.
+
+  Raises:
+    UserError: where there are more of them than anybody can wait for.
+  """
   size = train.global_batch_size
   total = -(-positions(train, num_examples) // size)
+  check(
+    total * size // num_examples <= _MOST,
+    "train_steps",
+    train.train_steps,
+    f"at most {_MOST:,} epochs of the {num_examples:,} examples",
+  )
   epochs = range(1, total * size // num_examples + 1)
   ends = {math.ceil(epoch * num_examples / size) for epoch in epochs}
   return sorted({end for end in ends if end < total} | {total})

@@ -12,12 +12,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from engine.errors import one_line
 from engine.process.progress import VARIABLE
 from engine.process.rank import Process, Rank
 from engine.process.signals import collected, name_of
 from engine.process.watch import LOOK, Restarts, Watch
 
 _TICK = 0.05  # Seconds between two looks whether a rank has ended.
+_WORDS = 200  # Characters of a rank's last line.
 _TOGETHER = ("step", "evaluation")  # A rank may stand still for another's sake.
 
 
@@ -158,7 +160,7 @@ class Supervisor:
     line = f"{first.describe()} after {number} restart{'s' * (number != 1)}"
     if told:
       line += f", since {told[0]} told the job to stop"
-    if words := self._last_line(first.index):
+    if words := one_line(self._last_line(first.index), _WORDS):
       line += f"; its last line: {words}"
     _say(line)
     return status

@@ -9,6 +9,7 @@ import tensorflow as tf
 from engine.cluster.peers import agree_on, lost_peers_named, part, together
 from engine.cluster.strategies import create_strategy, workers_of
 from engine.config import ExperimentConfig
+from engine.durability import assets
 from engine.durability.lock import Lock
 from engine.durability.restore import restore_newest
 from engine.durability.run_directory import RunDirectory
@@ -122,6 +123,7 @@ class Experiment:
     with contextlib.ExitStack() as stack:
       with together(job.strategy):
         changed = directory.check(job.config, job.allowed)
+        assets.check(directory)
         source = job.task.source("train")
         devs = self._devs() if with_evaluation else []
         done = directory.result()
@@ -144,7 +146,9 @@ class Experiment:
         directory.clear()
         directory.forget_result()  # Before the config that makes it old.
         directory.create(job.config, changed)
+        assets.unseal(directory)
         job.task.save_assets(directory.assets)
+        assets.seal(directory)
       session = Session(
         job, self._builder, source, devs, terminal=terminal, lock=lock
       )
@@ -157,6 +161,7 @@ class Experiment:
     job = self._job
     with together(job.strategy):
       job.directory.check(job.config, job.allowed)
+      assets.check(job.directory)
       devs = self._devs()
     self._agree_on_devs(devs)
     evaluator, checkpoint = self._builder.reader(*devs)

@@ -8,16 +8,19 @@ values.
 import copy
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+import typing
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import dacite
-import yaml
 
+from engine import yaml_text
 from engine.config import ExperimentConfig
-from engine.errors import UserError
-from engine.settings import flatten, leaves
+from engine.errors import UserError, quoted
+from engine.settings import fields_of, flatten, leaves
 from tasks import registry
+
+_DEEPEST = 32  # Dots in the name of a setting.
 
 
 def default_config(task: str = "") -> ExperimentConfig:
@@ -37,7 +40,7 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> ExperimentConfig:
     UserError: where a name is unknown or a value has the wrong type.
   """
   layers = list(layers)
-  default = default_config(_task_name(layers))
+  default = default_config(task_name(layers))
   for layer in layers:
     _check_names(layer, default)
   said = merge({}, *layers)
@@ -52,12 +55,14 @@ def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
   Raises:
     UserError: where a name is unknown or a value has the wrong type.
   """
-  default = default_config(_task_name([values]))
+  default = default_config(task_name([values]))
   _check_names(values, default)
   values = dict(values)
-  strict = dacite.Config(
-    strict=True, type_hooks={float: _to_float}, cast=[tuple]
-  )
+  hooks: dict[Any, Callable[[Any], Any]] = {float: _to_float}
+  for _, field, _ in fields_of(default):
+    if typing.get_origin(field.type) is tuple:
+      hooks[field.type] = _to_tuple
+  strict = dacite.Config(strict=True, type_hooks=hooks)
   try:
     task = dacite.from_dict(
       type(default.task), values.pop("task", {}), config=strict
@@ -68,7 +73,7 @@ def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
   return dataclasses.replace(config, task=task)
 
 
-def _task_name(layers: Iterable[Mapping[str, Any]]) -> str:
+def task_name(layers: Iterable[Mapping[str, Any]]) -> str:
   """Returns the name of the task that the last layer to speak of it chooses."""
   tasks = [layer.get("task") for layer in layers]
   names = [task.get("name") for task in tasks if isinstance(task, Mapping)]
@@ -80,19 +85,24 @@ def _check_names(values: Mapping[str, Any], default: ExperimentConfig) -> None:
   known = [name for name, _, _ in leaves(default)]
   for name in flatten(values):
     if name not in known:
-      near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.3)
-      hint = f": did you mean `{near[0]}`?" if near else "."
-      raise UserError(f"There is no setting `{name}`{hint}")
+      near = difflib.get_close_matches(name[:99], known, n=1, cutoff=0.3)
+      hint = f"did you mean `{near[0]}`?" if near else "see --helpfull."
+      shown = f"`{name}`" if len(name) < 60 else quoted(name)
+      raise UserError(f"There is no setting {shown}: {hint}")
 
 
 def _to_float(value: Any) -> Any:
   """An int is a float, and so is 1e-4, which YAML 1.1 takes for a string."""
-  if isinstance(value, int) and not isinstance(value, bool):
-    return float(value)
+  is_number = isinstance(value, int | str) and not isinstance(value, bool)
   try:
-    return float(value) if isinstance(value, str) else value
-  except ValueError:
+    return float(value) if is_number else value
+  except (ValueError, OverflowError):
     return value
+
+
+def _to_tuple(value: Any) -> Any:
+  """A list is a tuple; a word is not one of its letters."""
+  return tuple(value) if isinstance(value, list) else value
 
 
 def merge(
@@ -123,13 +133,15 @@ def read_file(path: str) -> dict[str, Any]:
     UserError: where the file is missing or no mapping.
   """
   try:
-    with open(path, encoding="utf-8") as file:
-      return _mapping(yaml.safe_load(file) or {}, path)
-  except (OSError, yaml.YAMLError) as error:
-    reason = " ".join(str(error).split())
+    with open(path, "rb") as file:
+      values = yaml_text.parse(file.read(yaml_text.LONGEST + 1))
+  except (OSError, ValueError) as error:
     raise UserError(
-      f"`config_file` {path} cannot be read: {reason}."
+      f"`config_file` {path} cannot be read "
+      f"({getattr(error, 'strerror', None) or error}): name a file of YAML "
+      "that holds name: value."
     ) from error
+  return _mapping(values or {}, path)
 
 
 def parse_overrides(text: str) -> dict[str, Any]:
@@ -145,21 +157,28 @@ def parse_overrides(text: str) -> dict[str, Any]:
     name, equals, value = part.partition("=")
     if not equals:
       raise UserError(
-        f"`params_override` has {part!r}, but must be name=value,name=value."
+        f"`params_override` has {quoted(part)}, but must be "
+        "name=value,name=value."
       )
+    if name.count(".") > _DEEPEST:
+      raise UserError(f"There is no setting {quoted(name)}: see --helpfull.")
     layer = merge(layer, nest(name.strip(), _parse(value, f"`{name}`")))
   return layer
 
 
 def _parse(text: str, place: str) -> Any:
   try:
-    return yaml.safe_load(text)
-  except yaml.YAMLError as error:
-    reason = " ".join(str(error).split())
-    raise UserError(f"{place} is no YAML: {reason}.") from error
+    return yaml_text.parse(text)
+  except ValueError as error:
+    raise UserError(
+      f"{place} is {quoted(text)}, which is no YAML ({error}): write a value, "
+      "[a, b] for several, quotes around odd ones."
+    ) from error
 
 
 def _mapping(values: Any, place: str) -> dict[str, Any]:
   if not isinstance(values, Mapping):
-    raise UserError(f"{place} holds {values!r}, but must hold name: value.")
+    raise UserError(
+      f"{place} holds {quoted(values)}, but must hold name: value."
+    )
   return dict(values)

@@ -12,9 +12,17 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 
-from engine.errors import PeerLost, Preempted, SaveFailed, UserError
+from engine.errors import (
+  PeerLost,
+  Preempted,
+  SaveFailed,
+  UserError,
+  one_line,
+)
 from launch.command import configs
 from launch.command.flags import is_rare
+
+_MOST = 2**31  # Beyond any number that a flag can mean.
 
 
 def run_door(
@@ -42,6 +50,12 @@ def run_door(
       rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:
       fail(str(error))
+    for flag in door_flags():
+      if isinstance(flag.value, int | float) and not abs(flag.value) < _MOST:
+        fail(
+          f"`{flag.name}` is {flag.value}, but must be a number below 2**31 on "
+          "both sides of 0."
+        )
     many = files and files[-1].endswith("...") and len(rest) > len(files)
     if files and len(rest) != len(files) and not many:
       fail(f"{len(rest)} file(s) given, but it takes {' '.join(files)}.")
@@ -83,8 +97,9 @@ def fail(message: str, status: int = 2) -> typing.NoReturn:
   Python's usual end would let TensorFlow wait for the peers of a worker, and
   the peers for it.
   """
-  line = " ".join(message.split())
-  print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
+  line = one_line(f"{os.path.basename(sys.argv[0])}: {message}")
+  with contextlib.suppress(OSError):
+    print(line, file=sys.stderr)
   for stream in (sys.stderr, sys.stdout):
     with contextlib.suppress(OSError):
       stream.flush()

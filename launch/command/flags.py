@@ -88,6 +88,13 @@ def _define(name: str, setting: Setting) -> None:
     flags.DEFINE_alias(alias, name)
 
 
+def define_trust() -> None:
+  """Defines the flag by which a user trusts the code of a run's task."""
+  flags.DEFINE_string(
+    "task", "", "module:Class of the run's task, if it is your own."
+  )
+
+
 def config_from_flags(
   names: Iterable[str] | None = None, *, own_tasks: bool = False
 ) -> ExperimentConfig:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import importlib
 import itertools
 import logging
 import multiprocessing
@@ -13,8 +14,14 @@ from typing import Any
 import tensorflow as tf
 from absl import logging as absl_logging
 
-from engine.errors import UserError
-from engine.files import DISK_ERRORS, parts_in, read_json, write_json
+from engine.errors import UserError, quoted
+from engine.files import (
+  DISK_ERRORS,
+  parts_in,
+  read_json,
+  sha256_of,
+  write_json,
+)
 from engine.process.parent import ends_with
 from tasks.config import SentencePairConfig
 from tasks.data import record_files
@@ -104,7 +111,16 @@ class Plan:
     """
     path = os.path.join(directory, _PLAN)
     if tf.io.gfile.exists(path):
-      old = read_json(path)
+      try:
+        old = read_json(path)
+        if not isinstance(old, dict):
+          raise ValueError(f"it holds {quoted(old)}")
+      except (ValueError, RecursionError, tf.errors.OpError) as error:
+        raise UserError(
+          f"{path} is damaged ({str(error)[:100]}), so nobody knows of what "
+          "the files beside it were made: remove the directory, or name "
+          "another."
+        ) from error
       names = [x for x in self.facts if old.get(x) != self.facts[x]]
       if names:
         raise UserError(
@@ -137,7 +153,8 @@ class Plan:
         )
     for left in parts_in(directory):
       tf.io.gfile.remove(left)
-    record_files.write_meta(directory, self.facts)
+    digests = {os.path.basename(x.path): sha256_of(x.path) for x in self.shards}
+    record_files.write_meta(directory, {**self.facts, "sha256": digests})
 
 
 _DAMAGED = "{} is damaged ({}): remove it, and give the same command again."
@@ -162,6 +179,17 @@ def run(todo: Sequence[Shard], *, workers: int) -> Iterator[Shard]:
       raise
 
 
+def check_beam() -> None:
+  """Raises `UserError` where Beam is not installed."""
+  logging.getLogger("apache_beam").setLevel(logging.ERROR)
+  try:
+    importlib.import_module("apache_beam")
+  except ImportError as error:
+    raise UserError(
+      f"`beam` needs Apache Beam ({error}): pip install 'apsis[beam]'."
+    ) from error
+
+
 def run_on_beam(
   todo: Sequence[Shard], options: Sequence[str], *, workers: int
 ) -> Iterator[Shard]:
@@ -174,18 +202,10 @@ def run_on_beam(
 
   Yields:
     Each file that has appeared, whoever made it.
-
-  Raises:
-    UserError: where Beam is not installed.
   """
-  logging.getLogger("apache_beam").setLevel(logging.ERROR)
-  try:
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-  except ImportError as error:
-    raise UserError(
-      f"`beam` needs Apache Beam ({error}): pip install 'apsis[beam]'."
-    ) from error
+  import apache_beam as beam
+  from apache_beam.options.pipeline_options import PipelineOptions
+
   options = list(options)
   if not any(option.startswith("--runner") for option in options):
     options += [

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from engine.process.parent import ends_with
 
+_PIECE = 2**16  # Characters of a line that are held at once.
 _TAIL = 20  # Lines of each rank that are kept.
 _DRAIN = 5.0  # Seconds for output of a rank that has ended.
 
@@ -76,8 +77,12 @@ class Output:
   def _copy(
     self, source: TextIO, prefix: str, tail: collections.deque[str]
   ) -> None:
-    for line in source:  # To the end: a full pipe would stop the rank.
-      tail.append(line)
+    begins = True
+    # To the end: a full pipe would stop the rank.
+    while piece := source.readline(_PIECE):
+      if begins:
+        tail.append(piece)
       with self._lock, contextlib.suppress(OSError, ValueError):
-        self._stream.write(prefix + line)
+        self._stream.write(prefix + piece if begins else piece)
         self._stream.flush()
+      begins = piece.endswith("\n")

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from absl import flags
 
 from engine.cluster.job_token import with_token
+from engine.config import LONGEST
 from engine.errors import UserError
 from engine.process.supervisor import Supervisor
 from launch.jobs.output import Output
@@ -23,18 +24,21 @@ def define_limits() -> None:
     0,
     "Restarts in a row without a new step before it gives up.",
     lower_bound=0,
+    upper_bound=LONGEST,
   )
   flags.DEFINE_float(
     "stall_timeout",
     30.0,
     "Seconds without a move after which a rank is killed as frozen.",
     lower_bound=0.1,
+    upper_bound=LONGEST,
   )
   flags.DEFINE_float(
     "grace",
     10.0,
     "Seconds that ranks have to end before they are killed.",
     lower_bound=0.0,
+    upper_bound=LONGEST,
   )
 
 

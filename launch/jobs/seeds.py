@@ -17,7 +17,7 @@ from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.config import ExperimentConfig
-from engine.errors import UserError
+from engine.errors import UserError, one_line, quoted
 from launch.command import configs
 from launch.jobs.output import Output
 from launch.jobs.turns import find_devices, run_all, status_of
@@ -27,6 +27,7 @@ if typing.TYPE_CHECKING:
   from engine.durability.run_directory import RunDirectory
 
 _OURS = ("seeds", "seed", "model_dir", "flagfile")  # Not handed on.
+_MOST = 10_000  # Seeds.
 
 
 def train_each(text: str, config: ExperimentConfig, model_dir: str) -> int:
@@ -82,7 +83,8 @@ def train_each(text: str, config: ExperimentConfig, model_dir: str) -> int:
   notes = {seed: "not begun" for seed in waiting if seed not in ended}
   for seed, status in ended.items():
     if status:
-      notes[seed] = f"ended with status {status}: {output.last_line(seed)}"
+      words = one_line(output.last_line(seed))
+      notes[seed] = f"ended with status {status}: {words}"
       print(f"seed {seed} {notes[seed]}", file=sys.stderr, flush=True)
   results = {s: run.result() for s, run in runs.items() if s not in notes}
   if results:
@@ -125,13 +127,22 @@ def parse_seeds(text: str) -> list[int]:
   """
   seeds: list[int] = []
   for part in text.replace(" ", "").split(","):
-    ends = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+    ends = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part)
     first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
     if first > last:
-      raise UserError(f"`seeds` is {text!r}, but must be like 0-9 or 0,3,5.")
+      raise UserError(
+        f"`seeds` is {quoted(text)}, but must be like 0-9 or 0,3,5."
+      )
+    if len(seeds) + last - first >= _MOST:
+      raise UserError(
+        f"`seeds` is {quoted(text)}, but must name at most {_MOST:,}: give the "
+        "rest a --model_dir of their own."
+      )
     seeds += range(first, last + 1)
   if len(set(seeds)) < len(seeds):
-    raise UserError(f"`seeds` is {text!r}, which names a seed twice.")
+    raise UserError(
+      f"`seeds` is {quoted(text)}, which names a seed twice: name each once."
+    )
   return seeds
 
 

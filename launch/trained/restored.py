@@ -6,8 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from absl import logging
 
 from engine.config import ExperimentConfig
+from engine.durability import assets
 from engine.durability.best import goal_of
 from engine.durability.restore import (
   checkpoint_of,
@@ -48,6 +50,7 @@ def restore_run(
   best: bool = False,
   precision: str | None = None,
   moved: Mapping[str, Any] | None = None,
+  task_name: str = "",
 ) -> Restored:
   """Restores the model of a run.
 
@@ -56,6 +59,7 @@ def restore_run(
     best: whether to take the best evaluation's weights, not the newest.
     precision: of products; by default the run's.
     moved: settings of the task that say where its data is now.
+    task_name: the task whose code may be imported, where that is not ours.
 
   Raises:
     UserError: where there is no run, or it has no checkpoint.
@@ -67,7 +71,10 @@ def restore_run(
       f"`model_dir` {model_dir} holds no run: name the directory that "
       "launch.train was given."
     )
+  name = configs.task_name([values])
+  registry.check_trusted(name, task_name, f"`model_dir` {model_dir}")
   config = configs.from_dict(configs.merge(values, {"task": moved or {}}))
+  listed = assets.check(directory)
   task = registry.task_class(config.task.name).from_assets(
     config.task, directory.assets
   )
@@ -85,4 +92,10 @@ def restore_run(
     restore_newest(checkpoint, directory.checkpoints)
   if averages:
     averages.exchange()
+  if not listed:
+    logging.warning(
+      "%s was written by an older version, which kept no digests: that nobody "
+      "has changed them is not checked.",
+      directory.assets,
+    )
   return Restored(config, task, model, int(step.numpy()), directory.assets)

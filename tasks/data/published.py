@@ -1,14 +1,16 @@
 """Pairs of the named data sets, as their publishers laid them out."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 from tasks.answers import Answers
 from tasks.config import SentencePairConfig
 from tasks.data.columns import open_table
@@ -112,7 +114,8 @@ def _rows(config: SentencePairConfig, split: str) -> dict[str, np.ndarray]:
   import tensorflow_datasets as tfds
 
   tfds.disable_progress_bar()
-  builder = tfds.builder(named.tfds, data_dir=config.data_dir or None)
+  with damage_named(named, config):
+    builder = tfds.builder(named.tfds, data_dir=config.data_dir or None)
   if not os.path.exists(builder.data_dir):
     try:
       builder.download_and_prepare()
@@ -123,11 +126,61 @@ def _rows(config: SentencePairConfig, split: str) -> dict[str, np.ndarray]:
         f"or one with {named.files['train']}, by --data_dir, or run once with "
         "a network."
       ) from error
-  return tfds.as_numpy(
-    builder.as_dataset(split=named.splits[split], batch_size=-1)
-  )
+  with damage_named(named, config, builder.data_dir):
+    rows = tfds.as_numpy(
+      builder.as_dataset(split=named.splits[split], batch_size=-1)
+    )
+    promised = builder.info.splits[named.splits[split]].num_examples
+    return checked(rows, named, promised)
+
+
+def checked(
+  rows: dict[str, np.ndarray], named: NamedSet, promised: int
+) -> dict[str, np.ndarray]:
+  """Returns the rows of a split, once they are seen to be whole.
+
+  Args:
+    rows: name -> array [pairs], as TFDS has them.
+    named: the set.
+    promised: pairs that the split has.
+
+  Raises:
+    ValueError, KeyError: where it is not as its publishers made it.
+  """
+  for name in named.columns[:2]:
+    for text in rows[name]:
+      text.decode()
+  labels = rows[named.columns[2]]
+  if not len(labels) == promised > 0:
+    raise ValueError(f"{len(labels)} of {promised} pairs are left")
+  if not np.isfinite(labels).all():
+    raise ValueError("a label is not finite")
+  least, most = labels.min(), labels.max()
+  if named.classes and not _NO_LABEL <= least <= most < len(named.classes):
+    raise ValueError(f"a label is none of {len(named.classes)} classes")
+  return rows
+
+
+@contextlib.contextmanager
+def damage_named(
+  named: NamedSet, config: SentencePairConfig, directory: Any = ""
+) -> Iterator[None]:
+  """Turns whatever TFDS says of a directory that it cannot read."""
+  try:
+    yield
+  except Exception as error:
+    place = directory or config.data_dir or "its default directory"
+    words = " ".join(str(error).split())[:80]
+    raise UserError(
+      f"{named.tfds} in {place} cannot be read ({type(error).__name__}: "
+      f"{words}): if it is damaged, remove it and prepare it again, or name a "
+      f"directory with {named.files['train']} by --data_dir."
+    ) from error
 
 
 def _check_split(name: str, split: str, splits: Collection[str]) -> None:
   if split not in splits:
-    raise UserError(f"`split` is {split!r}, but {name} has {sorted(splits)}.")
+    raise UserError(
+      f"There is no split {quoted(split)} of {name}: use one of "
+      f"{', '.join(sorted(splits))}."
+    )

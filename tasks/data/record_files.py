@@ -1,18 +1,21 @@
 """TFRecord files, and `meta_data` beside them, which says what they hold."""
 
+import dataclasses
 import os
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
-from engine.files import read_json, whole, write_json
+from engine.errors import UserError, quoted
+from engine.files import read_json, sha256_of, whole, write_json
 
 META = "meta_data"
 UNKNOWN = -1  # The label of a pair without one.
 
+_NAME = re.compile(r"(.+)-\d{5}-of-\d{5}\.tfrecord", re.DOTALL)
 _ENDING = ".tfrecord"
 _PACKED = ".gz"
 _ENDINGS = tuple(  # What others write.
@@ -63,13 +66,104 @@ def read_meta(paths: Sequence[str]) -> dict[str, Any]:
       "to its end."
     )
   try:
-    values = read_json(path)
-    int(values["max_seq_length"])
-  except (ValueError, KeyError, TypeError) as error:
+    return checked_meta(read_json(path))
+  except (ValueError, RecursionError, tf.errors.OpError) as error:
     raise UserError(
-      f"{path} is damaged ({error!r}): run launch.encode again."
+      f"{path} is damaged ({str(error)[:100]}): remove it, and run "
+      "launch.encode again."
     ) from error
+
+
+def checked_meta(values: Any) -> dict[str, Any]:
+  """Returns what a `meta_data` says, once it is seen to be one.
+
+  Raises:
+    ValueError: naming what it has instead of what must be there.
+  """
+
+  def look(name: str, good: Callable[[Any], bool], default: Any = None) -> None:
+    value = values.get(name, default)
+    if not good(value):
+      raise ValueError(f"its `{name}` is {quoted(value)}")
+
+  if not isinstance(values, dict):
+    raise ValueError(f"it holds {quoted(values)}")
+  look("max_seq_length", lambda x: _is_count(x) and 0 < x <= 2**16)
+  look("classes", lambda x: x == [] or are_classes(x), [])
+  look("vocabulary", lambda x: isinstance(x, str), "")
+  look("tokenizer", lambda x: isinstance(x, dict), {})
+  look("records", lambda x: _is_table(x, _is_count), {})
+  look("sha256", lambda x: _is_table(x, lambda y: isinstance(y, str)), {})
   return values
+
+
+def are_classes(names: Any) -> bool:
+  """Whether these are two names of classes or more, no two of them alike."""
+  return (
+    isinstance(names, list)
+    and all(isinstance(x, str) and x for x in names)
+    and 1 < len(names) == len(set(names))
+  )
+
+
+def _is_count(value: Any) -> bool:
+  return type(value) is int and 0 <= value < 2**31
+
+
+def _is_table(value: Any, good: Callable[[Any], bool]) -> bool:
+  """Whether a value of JSON gives names something that is good."""
+  return isinstance(value, dict) and all(map(good, value.values()))
+
+
+@dataclasses.dataclass(frozen=True)
+class FileFacts:
+  """What is known of a file.
+
+  Attributes:
+    records: how many it holds.
+    sha256: of its bytes; "" where an older version wrote it.
+  """
+
+  records: int
+  sha256: str = ""
+
+
+def facts_of(meta: Mapping[str, Any]) -> dict[str, FileFacts]:
+  """Returns name -> what is known of each file, of a `checked_meta`."""
+  digests = meta.get("sha256", {})
+  return {
+    name: FileFacts(count, digests.get(name, ""))
+    for name, count in meta.get("records", {}).items()
+  }
+
+
+def check_file(path: str, found: int, facts: FileFacts) -> None:
+  """Holds a file, of which `found` records were read, against its facts.
+
+  Raises:
+    ValueError: where it is another.
+  """
+  if found != facts.records:
+    raise ValueError(f"{found} of {facts.records} records are left")
+  if facts.sha256 and sha256_of(path) != facts.sha256:
+    raise ValueError("its SHA-256 is another than when it was encoded")
+
+
+def missing_beside(
+  paths: Sequence[str], facts: Mapping[str, FileFacts]
+) -> list[str]:
+  """Returns the files of the same splits that were encoded and are gone."""
+  folder = os.path.dirname(paths[0])
+  splits = {
+    found[1] for x in paths if (found := _NAME.fullmatch(os.path.basename(x)))
+  }
+  beside = (
+    os.path.join(folder, name)
+    for name in facts
+    if (found := _NAME.fullmatch(name)) and found[1] in splits
+  )
+  here = {*paths}
+  return [x for x in beside if x not in here and not tf.io.gfile.exists(x)]
 
 
 def check_meta(
@@ -94,7 +188,7 @@ def check_meta(
   Raises:
     UserError: naming what differs.
   """
-  if int(meta["max_seq_length"]) != length:
+  if meta["max_seq_length"] != length:
     raise UserError(
       f"{where} holds rows of {meta['max_seq_length']} tokens, but "
       f"`max_seq_length` is {length}: add --params_override="
@@ -108,14 +202,15 @@ def check_meta(
   said = meta.get("tokenizer", tokenizer)
   if said != tokenizer:
     raise UserError(
-      f"{where} was encoded by another tokenizer ({said}) than that of "
-      f"--encoder ({tokenizer}): set --casing as it was, or encode again."
+      f"{where} was encoded by another tokenizer ({quoted(said)}) than that of "
+      f"--encoder ({quoted(tokenizer)}): set --casing as it was, or encode "
+      "again."
     )
   found = meta.get("classes", list(classes))
   if list(found) != list(classes):
     raise UserError(
-      f"{where} has the classes {found}, but the task {list(classes)}: they "
-      "do not belong together."
+      f"{where} has the classes {quoted(found)}, but the task "
+      f"{quoted(list(classes))}: they do not belong together."
     )
 
 

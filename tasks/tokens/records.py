@@ -16,7 +16,14 @@ from absl import logging
 from google.protobuf.message import DecodeError
 
 from engine.errors import UserError
-from tasks.data.record_files import UNKNOWN, open_records
+from engine.files import reason_of
+from tasks.data.record_files import (
+  UNKNOWN,
+  FileFacts,
+  check_file,
+  missing_beside,
+  open_records,
+)
 from tasks.tokens.encoded import EncodedPairs
 
 _BATCH = 1024  # Records parsed at once.
@@ -112,37 +119,41 @@ def read_records(
   paths: Sequence[str],
   *,
   length: int,
+  vocabulary: int,
   label_type: type[np.generic] = np.int32,
-  counts: Mapping[str, int],
+  facts: Mapping[str, FileFacts],
   on_damaged: str = "stop",
 ) -> Records:
-  """Reads all records of some files.
+  """Reads all records of some files, and believes none of them.
 
   Args:
     paths: of the files.
     length: tokens of a row.
+    vocabulary: how many ids of tokens there are.
     label_type: int32, or float32 for scores.
-    counts: name of a file -> records that it must hold, where that is known.
+    facts: name of a file -> what it must hold, where that is known. One that
+      belongs to `paths` and is not on the disk is damaged too.
     on_damaged: "stop" at a damaged file, or "skip" the whole of it.
 
   Raises:
-    UserError: naming the file that is damaged, or is of another length.
+    UserError: naming the file that is damaged.
   """
   parts, damaged = [], []
-  for path in paths:
+  for path in [*paths, *missing_beside(paths, facts)]:
     try:
-      found = _read_file(path, length, label_type)
-      expected = counts.get(os.path.basename(path), len(found.ids))
-      if len(found.ids) != expected:
-        raise ValueError(f"{len(found.ids)} of {expected} records are left")
+      found = _read_file(path, length, vocabulary, label_type)
+      known = facts.get(os.path.basename(path))
+      if known:
+        check_file(path, len(found.ids), known)
       parts.append(found)
     except (tf.errors.OpError, DecodeError, ValueError) as error:
-      reason = getattr(error, "message", str(error)).split("\n")[0][:200]
+      gone = isinstance(error, tf.errors.NotFoundError)
+      reason = "it is missing" if gone else reason_of(error)[:100]
       if on_damaged == "stop":
         raise UserError(
-          f"The records {path} are damaged ({reason}): remove the file and "
-          "give the launch.encode command again, or pass over such files with "
-          "--on_damaged_shard=skip."
+          f"The records {path} are damaged ({reason}): remove "
+          "the file and give the launch.encode command again, or pass over "
+          "such files with --on_damaged_shard=skip."
         ) from error
       logging.warning("passed over %s, which is damaged: %s", path, reason)
       damaged.append(path)
@@ -151,7 +162,9 @@ def read_records(
   return Records.joined(parts, damaged)
 
 
-def _read_file(path: str, length: int, label_type: type[np.generic]) -> Records:
+def _read_file(
+  path: str, length: int, vocabulary: int, label_type: type[np.generic]
+) -> Records:
   """Raises `OpError`, `DecodeError` or `ValueError` at damage."""
   _check_length(path, length)
   row, one = (tf.io.FixedLenFeature([n], tf.int64) for n in (length, 1))
@@ -162,22 +175,37 @@ def _read_file(path: str, length: int, label_type: type[np.generic]) -> Records:
     spec["label_ids"] = tf.io.FixedLenFeature([1], tf.float32)
   spec["weight"] = tf.io.FixedLenFeature([1], tf.float32, default_value=[1.0])
   batches = open_records(path).batch(_BATCH)
-  parts = []
+  parts: list[Records] = []
+  position = np.arange(length)
   for batch in batches.map(
     lambda records: tf.io.parse_example(records, spec),
     num_parallel_calls=tf.data.AUTOTUNE,
   ):
     rows = {name: value.numpy() for name, value in batch.items()}
-    real = rows["input_mask"] > 0
-    lengths = real.sum(1)
-    encoded = EncodedPairs(
-      ids=rows["input_ids"][real].astype(np.int32),
-      starts=np.concatenate([[0], np.cumsum(lengths)]),
-      first=(real & (rows["segment_ids"] == 0)).sum(1).astype(np.int32),
-      truncated=0,
-    )
+    mask, second = rows["input_mask"], rows["segment_ids"]
+    lengths = mask.sum(1)
+    first = lengths - second.sum(1)
     labels, ids, weights = (
       rows[x][:, 0] for x in ("label_ids", "example_id", "weight")
+    )
+    real = position < lengths[:, None]
+    tokens = rows["input_ids"][real]
+    behind = real & (position >= first[:, None])
+    place = _BATCH * len(parts)
+    _check(place, "input_mask", (lengths > 0) & (mask == real).all(1))
+    _check(place, "segment_ids", (first > 0) & (second == behind).all(1))
+    if tokens.min() < 0 or tokens.max() >= vocabulary:
+      outside = (rows["input_ids"] < 0) | (rows["input_ids"] >= vocabulary)
+      _check(place, "input_ids", ~(outside & real).any(1))
+    _check(place, "weight", (weights >= 0) & np.isfinite(weights))
+    if label_type == np.int32:
+      _check(place, "label_ids", (labels >= UNKNOWN) & (labels < 2**31))
+    _check(place, "example_id", ids >= UNKNOWN)
+    encoded = EncodedPairs(
+      ids=tokens.astype(np.int32),
+      starts=np.concatenate([[0], np.cumsum(lengths)]),
+      first=first.astype(np.int32),
+      truncated=0,
     )
     parts.append(Records(encoded, labels.astype(label_type), ids, weights))
   if not parts:
@@ -185,14 +213,25 @@ def _read_file(path: str, length: int, label_type: type[np.generic]) -> Records:
   return Records.joined(parts)
 
 
+def _check(place: int, feature: str, good: np.ndarray) -> None:
+  """Raises `ValueError` naming the first record, from `place` on, that is not.
+
+  Args:
+    place: of the first of them in its file.
+    feature: that is looked at.
+    good: bool [records].
+  """
+  if not good.all():
+    raise ValueError(
+      f"`{feature}` of record {place + int(good.argmin())} is none that "
+      "launch.encode writes"
+    )
+
+
 def _check_length(path: str, length: int) -> None:
-  """Raises `UserError` where the first record has another length."""
+  """Raises `ValueError` where the first record has another length."""
   for record in open_records(path).take(1):
     example = tf.train.Example.FromString(record.numpy())
     found = len(example.features.feature["input_ids"].int64_list.value)
     if found != length:
-      raise UserError(
-        f"{path} holds rows of {found} tokens, but `max_seq_length` is "
-        f"{length}: add --params_override=task.max_seq_length={found}, or "
-        "encode again."
-      )
+      raise ValueError(f"its rows have {found} tokens instead of {length}")

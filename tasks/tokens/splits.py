@@ -15,7 +15,7 @@ from tasks.data.copies import Copies
 from tasks.data.datasets import RecordSplit, open_split
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
-from tasks.data.record_files import check_meta, read_meta
+from tasks.data.record_files import check_meta, facts_of, read_meta
 from tasks.data.weights import weights_of
 from tasks.model.flops import Flops
 from tasks.tokens.encoded import EncodedPairs
@@ -121,8 +121,9 @@ class Splits:
     return read_records(
       paths,
       length=length,
+      vocabulary=len(spec.pieces),
       label_type=self._answers.dtype,
-      counts=meta.get("records", {}),
+      facts=facts_of(meta),
       on_damaged=self._config.on_damaged_shard,
     )
 

@@ -15,6 +15,7 @@ def test_train_leaves_a_whole_run_directory(trained):
   model_dir, ended = trained
   assert sorted(os.listdir(model_dir)) == [
     "assets",
+    "assets.json",
     "best",
     "checkpoints",
     "config.yaml",

@@ -79,7 +79,9 @@ def test_a_test_split_may_have_no_labels(tmp_path, name):
 def test_a_split_that_a_set_has_not_is_named_beside_those_it_has(tmp_path):
   lay_out(tmp_path, "mnli", LABELS["mnli"][0])
   config = SentencePairConfig(name="mnli", data_dir=str(tmp_path))
-  with pytest.raises(UserError, match="'dev', but mnli has .*dev_mismatched"):
+  with pytest.raises(
+    UserError, match="'dev' of mnli: use one of .*dev_mismatched"
+  ):
     read_split(config, "dev", answers_of(config))
 
 

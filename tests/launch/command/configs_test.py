@@ -64,20 +64,20 @@ def test_overrides_are_typed_as_yaml():
     ("task.dropout=1", "`dropout` is 1.0, but must be"),
     ("task.name=mrcp", "`task` is 'mrcp', but must be one of"),
     ("task.batching=pak", "Wrong type"),
-    ("train.global_batch_size=0", "must be 1 or more"),
+    ("train.global_batch_size=0", "must be at least 1 and at most"),
     ("optimizer.warmup_ratio=1", "at least 0 and below 1"),
     ("optimizer.layer_decay=0", "above 0 and at most 1"),
     ("task=mrpc", "no setting `task`: did you mean `task.name`"),
     ("train.epochs.x=1", "no setting `train.epochs.x`"),
-    ("train.seed=[1", "`train.seed` is no YAML"),
-    ("{train: {seed: 1}", "`params_override` is no YAML"),
-    ("train.epochs=.inf", "above 0 and finite"),
+    ("train.seed=[1", "which is no YAML .*in line 1"),
+    ("{train: {seed: 1}", "`params_override` is .*, which is no YAML"),
+    ("train.epochs=.inf", "above 0 and at most 1000000"),
     ("optimizer.weight_decay=.nan", "0 or more and finite"),
     ("task.dropout=0.999", "at least 0 and at most 0.9"),
   ],
 )
 def test_bad_overrides_are_refused_with_a_cure(override, complaint):
-  with pytest.raises(UserError, match=complaint.replace("*", r"\*")):
+  with pytest.raises(UserError, match=complaint):
     configs.build_config([configs.parse_overrides(override)])
 
 

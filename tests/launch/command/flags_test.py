@@ -48,9 +48,9 @@ NAMES = {
   """,
   "predict": f"""
     {LAYERS} batch_size checkpoint data_dir input model_dir output split
-    test_file
+    task test_file
   """,
-  "export": "checkpoint export_dir format model_dir",
+  "export": "checkpoint export_dir format model_dir task",
   "cluster": f"{RESTARTS} num_workers",
   "supervise": RESTARTS,
   "checkpoints": "dry_run keep model_dir other_dir other_step step",

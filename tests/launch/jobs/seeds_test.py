@@ -43,6 +43,11 @@ def test_seeds_are_a_range_or_a_list(text, seeds):
     ("1,", "must be like"),
     ("-1", "must be like"),
     ("0-2,1", "names a seed twice"),
+    ("0-99999999999", "must be like"),
+    ("0-9999999999", "must name at most 10,000"),
+    (",".join(["0-9999", "10000-19999"]), "must name at most 10,000"),
+    ("٣-٥", "must be like"),
+    ("x" * 10**6, "must be like"),
   ],
 )
 def test_what_names_no_seeds_is_refused(text, complaint):

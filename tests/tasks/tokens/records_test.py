@@ -16,6 +16,7 @@ from tasks.data import record_files
 from tasks.data.datasets import answers_of, read_split
 from tasks.sentence_pair import SentencePairTask
 from tasks.tokens import shards
+from tasks.tokens.records import read_records
 from tests.support.testing import tiny_task
 
 CONFIG = SentencePairConfig(encoder="tiny")
@@ -221,6 +222,112 @@ def test_a_damaged_shard_is_named_or_passed_over(tmp_path, encoded, damage):
   plan = Plan.make(CONFIG, ["train", "dev"], size=300, directory=str(tmp_path))
   with pytest.raises(UserError, match=f"{second.name} is damaged.*remove it"):
     plan.finish(str(tmp_path))
+
+
+def numbers(name, place, value):
+  """An edit of one number of a record."""
+
+  def edit(feature):
+    feature[name].int64_list.value[place] = value
+
+  return edit
+
+
+def weighs(weight):
+  return lambda feature: feature["weight"].float_list.value.append(weight)
+
+
+def without_a_mask(feature):
+  del feature["input_mask"].int64_list.value[:]
+  feature["input_mask"].int64_list.value.extend([0] * 128)
+
+
+def with_segments_turned(feature):
+  values = feature["segment_ids"].int64_list.value
+  values[:] = [1 - x for x in values]
+
+
+@pytest.mark.parametrize(
+  ("name", "edit"),
+  [
+    ("input_ids", numbers("input_ids", 1, 2**32 + 5)),
+    ("input_ids", numbers("input_ids", 1, -3)),
+    ("input_ids", numbers("input_ids", 1, 10**6)),
+    ("input_mask", numbers("input_mask", 2, 0)),
+    ("input_mask", numbers("input_mask", 2, 2)),
+    ("input_mask", without_a_mask),
+    ("segment_ids", with_segments_turned),
+    ("segment_ids", numbers("segment_ids", 2, 2**63 - 1)),
+    ("label_ids", numbers("label_ids", 0, 2**32)),
+    ("example_id", numbers("example_id", 0, -2)),
+    ("weight", weighs(-1.0)),
+    ("weight", weighs(float("nan"))),
+    ("weight", weighs(float("inf"))),
+  ],
+)
+def test_what_no_encoding_writes_is_damage(tmp_path, encoded, name, edit):
+  path = str(tmp_path / "train-0.tfrecord")
+  rows = [
+    x.numpy()
+    for x in tf.data.TFRecordDataset(str(next(encoded.glob("train-*"))))
+  ][:9]
+  example = tf.train.Example.FromString(rows[7])
+  edit(example.features.feature)
+  rows[7] = example.SerializeToString()
+  record_files.write_records(path, rows)
+  with pytest.raises(UserError, match=rf"damaged \(`{name}` of record 7 is"):
+    read_records([path], length=128, vocabulary=30522, facts={})
+
+
+def test_a_shard_that_is_missing_or_another_is_damage(tmp_path, encoded):
+  first, second, *_ = copy(encoded, tmp_path)
+  rows = [x.numpy() for x in tf.data.TFRecordDataset(str(second))]
+  record_files.write_records(str(second), [*rows[1:], rows[0]])
+  with pytest.raises(UserError, match=f"{second.name}.*its SHA-256 is another"):
+    from_files(tmp_path).source("train")
+  second.unlink()
+  with pytest.raises(UserError, match=f"{second.name} .*it is missing"):
+    from_files(tmp_path).source("train")
+  from_files(tmp_path, on_damaged_shard="skip").source("train")
+  # An encoding of an older version knew no digests.
+  meta = json.loads((encoded / "meta_data").read_text())
+  del meta["sha256"]
+  (tmp_path / "meta_data").write_text(json.dumps(meta))
+  record_files.write_records(str(second), [*rows[1:], rows[0]])
+  from_files(tmp_path).source("train")
+
+
+@pytest.mark.parametrize(
+  ("said", "complaint"),
+  [
+    ({"classes": 5}, "its `classes` is 5"),
+    ({"classes": [["a"], ["b"]]}, "its `classes` is"),
+    ({"classes": [1, 2]}, "its `classes` is"),
+    ({"classes": ["a", "a"]}, "its `classes` is"),
+    ({"records": ["a"]}, "its `records` is"),
+    ({"records": {"a": -1}}, "its `records` is"),
+    ({"max_seq_length": True}, "its `max_seq_length` is True"),
+    ({"max_seq_length": 10**30}, "its `max_seq_length` is"),
+    ("[" * 100_000, "recursion"),
+    ("[1]", r"it holds \[1\]"),
+    ("null", "it holds None"),
+  ],
+)
+def test_meta_data_is_looked_at(tmp_path, said, complaint):
+  if isinstance(said, dict):
+    said = json.dumps({"max_seq_length": 128, **said})
+  (tmp_path / "meta_data").write_text(said)
+  with pytest.raises(UserError, match=f"damaged .*{complaint}"):
+    record_files.read_meta([str(tmp_path / "train-0.tfrecord")])
+
+
+@pytest.mark.parametrize("content", ["{", "5", "[" * 100_000, ""])
+def test_a_damaged_plan_of_an_encoding_is_named(tmp_path, content):
+  (tmp_path / "encoding.json").write_text(content)
+  with pytest.raises(
+    UserError, match="encoding.json is damaged .*name another"
+  ):
+    Plan([], {"classes": []}).claim(str(tmp_path))
 
 
 def test_records_of_something_else_are_refused(tmp_path, encoded):

@@ -1,0 +1,82 @@
+"""What says that the assets of a run are those that it wrote.
+
+Predictions are made by what stands in `assets/`: the vocabulary, the names of
+the classes. Changed there, they would give other answers and no error.
+"""
+
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from engine.durability.run_directory import RunDirectory
+from engine.errors import UserError
+from engine.files import parts_in, read_json, sha256_of, write_json
+
+_LIST = "assets.json"  # Beside `assets`, which are an encoder's directory.
+
+
+def unseal(directory: RunDirectory) -> None:
+  """Forgets the list: assets are about to be written."""
+  path = directory.file(_LIST)
+  if tf.io.gfile.exists(path):
+    tf.io.gfile.remove(path)
+
+
+def seal(directory: RunDirectory) -> None:
+  """Writes the list of the assets as they are, whole or not at all."""
+  write_json(directory.file(_LIST), {"files": _digests(directory.assets)})
+
+
+def check(directory: RunDirectory) -> bool:
+  """Holds the assets against their list.
+
+  Returns:
+    Whether there is one: an older version wrote none, and a run that is just
+    beginning has none yet.
+
+  Raises:
+    UserError: naming the first file that is missing, added or altered.
+  """
+  path = directory.file(_LIST)
+  if not tf.io.gfile.exists(path):
+    return False
+  said, found = _read(path), _digests(directory.assets)
+  for name in sorted({*said, *found}):
+    if said.get(name) != found.get(name):
+      what = (
+        "was changed"
+        if name in said and name in found
+        else ("is gone" if name in said else "was added")
+      )
+      raise UserError(
+        f"{os.path.join(directory.assets, name)} {what} since the run wrote "
+        f"its assets: put back what was there, or remove {path} to take them "
+        "as they are."
+      )
+  return True
+
+
+def _read(path: str) -> dict[str, Any]:
+  try:
+    files = read_json(path)["files"]
+    if isinstance(files, dict):
+      return files
+    raise ValueError("it names no files")
+  except (ValueError, TypeError, KeyError, RecursionError) as error:
+    raise UserError(
+      f"{path} is damaged ({str(error)[:80]}): remove it to take the run's "
+      "assets as they are."
+    ) from error
+
+
+def _digests(directory: str) -> dict[str, str]:
+  """Returns path below a directory -> SHA-256, but for unfinished files."""
+  found = {}
+  for folder, _, names in tf.io.gfile.walk(directory):
+    unfinished = {*parts_in(folder)}
+    for name in names:
+      path = os.path.join(folder, name)
+      if path not in unfinished:
+        found[os.path.relpath(path, directory)] = sha256_of(path)
+  return found

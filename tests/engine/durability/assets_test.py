@@ -1,0 +1,55 @@
+"""Assets that were changed behind a run's back are found."""
+
+import pytest
+
+from engine.durability import assets
+from engine.durability.run_directory import RunDirectory
+from engine.errors import UserError
+
+
+@pytest.fixture
+def sealed(tmp_path):
+  directory = RunDirectory(str(tmp_path))
+  below = tmp_path / "assets" / "variables"
+  below.mkdir(parents=True)
+  (below / "data").write_bytes(b"w")
+  (tmp_path / "assets" / "classes.json").write_text('["no", "yes"]')
+  assets.seal(directory)
+  return directory
+
+
+def test_assets_as_they_were_written_are_taken(sealed, tmp_path):
+  assert assets.check(sealed)
+  # What a killed writer left is no asset.
+  (tmp_path / "assets" / ".vocab.txt.7.7.part").write_bytes(b"half")
+  assert assets.check(sealed)
+
+
+@pytest.mark.parametrize(
+  ("spoil", "complaint"),
+  [
+    (lambda x: (x / "classes.json").write_text("[]"), "classes.json was cha"),
+    (lambda x: (x / "classes.json").unlink(), "classes.json is gone"),
+    (lambda x: (x / "variables/data").write_bytes(b"v"), "data was changed"),
+    (lambda x: (x / "vocab.txt").write_text("a"), "vocab.txt was added"),
+  ],
+)
+def test_assets_that_differ_are_named(sealed, tmp_path, spoil, complaint):
+  spoil(tmp_path / "assets")
+  with pytest.raises(UserError, match=f"{complaint}.*remove .*assets.json to"):
+    assets.check(sealed)
+  (tmp_path / "assets.json").unlink()
+  assert not assets.check(sealed)  # As are those of an older version.
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"files": 5}', "[" * 10**5])
+def test_a_damaged_list_is_named(sealed, tmp_path, content):
+  (tmp_path / "assets.json").write_text(content)
+  with pytest.raises(UserError, match="assets.json is damaged"):
+    assets.check(sealed)
+
+
+def test_a_list_is_forgotten_before_assets_are_written(sealed):
+  assets.unseal(sealed)
+  assert not assets.check(sealed)
+  assets.unseal(sealed)
