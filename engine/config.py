@@ -5,7 +5,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from engine.settings import RARE, SHOWN, Flag, Settings, check, free, setting
+from engine.settings import (
+  RARE,
+  SHOWN,
+  Flag,
+  Settings,
+  check,
+  fields_of,
+  free,
+  setting,
+)
+
+_LARGEST = (2 - 2**-23) * 2.0**127  # Of float32, in which weights are.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,13 +124,21 @@ class OptimizerConfig(Settings):
   )
   beta_1: float = setting(0.9, "Decay of the first moment.", min=0, below=1)
   beta_2: float = setting(0.999, "Decay of the second moment.", min=0, below=1)
-  epsilon: float = setting(1e-6, "Added to the root of the second moment.")
+  epsilon: float = setting(
+    1e-6, "Added to the root of the second moment.", min=0
+  )
   average_decay: float = setting(
     0.0,
     "Of a moving average of the weights, which is then evaluated (0: off).",
     min=0,
     below=1,
   )
+
+  def __post_init__(self):
+    super().__post_init__()
+    for name, _, value in fields_of(self):
+      if isinstance(value, float):
+        check(value <= _LARGEST, name, value, "finite in float32")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

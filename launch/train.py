@@ -106,8 +106,10 @@ def main() -> None:
     return
   if trains:
     report = os.path.join(model_dir, "report.html")
-    with contextlib.suppress(*DISK_ERRORS):
-      write_page([model_dir], report)
+    # What was finished before is reported, and left as it is.
+    if experiment.trained or not tf.io.gfile.exists(report):
+      with contextlib.suppress(*DISK_ERRORS):
+        write_page([model_dir], report)
     print("\n".join(summary_lines(result, model_dir)))
   else:
     print(json.dumps(result))

@@ -128,8 +128,10 @@ class SentencePairTask(Task):
   def layer_depth(self, variable_name: str) -> int:
     return self._files.layer_depth(variable_name)
 
-  def save_assets(self, directory: str) -> None:
+  def check_assets(self, directory: str) -> None:
     stated.check_begun(directory, self.tokenizer)
+
+  def save_assets(self, directory: str) -> None:
     self._files.copy_to(directory)
     self.tokenizer.settled().write(directory)
     write_json(os.path.join(directory, _CLASSES), self.classes)

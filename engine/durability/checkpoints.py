@@ -45,7 +45,7 @@ class Checkpoints(tf.train.CheckpointManager):
     ledger: Ledger,
     clock: Callable[[], float] = time.monotonic,
   ):
-    """Initializes the manager; `begin` comes next.
+    """Initializes the manager; `begin` comes next, then `clear`.
 
     Args:
       checkpoint: what is saved; its `global_step` counts the steps.
@@ -86,7 +86,7 @@ class Checkpoints(tf.train.CheckpointManager):
     config: ExperimentConfig | None = None,
     allowed: Collection[str] = (),
   ) -> str | None:
-    """Restores the newest whole checkpoint, or initializes.
+    """Restores the newest whole checkpoint, or initializes; writes nothing.
 
     Args:
       initialize: gives first weights; called where there is no checkpoint.
@@ -112,8 +112,6 @@ class Checkpoints(tf.train.CheckpointManager):
       self._maybe_delete.setdefault(self._newest, time.time())
     else:
       initialize()
-    if self._committer.writes:
-      self._clear()
     return self._newest
 
   def restore_or_initialize(self) -> str | None:
@@ -227,7 +225,7 @@ class Checkpoints(tf.train.CheckpointManager):
         with contextlib.suppress(*DISK_ERRORS):
           manifest.delete(prefix)
 
-  def _clear(self) -> None:
+  def clear(self) -> None:
     """Deletes what killed saves left behind the restored step."""
     step = self._step()
     for prefix in manifest.prefixes(self.directory):

@@ -2,23 +2,30 @@
 
 import dataclasses
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
 import yaml
 
 from engine.config import ExperimentConfig
-from engine.durability.manifest import remove_leftovers
+from engine.durability.manifest import remove, remove_leftovers
 from engine.errors import UserError
-from engine.files import DISK_ERRORS, read_json, write_atomically, write_json
+from engine.files import (
+  DISK_ERRORS,
+  read_json,
+  reason_of,
+  write_atomically,
+  write_json,
+)
 from engine.settings import differences, flatten, told
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
+_ROOM = 2**16  # Bytes that a start writes, at most, beside assets and logs.
 
 
 class RunDirectory:
-  """`config.yaml`, `result.json`, and the places of all else."""
+  """`config.yaml`, `data.json`, `result.json`, and the places of all else."""
 
   def __init__(self, path: str):
     self.path = path
@@ -92,14 +99,58 @@ class RunDirectory:
       )
     return list(differences(old, config))
 
+  def data(self) -> dict[str, Any]:
+    """Returns what is known of the examples of each split: see `create`.
+
+    Raises:
+      UserError: where it cannot be read.
+    """
+    path = self.file("data.json")
+    try:
+      return read_json(path)["splits"]
+    except tf.errors.NotFoundError:
+      return {}
+    except (tf.errors.OpError, ValueError, LookupError, TypeError) as error:
+      raise UserError(
+        f"{path} cannot be read: bring it back from a copy, or remove it to go "
+        "on with the data as they are."
+      ) from error
+
+  def prepare(self) -> None:
+    """Makes the folders of a run, where there is room for what a start writes.
+
+    Nothing is made or changed on a disk on which a start would end half-way.
+
+    Raises:
+      UserError: where it is full, or takes no file.
+    """
+    logs = tf.io.gfile.glob(self.file("*.jsonl"))
+    part = self.file("room.part")
+    try:
+      size = _ROOM + sum(tf.io.gfile.stat(log).length for log in logs)
+      try:
+        with tf.io.gfile.GFile(part, "wb") as file:
+          file.write(bytes(size))
+      finally:
+        remove(part)
+      for path in (self.assets, self.checkpoints):
+        tf.io.gfile.makedirs(path)
+    except DISK_ERRORS as error:
+      raise self.not_writable(error) from error
+
   def create(
-    self, config: ExperimentConfig, changed: Collection[str] = ()
+    self,
+    config: ExperimentConfig,
+    changed: Collection[str] = (),
+    data: Mapping[str, Any] | None = None,
   ) -> None:
-    """Creates the directory with its config.
+    """Notes what the run is, from here on.
 
     Args:
       config: of the run.
       changed: settings in which it was allowed to change.
+      data: split -> what tells its examples from others; splits that are not
+        named stay as they were noted.
 
     Raises:
       UserError: where the directory cannot be written.
@@ -108,14 +159,20 @@ class RunDirectory:
     if changed := sorted({*self.changed(), *changed}):
       values[_CHANGED] = changed
     text = yaml.safe_dump(values, sort_keys=False)
+    splits = {**self.data(), **(data or {})}
     try:
-      tf.io.gfile.makedirs(self.assets)
+      tf.io.gfile.makedirs(self.path)
+      write_json(self.file("data.json"), {"splits": splits})
       write_atomically(self.file("config.yaml"), text)
     except DISK_ERRORS as error:
-      raise UserError(
-        f"`model_dir` {self.path} cannot be written ({error.__class__.__name__}"
-        "): choose another --model_dir or change its permissions."
-      ) from error
+      raise self.not_writable(error) from error
+
+  def not_writable(self, error: Exception) -> UserError:
+    """Says why nothing can be written here."""
+    return UserError(
+      f"`model_dir` {self.path} cannot be written ({reason_of(error)}): make "
+      "room there, change its permissions, or choose another --model_dir."
+    )
 
   def clear(self) -> None:
     """Removes what killed writers of whole files left; hold the lock."""

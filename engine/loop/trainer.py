@@ -7,12 +7,14 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
+from engine.errors import UserError
 from engine.fusion import plain
 from engine.loop.boundary import Boundary
 from engine.loop.inputs import Inputs
 from engine.loop.programs import Programs, Shape
 from engine.measure.ledger import Ledger
 from engine.measure.work import Work
+from engine.step.finite import FiniteCheck
 from engine.step.replica_step import ReplicaStep
 
 
@@ -66,6 +68,15 @@ class Trainer(orbit.StandardTrainer):
     self.work = Work()
     self.window = Window()
     self._boundary = boundary
+    model, averages = replica_step.model, self.averages
+    self._finite = FiniteCheck(
+      [
+        *model.variables,
+        *self.optimizer.variables,
+        *(averages.values if averages else ()),
+      ],
+      strategy,
+    )
 
   def train_loop_begin(self) -> None:
     """Begins at the global step, wherever that is."""
@@ -90,7 +101,7 @@ class Trainer(orbit.StandardTrainer):
     With a loss scale some may not be counted: the next call tries them again.
 
     Raises:
-      FloatingPointError: where that would go on for ever.
+      FloatingPointError, UserError: where that would go on for ever.
     """
     shape = inputs.layout(step).shape
     # A program's first call compiles: one step, whose time is no rate.
@@ -109,7 +120,8 @@ class Trainer(orbit.StandardTrainer):
       self.programs(shape, (batches, start), tf.constant(steps))
       self.window.loss.numpy()  # Accelerators work asynchronously: wait.
     counted = int(self.global_step.numpy()) - step
-    if counted < steps and not (scale and (counted or scale > 1.0)):
+    may_retry = scale and (counted or (scale > 1.0 and self.guard.weighs))
+    if counted < steps and not may_retry:
       self._stop_at(step + counted, scale)
     self.window.repeated.assign_add(steps - counted)
     if not first:
@@ -121,6 +133,13 @@ class Trainer(orbit.StandardTrainer):
     return counted
 
   def _stop_at(self, step: int, scale: float | None) -> None:
+    if not self.guard.weighs:
+      raise UserError(
+        f"In step {step} all examples have weight 0, so there is no loss: "
+        "leave such examples out, take a larger --global_batch_size, or pass "
+        "over such batches with --on_nonfinite=skip."
+      )
+    self.check_finite()  # A loss of such weights is not finite either.
     name = self.guard.name_of_culprit(
       self.replica_step.model.trainable_variables
     )
@@ -130,6 +149,20 @@ class Trainer(orbit.StandardTrainer):
       "the checkpoints are those before it. Try a lower --learning_rate"
       + (", or --precision=bfloat16." if scale else ", or --on_nonfinite=skip.")
     )
+
+  def check_finite(self) -> None:
+    """Looks at what a checkpoint would hold; call it before one is saved.
+
+    Raises:
+      FloatingPointError: where a variable is not finite.
+    """
+    if name := self._finite.culprit():
+      raise FloatingPointError(
+        f"At step {int(self.global_step.numpy())} {name} is not finite, though "
+        "losses and gradients were: the run stops before it reaches a "
+        "checkpoint. See to the weights that it began with, or take a lower "
+        "learning_rate or weight_decay, or a larger epsilon."
+      )
 
   def _device_loop(self, shape: Shape):
     step_fn = functools.partial(self.train_step, shape=shape)
@@ -159,8 +192,9 @@ class Trainer(orbit.StandardTrainer):
     """Returns the scalars since the last log point, and begins a new window.
 
     Raises:
-      FloatingPointError: where a scalar is not finite.
+      FloatingPointError: where a scalar or a variable is not finite.
     """
+    self.check_finite()
     window = self.window
     scalars = {
       "loss": float(window.loss.numpy()) / max(1, int(window.taken.numpy())),

@@ -26,6 +26,7 @@ class Journal:
     step: int,
     terminal: Terminal,
     writes: bool = True,
+    evaluates_again: bool = False,
   ):
     """Opens the journal of the run in `directory` at `step`.
 
@@ -34,12 +35,14 @@ class Journal:
       step: the restored step.
       terminal: shows what is written.
       writes: false for a worker that only keeps the lines in mind.
+      evaluates_again: whether an evaluation at `step` itself is dropped too.
     """
     path = os.path.join(directory, "metrics.jsonl")
     self._terminal = terminal
     self.step = step
     lines = read_jsonl(path)
-    self.lines = [line for line in lines if line["step"] <= step]
+    last = {"eval": step - 1} if evaluates_again else {}
+    self.lines = [x for x in lines if x["step"] <= last.get(x["kind"], step)]
     self.dropped = [line for line in lines if line["step"] > step]
     self._writes = writes
     if not writes:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from engine.cluster.peers import agree_on
 from engine.files import DISK_ERRORS
 from engine.loop.trainer import Trainer
 from engine.measure.journal import Journal
@@ -26,16 +25,24 @@ class Logs:
     files: those whose lines a checkpoint has behind it.
   """
 
-  def __init__(self, job: Job, trainer: Trainer, terminal: Terminal):
+  def __init__(
+    self,
+    job: Job,
+    trainer: Trainer,
+    terminal: Terminal,
+    *,
+    evaluates_again: bool = False,
+  ):
     """Opens the logs at the trainer's step; what lies behind it is dropped.
 
     Args:
       job: whose run it is.
       trainer: restored.
       terminal: shows the log points.
+      evaluates_again: whether the evaluation of that very step is dropped too.
 
     Raises:
-      UserError: where workers hold different log points.
+      OSError, tf.errors.OpError: where they cannot be written.
     """
     self._job = job
     self._trainer = trainer
@@ -44,9 +51,8 @@ class Logs:
       step=int(trainer.global_step.numpy()),
       terminal=terminal,
       writes=job.is_chief,
+      evaluates_again=evaluates_again,
     )
-    evaluations = sum(x["kind"] == "eval" for x in self.journal.lines)
-    agree_on(job.strategy, evaluations=evaluations)
     self.starts = StartLog(
       job.directory.file("restarts.jsonl"),
       self.journal,

@@ -2,7 +2,7 @@
 
 import time
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orbit
@@ -13,19 +13,20 @@ from absl import logging
 from engine.cluster.peers import agree_on, part
 from engine.cluster.strategies import describe
 from engine.durability import checkpoints, manifest
-from engine.durability.best import BestCheckpoints, goal_of, stops_early
+from engine.durability.best import goal_of, stops_early
 from engine.durability.committer import Committer
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
 from engine.loop.epochs import epoch_ends
-from engine.loop.evaluator import Evaluator, SplitsEvaluator
 from engine.measure import environment, result
 from engine.measure.ledger import goodput
+from engine.measure.line_file import read_jsonl
 from engine.measure.peaks import find_peak
 from engine.measure.terminal import Terminal
 from engine.run.actions import EvaluationLog, steps_to_stop
 from engine.run.builder import Builder
+from engine.run.found import DATA
 from engine.run.job import Job
 from engine.run.logs import Logs
 from engine.run.managers import build_managers
@@ -55,7 +56,7 @@ class Session:
     terminal: Terminal,
     lock: Lock,
   ):
-    """Builds the parts, restores them and opens the logs.
+    """Builds the parts and restores them; `open` comes next.
 
     Args:
       job: what to do.
@@ -66,57 +67,101 @@ class Session:
       lock: of the run directory, which the chief holds.
 
     Raises:
-      UserError: where the directory's checkpoints do not fit, or workers differ
-        in what they restored.
+      UserError: where the directory's checkpoints do not fit, workers differ in
+        what they restored, or a setting asks for what will not be there.
+      FloatingPointError: where the weights to begin with are not finite.
     """
     self._job = job
+    self._terminal = terminal
     self._ends = epoch_ends(job.config.train, len(train))
     self._evaluates = bool(devs)
-    self._model, self._trainer, evaluator = builder.parts(train, *devs)
-    committer = Committer(
+    self._model, self._trainer, self._evaluator = builder.parts(train, *devs)
+    self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
       lock=lock,
       writes=job.is_chief,
     )
     with job.strategy.scope():
-      self._manager, best = build_managers(
-        job, self._model, self._trainer, committer
+      self._manager, self._best = build_managers(
+        job, self._model, self._trainer, self._committer
       )
-      restored = self._manager.begin(
+      self._restored = self._manager.begin(
         self._initialize,
         config=job.config,
         allowed={*job.allowed, *job.directory.changed()},
       )
+    self._trainer.check_finite()
     step = self._step()
     weights = (weight.numpy() for weight in self._model.weights)
+    logged = read_jsonl(job.directory.file("metrics.jsonl"))
     agree_on(
-      job.strategy, step_of_the_checkpoint=step, weights=digest_of(*weights)
+      job.strategy,
+      step_of_the_checkpoint=step,
+      weights=digest_of(*weights),
+      evaluations=sum(
+        x["kind"] == "eval" and x["step"] <= step for x in logged
+      ),
     )
-    self._logs = Logs(job, self._trainer, terminal)
-    committer.logs += self._logs.files
+    self._check_metric()
+
+  def _check_metric(self) -> None:
+    """Refuses a metric that says what is best, and that no evaluation has."""
+    config, task = self._job.config, self._job.task
+    goal = goal_of(config, task)
+    asked = config.checkpoint.best_to_keep or config.evaluation.patience
+    if self._evaluator and asked and goal.metric != task.goal[0]:
+      goal.value_of(self._evaluator.metrics_of_a_batch())
+
+  def open(self, changed: Collection[str], data: Mapping[str, Any]) -> None:
+    """Opens the run for writing, behind all checks.
+
+    Args:
+      changed: settings and data in which it was allowed to change.
+      data: what tells its splits from others.
+
+    Raises:
+      UserError: where the directory cannot be written.
+    """
+    job, directory, step = self._job, self._job.directory, self._step()
+    apart = {f"{DATA}.{x}" for x in job.config.evaluation.splits} & {*changed}
+    try:
+      if job.is_chief:
+        directory.clear()
+        self._manager.clear()
+        directory.prepare()
+        directory.forget_result()  # Before the config that makes it old.
+        job.task.save_assets(directory.assets)
+      # What was evaluated on other data here is evaluated again.
+      self._logs = Logs(
+        job, self._trainer, self._terminal, evaluates_again=bool(apart)
+      )
+      if job.is_chief:
+        directory.create(job.config, changed, data)
+        self._best.rewind(step)
+    except DISK_ERRORS as error:
+      raise directory.not_writable(error) from error
+    self._committer.logs += self._logs.files
     job.ledger.add(self._logs.starts.earlier_seconds)
     self._trainer.work = self._logs.starts.earlier_work
-    if job.is_chief:
-      best.rewind(step)
-    if restored:
-      terminal.say(f"resumed at step {step} from {restored}")
-    self._controller = self._wire(evaluator, best)
+    if self._restored:
+      self._terminal.say(f"resumed at step {step} from {self._restored}")
+    elif dropped := self._logs.journal.dropped:
+      self._terminal.say(
+        f"begun anew: {len(dropped)} log point(s) had no checkpoint behind them"
+      )
+    self._controller = self._wire()
 
   def _initialize(self) -> None:
     self._job.task.initialize(self._model, self._job.config.train.seed)
     if self._trainer.averages:
       self._trainer.averages.begin()
 
-  def _wire(
-    self,
-    evaluator: Evaluator | SplitsEvaluator | None,
-    best: BestCheckpoints,
-  ) -> orbit.Controller:
+  def _wire(self) -> orbit.Controller:
     job, runtime = self._job, self._job.config.runtime
-    log, trainer = self._logs.journal, self._trainer
+    log, trainer, evaluator = self._logs.journal, self._trainer, self._evaluator
     after_evaluation = evaluator and EvaluationLog(
-      job, log=log, trainer=trainer, evaluator=evaluator, best=best
+      job, log=log, trainer=trainer, evaluator=evaluator, best=self._best
     )
     silence_orbit()
     return orbit.Controller(
@@ -197,6 +242,7 @@ class Session:
   def _stop(self, reason: str) -> typing.NoReturn:
     """Saves where the run was told to stop, and leaves."""
     job, step = self._job, self._step()
+    self._trainer.check_finite()
     self._logs.catch_up()
     self._manager.save(checkpoint_number=step, check_interval=False)
     saved = self.settle()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-_FINE, _LOSS, _GRADIENTS = 0, 1, 2  # Codes of `culprit`; gradient i is 2 + i.
+# Codes of `culprit`; gradient i is _GRADIENTS + i.
+_FINE, _LOSS, _NORM, _WEIGHTS, _GRADIENTS = 0, 1, -1, -2, 2
 
 
 class Guard(tf.Module):
@@ -40,38 +41,52 @@ class Guard(tf.Module):
     self.skipped = variable(0, "skipped", tf.int64)
 
   def update(
-    self, loss: tf.Tensor, squares: tf.Tensor, may_retry: tf.Tensor | bool
+    self,
+    loss: tf.Tensor,
+    squares: tf.Tensor,
+    may_retry: tf.Tensor | bool,
+    total: tf.Tensor | float = 1.0,
   ) -> tf.Tensor:
     """Judges a step; all replicas say the same.
 
     Args:
       loss: float32 scalar, of the global batch.
-      squares: float32 [variables], sums of squares of the gradients.
+      squares: float32 [variables], half the sums of squares of the gradients.
       may_retry: bool scalar, whether another try could come out better.
+      total: float32 scalar, sum of the weights of the global batch.
 
     Returns:
       Bool scalar: whether the step is taken.
     """
+    weighs = tf.not_equal(total, 0.0)
     good_loss = tf.math.is_finite(loss)
-    # The sum too: finite squares may overflow in it.
-    good = tf.math.is_finite(tf.reduce_sum(squares)) & good_loss
+    # The whole sum too: finite squares may overflow in it.
+    good_norm = tf.math.is_finite(2.0 * tf.reduce_sum(squares))
+    good = good_norm & good_loss & weighs
     # Gradients flow from the last variable to the first.
     bad = tf.cast(~tf.math.is_finite(squares), tf.int32)
     last = tf.shape(bad)[0] - 1
     last -= tf.argmax(tf.reverse(bad, [0]), output_type=tf.int32)
-    culprit = tf.where(good_loss, last + _GRADIENTS, _LOSS)
+    culprit = tf.where(tf.reduce_any(bad > 0), last + _GRADIENTS, _NORM)
+    culprit = tf.where(good_loss, culprit, _LOSS)
+    culprit = tf.where(weighs, culprit, _WEIGHTS)
     self.culprit.assign(tf.where(good, _FINE, culprit))
     self.taken.assign(good)
     counted = good
     if self.skips:
-      counted |= ~tf.convert_to_tensor(may_retry)
+      # No loss scale gives a batch weight that has none.
+      counted |= ~(tf.convert_to_tensor(may_retry) & weighs)
     self.counted.assign(counted)
     self.skipped.assign_add(tf.cast(counted & ~good, tf.int64))
     return good
 
+  @property
+  def weighs(self) -> tf.Tensor:
+    """Bool scalar: whether the newest step had an example of any weight."""
+    return tf.not_equal(self.culprit, _WEIGHTS)
+
   def name_of_culprit(self, variables: Sequence[tf.Variable]) -> str:
     """Names the first number of the newest step that is not finite."""
     code = int(self.culprit.numpy())
-    if code == _LOSS:
-      return "the loss"
-    return f"the gradient of {variables[code - _GRADIENTS].name}"
+    name = {_LOSS: "the loss", _NORM: "the norm of the gradient"}.get(code)
+    return name or f"the gradient of {variables[code - _GRADIENTS].name}"

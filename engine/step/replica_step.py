@@ -94,13 +94,17 @@ class ReplicaStep:
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
     squares = squares_of(gradients)
     taken = self.guard.update(
-      loss, squares, may_retry=False if scale is None else scale > 1.0
+      loss,
+      squares,
+      may_retry=False if scale is None else scale > 1.0,
+      total=total,
     )
     gradients, norm = clip_by_global_norm(
       gradients, self._clip_norm, squares=squares, taken=taken, scale=scale
     )
     if self.loss_scale:
-      self.loss_scale.update(taken)
+      # A batch that weighs nothing says nothing of the scale.
+      self.loss_scale.update(taken | ~self.guard.weighs)
     self.optimizer.apply_gradients(
       zip(map(tf.convert_to_tensor, gradients), variables, strict=True),
       skip_gradients_aggregation=True,

@@ -164,7 +164,10 @@ def test_what_a_killed_save_left_is_cleared(saved):
     (saved / name).write_bytes(b"half")
   (saved / "ckpt-12_temp").mkdir()
   step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
-  assert begun(manager(saved, step, value)).endswith("ckpt-9")
+  checkpoints = manager(saved, step, value)
+  assert begun(checkpoints).endswith("ckpt-9")
+  assert len(list(saved.glob("ckpt-12*"))) == 3  # There may be more to check.
+  checkpoints.clear()
   assert not list(saved.glob("ckpt-12*"))
 
 
