@@ -28,3 +28,10 @@ class StopRequested(Exception):
 
 class SaveFailed(RuntimeError):
   """What was computed could not be saved: doors exit 75 (EX_TEMPFAIL)."""
+
+
+class Busy(RuntimeError):
+  """Another job has the directory, and is about to end: doors exit 75.
+
+  The same command goes on behind it.
+  """

@@ -43,6 +43,7 @@ class Checkpoints(tf.train.CheckpointManager):
     policy: CheckpointConfig,
     committer: Committer,
     ledger: Ledger,
+    check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
   ):
     """Initializes the manager; `begin` comes next, then `clear`.
@@ -53,6 +54,7 @@ class Checkpoints(tf.train.CheckpointManager):
       policy: when to save, and which to keep; with an interval.
       committer: makes checkpoints exist.
       ledger: where the seconds of saving go.
+      check: raises where the variables must not be saved.
       clock: returns seconds.
     """
     assert policy.checkpoint_interval > 0, policy
@@ -70,6 +72,7 @@ class Checkpoints(tf.train.CheckpointManager):
     if committer.writes:
       self._say = logging.warning
     self._ledger = ledger
+    self._check = check
     self._seconds = policy.checkpoint_minutes * 60
     self._asynchronous = policy.async_checkpoint
     self._clock = clock
@@ -131,6 +134,7 @@ class Checkpoints(tf.train.CheckpointManager):
       return None
     self.settle()
     with self._ledger.time("checkpoint"):
+      self._check()
       self._saved_at = begun = self._clock()
       self._before = self._newest
       self._newest = self._pending = prefix

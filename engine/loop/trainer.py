@@ -151,7 +151,7 @@ class Trainer(orbit.StandardTrainer):
     )
 
   def check_finite(self) -> None:
-    """Looks at what a checkpoint would hold; call it before one is saved.
+    """Looks at what a checkpoint would hold, before one is saved.
 
     Raises:
       FloatingPointError: where a variable is not finite.
@@ -194,7 +194,6 @@ class Trainer(orbit.StandardTrainer):
     Raises:
       FloatingPointError: where a scalar or a variable is not finite.
     """
-    self.check_finite()
     window = self.window
     scalars = {
       "loss": float(window.loss.numpy()) / max(1, int(window.taken.numpy())),
@@ -206,6 +205,8 @@ class Trainer(orbit.StandardTrainer):
       scalars["skipped_steps"] = int(window.repeated.numpy())
     if self.guard.skips:
       scalars["skipped_batches"] = int(self.guard.skipped.numpy())
+    if not bool(self.guard.taken.numpy()):
+      self.check_finite()  # Such weights would skip all that follows.
     for name, value in scalars.items():
       if not np.isfinite(value):
         raise FloatingPointError(

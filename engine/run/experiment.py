@@ -18,6 +18,7 @@ from engine.loop.boundary import Boundary
 from engine.loop.epochs import epoch_ends
 from engine.measure.ledger import Ledger
 from engine.measure.terminal import Terminal
+from engine.process.parent import ends_with_parent
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
 from engine.run.builder import Builder
@@ -131,7 +132,8 @@ class Experiment:
         data = self._facts(devs, train=source)
         found = find(job, data, evaluates=with_evaluation)
       self._agree_on(data, finished=found.result is not None)
-      lock, stale = Lock(job.directory.path), ""
+      lock = Lock(job.directory.path, parent=ends_with_parent())
+      stale = ""
       if not found.result:
         with together(job.strategy):
           if job.is_chief:

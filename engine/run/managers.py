@@ -45,6 +45,7 @@ def build_managers(
     ),
     committer=committer,
     ledger=job.ledger,
+    check=trainer.check_finite,
   )
   best = BestCheckpoints(
     checkpoint_of(model, step, averages),

@@ -242,7 +242,6 @@ class Session:
   def _stop(self, reason: str) -> typing.NoReturn:
     """Saves where the run was told to stop, and leaves."""
     job, step = self._job, self._step()
-    self._trainer.check_finite()
     self._logs.catch_up()
     self._manager.save(checkpoint_number=step, check_interval=False)
     saved = self.settle()

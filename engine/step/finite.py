@@ -12,8 +12,8 @@ class FiniteCheck:
 
   A finite gradient can make weights that are not: by a rate, a decay or a
   divisor at the end of float32. The guard of a step looks at what costs
-  nothing; this reads each value once, so it is asked between device loops,
-  before a checkpoint holds them.
+  nothing; this reads each value once, so it is asked where a checkpoint is to
+  hold them, and where a step was not taken.
   """
 
   def __init__(
