@@ -16,6 +16,11 @@ DISK_ERRORS = (tf.errors.OpError, OSError)
 _CHUNK = 2**22  # Bytes.
 
 
+def is_local(path: str) -> bool:
+  """Whether a path is of a file system, where links and devices are."""
+  return "://" not in path
+
+
 def reason_of(error: Exception) -> str:
   """What a disk has against a write, without TensorFlow's names of ops."""
   text = getattr(error, "strerror", None) or str(error)
