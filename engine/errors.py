@@ -13,6 +13,7 @@ class Unreadable(UserError):
 
   Attributes:
     path: of the file.
+    name: of the file alone.
     why: what is wrong with it, as the end of a sentence about it.
   """
 
@@ -26,9 +27,15 @@ class Unreadable(UserError):
       why: as above.
       cure: what its user can do, if that is not what the class says.
     """
-    self.path = path
+    self.path = str(path)
+    self.name = self.path.rstrip("/").rsplit("/", 1)[-1]
     self.why = why if len(why) <= 120 else f"{why[:117]}..."
     super().__init__(f"{path} {self.why}: {cure or self.cure}.")
+
+  @property
+  def brief(self) -> str:
+    """What is wrong, in few words."""
+    return f"{self.name} {self.why}"
 
 
 class Missing(Unreadable):

@@ -43,13 +43,28 @@ class Lines(NamedTuple):
   damaged: list[int]
 
 
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+  """Turns what a disk says of a read into `Missing` or `CannotBeRead`.
+
+  Args:
+    path: of what is read in the block.
+  """
+  try:
+    yield
+  except (tf.errors.NotFoundError, FileNotFoundError) as error:
+    raise Missing(path) from error
+  except DISK_ERRORS as error:
+    raise CannotBeRead(path, f"cannot be read ({reason_of(error)})") from error
+
+
 def size_of(path: str) -> int:
   """Returns the bytes of a regular file.
 
   Raises:
     Unreadable: where it is none.
   """
-  with _told(path):
+  with reading(path):
     if is_local(path):
       status = os.stat(path)
       if not stat.S_ISREG(status.st_mode):
@@ -68,7 +83,7 @@ def read_bytes(path: str, limit: int = _MOST) -> bytes:
     Unreadable: where that cannot be done.
   """
   size_of(path)
-  with _told(path), tf.io.gfile.GFile(path, "rb") as file:
+  with reading(path), tf.io.gfile.GFile(path, "rb") as file:
     content = file.read(limit + 1)
   if len(content) > limit:
     raise Damaged(path, f"has more than {limit} bytes")
@@ -183,17 +198,6 @@ def misfit(value: Any, shape: Any, place: str = "") -> str:
   )
 
 
-@contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
-  """Turns what a disk says of a read into our errors."""
-  try:
-    yield
-  except (tf.errors.NotFoundError, FileNotFoundError) as error:
-    raise Missing(path) from error
-  except DISK_ERRORS as error:
-    raise CannotBeRead(path, f"cannot be read ({reason_of(error)})") from error
-
-
 def _parsed(
   path: str, content: bytes, parse: Callable[[bytes], Any], shape: Any
 ) -> Any:
@@ -210,7 +214,7 @@ def _parsed(
 
 def _raw_lines(path: str, limit: int) -> Iterator[bytes]:
   """Yields lines with their ends; of one that is too long, its beginning."""
-  with _told(path), tf.io.gfile.GFile(path, "rb") as file:
+  with reading(path), tf.io.gfile.GFile(path, "rb") as file:
     rest = b""
     while chunk := file.read(_CHUNK):
       *lines, rest = (rest + chunk).split(b"\n")

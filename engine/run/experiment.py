@@ -127,6 +127,8 @@ class Experiment:
         done = directory.result()
         if changed or (done and with_evaluation and not done["eval"]):
           done = None
+        if not done:
+          directory.check_not_lost()
         lock = Lock(directory.path)
         if job.is_chief and not done:
           stale = lock.acquire()
@@ -137,7 +139,7 @@ class Experiment:
       terminal = Terminal(train_steps=ends[-1], quiet=job.quiet)
       if done:
         terminal.say(f"finished before: {directory.path}")
-        return done
+        return {**done, "lost": {}}  # It was told when it was noticed.
       if job.is_chief:
         if stale:
           terminal.say(stale)

@@ -13,8 +13,9 @@ from absl import logging
 from engine.cluster.peers import agree_on, part
 from engine.cluster.strategies import describe
 from engine.durability import checkpoints, manifest
-from engine.durability.best import BestCheckpoints, goal_of, stops_early
+from engine.durability.best import BestCheckpoints
 from engine.durability.committer import Committer
+from engine.durability.goal import goal_of, stops_early
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
@@ -76,6 +77,7 @@ class Session:
     committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
+      settings=job.directory.settings(job.config) if job.is_chief else None,
       lock=lock,
       writes=job.is_chief,
     )
@@ -98,7 +100,9 @@ class Session:
     job.ledger.add(self._logs.starts.earlier_seconds)
     self._trainer.work = self._logs.starts.earlier_work
     if job.is_chief:
-      best.rewind(step)
+      committer.listeners.append(self._logs.starts.committed)
+      best.rewind(step, self._logs.evaluations)
+    self._best = best
     if restored:
       terminal.say(f"resumed at step {step} from {restored}")
     self._controller = self._wire(evaluator, best)
@@ -132,7 +136,12 @@ class Session:
       ),
       checkpoint_manager=self._manager,
       train_actions=self._logs.train_actions(),
-      eval_actions=[after_evaluation] if after_evaluation else [],
+      # A save that runs beside ends first: what is best has one behind it.
+      eval_actions=(
+        [lambda output: self._manager.settle(), after_evaluation]
+        if after_evaluation
+        else []
+      ),
     )
 
   def _step(self) -> int:
@@ -165,7 +174,10 @@ class Session:
         f"The last checkpoint could not be written to {path}: make room "
         "there; the same command goes on from the one before."
       )
-    found = self._result(stopped_early=early)
+    lost = self._logs.lost
+    if self._job.is_chief and (steps := self._best.finish()):
+      lost["best"] = steps
+    found = self._result(stopped_early=early, lost=lost)
     try:
       self._logs.close()
       if self._job.is_chief:
@@ -187,7 +199,7 @@ class Session:
       if self._evaluates and reached and not log.has("eval", end):
         self._controller.evaluate()
       if end < self._ends[-1] and stops_early(
-        [line for line in log.lines if line["kind"] == "eval"],
+        self._logs.evaluations,
         goal_of(config, self._job.task),
         config.evaluation.patience,
       ):
@@ -213,7 +225,9 @@ class Session:
       f"{reason}: stopped at step {step}, {where}; the same command goes on."
     )
 
-  def _result(self, *, stopped_early: bool) -> dict[str, Any]:
+  def _result(
+    self, *, stopped_early: bool, lost: dict[str, Any]
+  ) -> dict[str, Any]:
     job, trainer, step = self._job, self._trainer, self._step()
     evaluations = [
       {k: v for k, v in x.items() if k not in ("step", "kind", "ledger")}
@@ -238,6 +252,7 @@ class Session:
       "stopped_early": stopped_early,
       "skipped_batches": int(trainer.guard.skipped.numpy()),
       "restarts": self._logs.starts.number,
+      "lost": lost,
       "checkpoints": checkpoints.stalls(self._manager),
       **describe(job.strategy),
       "precision": precision,
