@@ -10,8 +10,9 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine.errors import UserError
-from engine.files import read_json, write_json
+from engine.errors import Missing, UserError
+from engine.files import write_json
+from engine.formats import read_json
 from engine.randomness import Stream
 from engine.settings import check
 from engine.source import Source
@@ -194,6 +195,7 @@ class SentencePairTask(Task):
 def read_classes(directory: str) -> tuple[str, ...]:
   """Reads what `save_assets` wrote: names of the classes; () if it did not."""
   path = os.path.join(directory, _CLASSES)
-  if not tf.io.gfile.exists(path):
+  try:
+    return tuple(read_json(path, [str]))
+  except Missing:
     return ()
-  return tuple(read_json(path))

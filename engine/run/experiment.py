@@ -150,14 +150,20 @@ class Experiment:
       if found.result:
         terminal.say(f"finished before: {job.directory.path}")
         self.trained = False
-        return dict(found.result)
+        return {**found.result, "lost": {}}  # It was told when noticed.
       session = Session(
-        job, self._builder, source, devs, terminal=terminal, lock=lock
+        job,
+        self._builder,
+        source,
+        devs,
+        changed=found.changed,
+        terminal=terminal,
+        lock=lock,
       )
       # However it ends: a save that runs beside ends before the lock does.
       stack.callback(session.settle)
       with together(job.strategy):
-        session.open(found.changed, data)
+        session.open(data)
       return session.run()
 
   def _evaluate(self) -> dict[str, Any]:

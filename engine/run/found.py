@@ -4,12 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from engine.durability import manifest
-from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
-from engine.measure.line_file import read_jsonl
 from engine.run.job import Job
 from engine.task import Source
 
@@ -73,7 +69,7 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
   if changed or (result and evaluates and not result["eval"]):
     result = None
   if not result:
-    check_not_lost(directory)
+    directory.check_not_lost()
     if not kept and manifest.prefixes(directory.checkpoints):
       remarks.append(
         "an older version began this run: its data are taken as the same"
@@ -99,39 +95,3 @@ def differences(
 
 def _told(facts: Mapping[str, Any]) -> str:
   return f"{facts['examples']} examples with digest {facts['digest']}"
-
-
-def check_not_lost(directory: RunDirectory) -> None:
-  """Refuses to begin a run anew that had checkpoints, and has none.
-
-  Raises:
-    UserError: where its weights or its logs say that there were some.
-  """
-  folder = directory.checkpoints
-  found = manifest.prefixes(folder)
-  if any(map(manifest.is_committed, found)):
-    return
-  best = [*filter(manifest.is_committed, manifest.prefixes(directory.best))]
-  # A start notes the step that it has restored.
-  steps = {
-    line["step"]: "restarts.jsonl"
-    for line in read_jsonl(directory.file("restarts.jsonl"))
-    if "lost_to_restart" in line and line["step"]
-  }
-  # What the first save of a run leaves where it is killed is here; a folder
-  # that is not there was taken away.
-  if not found and not manifest.leftovers(folder):
-    steps |= {manifest.step_of(prefix): "best/" for prefix in best}
-  if not tf.io.gfile.isdir(folder):
-    steps |= {
-      line["step"]: "metrics.jsonl"
-      for line in read_jsonl(directory.file("metrics.jsonl"))
-      if line["kind"] == "eval"
-    }
-  if steps:
-    step = max(steps)
-    raise UserError(
-      f"`model_dir` {directory.path} has lost its checkpoints: {steps[step]} "
-      f"says that there were some up to step {step}; bring checkpoints/ back "
-      "from a copy, or begin in another --model_dir."
-    )

@@ -74,6 +74,21 @@ class Logs:
     )
     self.profile()
 
+  @property
+  def evaluations(self) -> list[dict[str, Any]]:
+    """The log points of evaluations."""
+    return [line for line in self.journal.lines if line["kind"] == "eval"]
+
+  @property
+  def lost(self) -> dict[str, Any]:
+    """Name of a file -> how many of its lines were damaged at this start."""
+    counts = {
+      "metrics.jsonl": self.journal.lost,
+      "restarts.jsonl": self.starts.lost,
+      "example_ids.jsonl": sum(ids.lost for ids in self._ids),
+    }
+    return {name: count for name, count in counts.items() if count}
+
   def train_actions(self) -> list[Callable[[Any], None]]:
     """What is logged after each loop."""
     journal, ledger = self.journal, self._job.ledger

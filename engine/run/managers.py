@@ -4,9 +4,10 @@ import dataclasses
 
 import tf_keras
 
-from engine.durability.best import BestCheckpoints, goal_of
+from engine.durability.best import BestCheckpoints
 from engine.durability.checkpoints import Checkpoints
 from engine.durability.committer import Committer
+from engine.durability.goal import goal_of
 from engine.durability.restore import checkpoint_of
 from engine.loop.trainer import Trainer
 from engine.run.job import Job
@@ -52,6 +53,7 @@ def build_managers(
     directory=job.directory.best,
     goal=goal_of(job.config, job.task),
     max_to_keep=policy.best_to_keep,
+    newest=job.directory.checkpoints,
     committer=committer,
     ledger=job.ledger,
   )

@@ -13,13 +13,14 @@ from absl import logging
 from engine.cluster.peers import agree_on, part
 from engine.cluster.strategies import describe
 from engine.durability import checkpoints, manifest
-from engine.durability.best import goal_of, stops_early
 from engine.durability.committer import Committer
+from engine.durability.goal import goal_of, stops_early
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
 from engine.loop.epochs import epoch_ends
 from engine.measure import environment, result
+from engine.measure.journal import POINT
 from engine.measure.ledger import goodput
 from engine.measure.line_file import read_jsonl
 from engine.measure.peaks import find_peak
@@ -53,6 +54,7 @@ class Session:
     train: Source,
     devs: Sequence[Source],
     *,
+    changed: Collection[str],
     terminal: Terminal,
     lock: Lock,
   ):
@@ -63,6 +65,7 @@ class Session:
       builder: of the parts.
       train: the split to train on.
       devs: the splits to evaluate; none: there is no evaluation.
+      changed: settings and data in which it was allowed to change.
       terminal: shows how the run gets on.
       lock: of the run directory, which the chief holds.
 
@@ -73,12 +76,16 @@ class Session:
     """
     self._job = job
     self._terminal = terminal
+    self._changed = changed
     self._ends = epoch_ends(job.config.train, len(train))
     self._evaluates = bool(devs)
     self._model, self._trainer, self._evaluator = builder.parts(train, *devs)
     self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
+      settings=job.directory.settings(job.config, changed)
+      if job.is_chief
+      else None,
       lock=lock,
       writes=job.is_chief,
     )
@@ -94,7 +101,7 @@ class Session:
     self._trainer.check_finite()
     step = self._step()
     weights = (weight.numpy() for weight in self._model.weights)
-    logged = read_jsonl(job.directory.file("metrics.jsonl"))
+    logged = read_jsonl(job.directory.file("metrics.jsonl"), POINT)
     agree_on(
       job.strategy,
       step_of_the_checkpoint=step,
@@ -113,18 +120,18 @@ class Session:
     if self._evaluator and asked and goal.metric != task.goal[0]:
       goal.value_of(self._evaluator.metrics_of_a_batch())
 
-  def open(self, changed: Collection[str], data: Mapping[str, Any]) -> None:
+  def open(self, data: Mapping[str, Any]) -> None:
     """Opens the run for writing, behind all checks.
 
     Args:
-      changed: settings and data in which it was allowed to change.
       data: what tells its splits from others.
 
     Raises:
       UserError: where the directory cannot be written.
     """
     job, directory, step = self._job, self._job.directory, self._step()
-    apart = {f"{DATA}.{x}" for x in job.config.evaluation.splits} & {*changed}
+    splits = job.config.evaluation.splits
+    apart = {f"{DATA}.{split}" for split in splits} & {*self._changed}
     try:
       if job.is_chief:
         directory.clear()
@@ -137,13 +144,15 @@ class Session:
         job, self._trainer, self._terminal, evaluates_again=bool(apart)
       )
       if job.is_chief:
-        directory.create(job.config, changed, data)
-        self._best.rewind(step)
+        directory.create(job.config, self._changed, data)
+        self._best.rewind(step, self._logs.evaluations)
     except DISK_ERRORS as error:
       raise directory.not_writable(error) from error
     self._committer.logs += self._logs.files
     job.ledger.add(self._logs.starts.earlier_seconds)
     self._trainer.work = self._logs.starts.earlier_work
+    if job.is_chief:
+      self._committer.listeners.append(self._logs.starts.committed)
     if self._restored:
       self._terminal.say(f"resumed at step {step} from {self._restored}")
     elif dropped := self._logs.journal.dropped:
@@ -177,7 +186,12 @@ class Session:
       ),
       checkpoint_manager=self._manager,
       train_actions=self._logs.train_actions(),
-      eval_actions=[after_evaluation] if after_evaluation else [],
+      # A save that runs beside ends first: what is best has one behind it.
+      eval_actions=(
+        [lambda output: self._manager.settle(), after_evaluation]
+        if after_evaluation
+        else []
+      ),
     )
 
   def _step(self) -> int:
@@ -210,7 +224,10 @@ class Session:
         f"The last checkpoint could not be written to {path}: make room "
         "there; the same command goes on from the one before."
       )
-    found = self._result(stopped_early=early)
+    lost = self._logs.lost
+    if self._job.is_chief and (steps := self._best.finish()):
+      lost["best"] = steps
+    found = self._result(stopped_early=early, lost=lost)
     try:
       self._logs.close()
       if self._job.is_chief:
@@ -232,7 +249,7 @@ class Session:
       if self._evaluates and reached and not log.has("eval", end):
         self._controller.evaluate()
       if end < self._ends[-1] and stops_early(
-        [line for line in log.lines if line["kind"] == "eval"],
+        self._logs.evaluations,
         goal_of(config, self._job.task),
         config.evaluation.patience,
       ):
@@ -258,7 +275,9 @@ class Session:
       f"{reason}: stopped at step {step}, {where}; the same command goes on."
     )
 
-  def _result(self, *, stopped_early: bool) -> dict[str, Any]:
+  def _result(
+    self, *, stopped_early: bool, lost: dict[str, Any]
+  ) -> dict[str, Any]:
     job, trainer, step = self._job, self._trainer, self._step()
     evaluations = [
       {k: v for k, v in x.items() if k not in ("step", "kind", "ledger")}
@@ -283,6 +302,7 @@ class Session:
       "stopped_early": stopped_early,
       "skipped_batches": int(trainer.guard.skipped.numpy()),
       "restarts": self._logs.starts.number,
+      "lost": lost,
       "checkpoints": checkpoints.stalls(self._manager),
       **describe(job.strategy),
       "precision": precision,

@@ -13,8 +13,9 @@ from typing import Any
 import tensorflow as tf
 from absl import logging as absl_logging
 
-from engine.errors import UserError
-from engine.files import DISK_ERRORS, parts_in, read_json, write_json
+from engine.errors import Damaged, Missing, UserError
+from engine.files import DISK_ERRORS, is_file, parts_in, write_json
+from engine.formats import read_json
 from engine.process.parent import ends_with
 from tasks.config import SentencePairConfig
 from tasks.data import record_files
@@ -103,8 +104,14 @@ class Plan:
       UserError: naming what differs.
     """
     path = os.path.join(directory, _PLAN)
-    if tf.io.gfile.exists(path):
-      old = read_json(path)
+    try:
+      old = read_json(path, dict)
+    except Missing:
+      old = None
+    except Damaged as error:
+      cure = "name another directory, or remove this one with its files"
+      raise Damaged(path, error.why, cure) from error
+    if old is not None:
       names = [x for x in self.facts if old.get(x) != self.facts[x]]
       if names:
         raise UserError(
@@ -135,8 +142,10 @@ class Plan:
         raise UserError(
           _DAMAGED.format(shard.path, f"{found} of {shard.count} records")
         )
-    for left in parts_in(directory):
-      tf.io.gfile.remove(left)
+    names = [os.path.basename(shard.path) for shard in self.shards]
+    for left in parts_in(directory, [*names, _PLAN, record_files.META]):
+      if is_file(left):
+        tf.io.gfile.remove(left)
     record_files.write_meta(directory, self.facts)
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from engine.config import ExperimentConfig
-from engine.durability.best import goal_of
+from engine.durability.goal import goal_of
 from engine.durability.restore import (
   checkpoint_of,
   restore_best,

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
-from engine.files import read_json, whole, write_json
+from engine.errors import Damaged, Missing, UserError
+from engine.files import whole, write_json
+from engine.formats import read_json
 
 META = "meta_data"
 UNKNOWN = -1  # The label of a pair without one.
@@ -57,18 +58,15 @@ def read_meta(paths: Sequence[str]) -> dict[str, Any]:
       f"its {META}."
     )
   path = os.path.join(folders.pop(), META)
-  if not tf.io.gfile.exists(path):
+  try:
+    values = read_json(path, {"max_seq_length": int})
+  except Missing as error:
     raise UserError(
       f"There is no {path}: these records are not whole, run launch.encode "
       "to its end."
-    )
-  try:
-    values = read_json(path)
-    int(values["max_seq_length"])
-  except (ValueError, KeyError, TypeError) as error:
-    raise UserError(
-      f"{path} is damaged ({error!r}): run launch.encode again."
     ) from error
+  except Damaged as error:
+    raise UserError(f"{path} {error.why}: run launch.encode again.") from error
   return values
 
 
