@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import tensorflow as tf
@@ -39,14 +39,13 @@ _RESULT = {
   "precision": str,
   "command": str,
 }
-_DATA = {"splits": {str: {"examples": int, "digest": str}}}
 _ROOM = 2**16  # Bytes that a start writes, at most, beside its logs.
 _LIMIT = 2**20  # Bytes of a config.
 _DIGEST = b"# SHA-256 of the above: "
 
 
 class RunDirectory:
-  """`config.yaml`, `data.json`, `result.json`, and the places of all else."""
+  """`config.yaml`, `result.json`, and the places of all else."""
 
   def __init__(self, path: str):
     self.path = path
@@ -148,20 +147,6 @@ class RunDirectory:
       )
     return list(differences(old, config))
 
-  def data(self) -> dict[str, Any]:
-    """Returns what is known of the examples of each split: see `create`.
-
-    Raises:
-      UserError: where it cannot be read.
-    """
-    try:
-      return read_json(self.file("data.json"), _DATA, _LIMIT)["splits"]
-    except Missing:
-      return {}
-    except Damaged as error:
-      cure = "remove it to go on with the data as they are"
-      raise Damaged(error.path, error.why, cure) from error
-
   def prepare(self) -> None:
     """Makes the folders of a run, where there is room for what a start writes.
 
@@ -241,15 +226,12 @@ class RunDirectory:
     self,
     config: ExperimentConfig,
     changed: Collection[str] = (),
-    data: Mapping[str, Any] | None = None,
   ) -> None:
     """Notes what the run is, from here on.
 
     Args:
       config: of the run.
       changed: settings in which it was allowed to change.
-      data: split -> what tells its examples from others; splits that are not
-        named stay as they were noted.
 
     Raises:
       UserError: where the directory cannot be written.
@@ -257,10 +239,8 @@ class RunDirectory:
     values = self.settings(config, changed)
     text = yaml.safe_dump(values, sort_keys=False).encode()
     text += _DIGEST + _digest(text).encode() + b"\n"
-    splits = {**self.data(), **(data or {})}
     try:
       tf.io.gfile.makedirs(self.path)
-      write_json(self.file("data.json"), {"splits": splits})
       write_atomically(self.file("config.yaml"), text)
     except DISK_ERRORS as error:
       raise self.not_writable(error) from error

@@ -23,7 +23,7 @@ from engine.process.preemption import Notices
 from engine.process.progress import Progress
 from engine.run.builder import Builder
 from engine.run.follow import follow
-from engine.run.found import differences, facts_of, find
+from engine.run.found import differences, facts_of, find, noted_data
 from engine.run.job import Job
 from engine.run.session import Session
 from engine.task import Source, Task
@@ -225,5 +225,6 @@ class Experiment:
 
   def _tell_apart(self, data: Mapping[str, Any]) -> None:
     """Says which splits are not those that the run was evaluated on."""
-    for told in differences(self._job.directory.data(), data).values():
+    kept = noted_data(self._job.directory)
+    for told in differences(kept, data).values():
       logging.warning("not the data of the run: %s", told)

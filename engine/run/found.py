@@ -5,11 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.durability import manifest
-from engine.errors import UserError
+from engine.durability.run_directory import RunDirectory
+from engine.errors import Damaged, Missing, UserError
+from engine.files import write_json
+from engine.formats import read_json
 from engine.run.job import Job
 from engine.task import Source
 
-DATA = "data"  # Beside the settings: `data.train` names what it is made of.
+DATA = "data"  # Beside the settings: `data.train` stands for that split.
+_FILE = "data.json"  # What a run was trained and evaluated on.
+_SHAPE = {"splits": {str: {"examples": int, "digest": str}}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +32,6 @@ class Found:
   remarks: Sequence[str]
 
 
-def facts_of(source: Source) -> dict[str, Any]:
-  """Returns what tells the examples of a split from others."""
-  return {"examples": len(source), "digest": f"{source.digest():08x}"}
-
-
 def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
   """Looks at the directory of a job; writes nothing.
 
@@ -46,7 +46,7 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
   directory = job.directory
   changed = directory.check(job.config, job.allowed)
   job.task.check_assets(directory.assets)
-  kept, remarks = directory.data(), []
+  kept, remarks = noted_data(directory), []
   apart = differences(kept, data)
   if apart and any(name.startswith("task.") for name in changed):
     # The task reads the same files in another way.
@@ -77,10 +77,43 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
   return Found(changed, result, remarks)
 
 
+def facts_of(source: Source) -> dict[str, Any]:
+  """Returns what tells the examples of a split from others.
+
+  It is what the run makes of the files: where they are does not matter.
+  """
+  return {"examples": len(source), "digest": f"{source.digest():08x}"}
+
+
+def noted_data(directory: RunDirectory) -> dict[str, Any]:
+  """Reads what a run has noted: split -> `facts_of` it; {} if it has not.
+
+  Raises:
+    Unreadable: where it is there and cannot be used.
+  """
+  try:
+    return read_json(directory.file(_FILE), _SHAPE)["splits"]
+  except Missing:
+    return {}
+  except Damaged as error:
+    cure = "remove it to go on with the data as they are"
+    raise Damaged(error.path, error.why, cure) from error
+
+
+def note_data(directory: RunDirectory, data: Mapping[str, Any]) -> None:
+  """Notes data, whole or not at all; other splits stay as they were.
+
+  Raises:
+    OSError, tf.errors.OpError: where the disk refuses.
+  """
+  splits = {**noted_data(directory), **data}
+  write_json(directory.file(_FILE), {"splits": splits})
+
+
 def differences(
   kept: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, str]:
-  """Says which splits are not what they were: `data.SPLIT` -> a sentence.
+  """Says which splits are not what they were: `data.SPLIT` -> a sentence part.
 
   Args:
     kept: split -> `facts_of` it, as the run had it.

@@ -1,6 +1,5 @@
 """An open run: from where its checkpoint is to its result, or to a stop."""
 
-import time
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,6 @@ import tensorflow as tf
 from absl import logging
 
 from engine.cluster.peers import agree_on, part
-from engine.cluster.strategies import describe
 from engine.durability import checkpoints, manifest
 from engine.durability.committer import Committer
 from engine.durability.goal import goal_of, stops_early
@@ -19,18 +17,16 @@ from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
 from engine.loop.epochs import epoch_ends
-from engine.measure import environment, result
+from engine.measure import environment
 from engine.measure.journal import POINT
-from engine.measure.ledger import goodput
 from engine.measure.line_file import read_jsonl
-from engine.measure.peaks import find_peak
 from engine.measure.terminal import Terminal
+from engine.run import found
 from engine.run.actions import EvaluationLog, steps_to_stop
-from engine.run.builder import Builder
-from engine.run.found import DATA
+from engine.run.builder import Builder, build_managers
 from engine.run.job import Job
 from engine.run.logs import Logs
-from engine.run.managers import build_managers
+from engine.run.outcome import outcome
 from engine.settings import identity
 from engine.task import Source, digest_of
 
@@ -131,7 +127,7 @@ class Session:
     """
     job, directory, step = self._job, self._job.directory, self._step()
     splits = job.config.evaluation.splits
-    apart = {f"{DATA}.{split}" for split in splits} & {*self._changed}
+    apart = {f"{found.DATA}.{split}" for split in splits} & {*self._changed}
     try:
       if job.is_chief:
         directory.clear()
@@ -144,7 +140,8 @@ class Session:
         job, self._trainer, self._terminal, evaluates_again=bool(apart)
       )
       if job.is_chief:
-        directory.create(job.config, self._changed, data)
+        found.note_data(directory, data)
+        directory.create(job.config, self._changed)
         self._best.rewind(step, self._logs.evaluations)
     except DISK_ERRORS as error:
       raise directory.not_writable(error) from error
@@ -227,17 +224,25 @@ class Session:
     lost = self._logs.lost
     if self._job.is_chief and (steps := self._best.finish()):
       lost["best"] = steps
-    found = self._result(stopped_early=early, lost=lost)
+    reported = outcome(
+      self._job,
+      self._model,
+      self._trainer,
+      self._logs,
+      saves=checkpoints.stalls(self._manager),
+      stopped_early=early,
+      lost=lost,
+    )
     try:
       self._logs.close()
       if self._job.is_chief:
-        self._job.directory.write_result(found)
+        self._job.directory.write_result(reported)
     except DISK_ERRORS as error:
       raise SaveFailed(
         f"The result could not be written to {path} ({reason_of(error)}): "
         "make room there, and give the same command."
       ) from error
-    return found
+    return reported
 
   def _train(self) -> bool:
     """Trains and evaluates; returns whether nothing got better any more."""
@@ -274,42 +279,6 @@ class Session:
     raise Preempted(
       f"{reason}: stopped at step {step}, {where}; the same command goes on."
     )
-
-  def _result(
-    self, *, stopped_early: bool, lost: dict[str, Any]
-  ) -> dict[str, Any]:
-    job, trainer, step = self._job, self._trainer, self._step()
-    evaluations = [
-      {k: v for k, v in x.items() if k not in ("step", "kind", "ledger")}
-      for x in self._logs.journal.lines
-      if (x["kind"], x["step"]) == ("eval", step)
-    ]
-    memory = environment.peak_memory_bytes()  # Finding the peak takes some too.
-    precision, work = job.config.train.precision, trainer.work
-    peak = find_peak(job.strategy, precision, work.flops or 0.0)
-    booked = job.ledger.totals()
-    down = self._logs.starts.down_seconds(booked, time.time())
-    return {
-      "global_step": step,
-      "seed": job.config.train.seed,
-      "eval": evaluations[-1] if evaluations else None,
-      "train": result.rates(work, job.strategy.num_replicas_in_sync, peak),
-      "ledger": booked,
-      "down_seconds": down,
-      "goodput": goodput(booked, down),
-      "traces": trainer.programs.traces,
-      "weights_sha256": result.weights_sha256(self._model),
-      "stopped_early": stopped_early,
-      "skipped_batches": int(trainer.guard.skipped.numpy()),
-      "restarts": self._logs.starts.number,
-      "lost": lost,
-      "checkpoints": checkpoints.stalls(self._manager),
-      **describe(job.strategy),
-      "precision": precision,
-      "peak_memory_bytes": memory,
-      **environment.environment(),
-      "command": job.command,
-    }
 
 
 def silence_orbit() -> None:
