@@ -27,7 +27,12 @@ from engine.measure.line_file import read_jsonl
 from engine.settings import differences, flatten, nested, told
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
-_CONFIG = {f"{_CHANGED}?": [str], "runtime?": {"threads?": int | None}}
+_CONFIG = {
+  f"{_CHANGED}?": [str],
+  "task": dict,
+  "train": dict,
+  "runtime?": {"threads?": int | None},
+}
 _RESULT = {
   "global_step": int,
   "eval": dict | None,
