@@ -22,12 +22,14 @@ from engine.durability.lock_record import (
   parse,
   who,
 )
-from engine.errors import Busy, UserError
+from engine.errors import Busy, CannotBeRead, Damaged, Missing, UserError
 from engine.files import DISK_ERRORS
+from engine.formats import read_bytes
 
 _PATIENCE = 3  # Intervals without a beat after which a holder has ended.
 _SETTLE = 1.0  # Seconds that racers get to write where nothing excludes them.
 _TRIES = 3
+_LIMIT = 2**16  # Bytes of a record.
 
 
 class Lock:
@@ -232,10 +234,14 @@ class Lock:
 
   def _read(self) -> bytes | None:
     try:
-      with tf.io.gfile.GFile(self._path, "rb") as file:
-        return file.read()
-    except tf.errors.NotFoundError:
+      return read_bytes(self._path, _LIMIT)
+    except Missing:
       return None
+    except Damaged:
+      return b"no record"  # Of nobody: it is replaced when nothing beats.
+    except CannotBeRead as error:
+      # The disk's own word: a heartbeat waits for it to get well.
+      raise (error.__cause__ or error) from None
 
   def _is_ours(self) -> bool:
     token = parse(self._read() or b"").get("token")

@@ -39,7 +39,7 @@ def parse(text: bytes) -> dict[str, Any]:
   """Returns a record; an empty one where it is none."""
   try:
     record = json.loads(text)
-  except ValueError:
+  except (ValueError, RecursionError):
     return {}
   return record if isinstance(record, dict) else {}
 
@@ -49,7 +49,7 @@ def who(holder: dict[str, Any]) -> str:
   if "token" not in holder:
     return "an unknown job (its lock.json cannot be read)"
   user, pid, host, since = (
-    holder.get(name, "?") for name in ("user", "pid", "host", "since")
+    str(holder.get(name, "?"))[:40] for name in ("user", "pid", "host", "since")
   )
   return f"{user} (pid {pid} on host {host}, since {since})"
 

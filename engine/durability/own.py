@@ -13,7 +13,7 @@ from engine.files import is_file, is_folder, is_link, is_local
 
 _CHECKPOINT = r"ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
 _FILES = (
-  r"config\.yaml|result\.json|metrics\.jsonl|restarts\.jsonl|report\.html"
+  r"config\.yaml|data\.json|room|result\.json|metrics\.jsonl|restarts\.jsonl|report\.html"
   r"|example_ids\.jsonl|seeds\.json|ckpt-\d+\.manifest\.json|checkpoint"
   r"|ckpt-\d+\.index|ckpt-\d+\.data-\d{5}-of-\d{5}"
 )

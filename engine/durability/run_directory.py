@@ -28,7 +28,12 @@ from engine.measure.line_file import read_jsonl
 from engine.settings import differences, flatten, nested, told
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
-_CONFIG = {f"{_CHANGED}?": [str], "runtime?": {"threads?": int | None}}
+_CONFIG = {
+  f"{_CHANGED}?": [str],
+  "task": dict,
+  "train": dict,
+  "runtime?": {"threads?": int | None},
+}
 _RESULT = {
   "global_step": int,
   "eval": dict | None,
@@ -156,7 +161,7 @@ class RunDirectory:
       UserError: where it is full, or takes no file.
     """
     logs = tf.io.gfile.glob(self.file("*.jsonl"))
-    part = self.file("room.part")
+    part = self.file(f".room.{os.getpid()}.0.part")
     try:
       size = _ROOM + sum(tf.io.gfile.stat(log).length for log in logs)
       try:

@@ -134,6 +134,7 @@ class Session:
         self._manager.clear()
         directory.prepare()
         directory.forget_result()  # Before the config that makes it old.
+        directory.create(job.config, self._changed)
         job.task.save_assets(directory.assets)
       # What was evaluated on other data here is evaluated again.
       self._logs = Logs(
@@ -141,7 +142,6 @@ class Session:
       )
       if job.is_chief:
         found.note_data(directory, data)
-        directory.create(job.config, self._changed)
         self._best.rewind(step, self._logs.evaluations)
     except DISK_ERRORS as error:
       raise directory.not_writable(error) from error
