@@ -13,8 +13,8 @@ from engine.files import is_file, is_folder, is_link, is_local
 
 _CHECKPOINT = r"ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
 _FILES = (
-  r"config\.yaml|data\.json|room|result\.json|metrics\.jsonl|restarts\.jsonl|report\.html"
-  r"|example_ids\.jsonl|seeds\.json|ckpt-\d+\.manifest\.json|checkpoint"
+  r"config\.yaml|data\.json|result\.json|metrics\.jsonl|restarts\.jsonl"
+  r"|report\.html|room|example_ids\.jsonl|seeds\.json|ckpt-\d+\.manifest\.json|checkpoint"
   r"|ckpt-\d+\.index|ckpt-\d+\.data-\d{5}-of-\d{5}"
 )
 # What `engine.files.whole`, the lock and TensorFlow write to before a rename.
