@@ -12,11 +12,13 @@ from engine.settings import (
   Settings,
   check,
   check_splits,
+  fields_of,
   free,
   setting,
 )
 
 LONGEST = 1_000_000  # Seconds: what the system can wait for, and nobody does.
+_LARGEST = (2 - 2**-23) * 2.0**127  # Of float32, in which weights are.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,12 @@ class OptimizerConfig(Settings):
     min=0,
     below=1,
   )
+
+  def __post_init__(self):
+    super().__post_init__()
+    for name, _, value in fields_of(self):
+      if isinstance(value, float):
+        check(value <= _LARGEST, name, value, "finite in float32")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

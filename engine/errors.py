@@ -19,6 +19,57 @@ class UserError(ValueError):
   """
 
 
+class Unreadable(UserError):
+  """A file of which nothing can be used; the subclass says how come.
+
+  Attributes:
+    path: of the file.
+    name: of the file alone.
+    why: what is wrong with it, as the end of a sentence about it.
+  """
+
+  cure = ""
+
+  def __init__(self, path: str, why: str, cure: str = ""):
+    """Initializes the error.
+
+    Args:
+      path: of the file.
+      why: as above.
+      cure: what its user can do, if that is not what the class says.
+    """
+    self.path = str(path)
+    self.name = self.path.rstrip("/").rsplit("/", 1)[-1]
+    self.why = why if len(why) <= 120 else f"{why[:117]}..."
+    super().__init__(f"{path} {self.why}: {cure or self.cure}.")
+
+  @property
+  def brief(self) -> str:
+    """What is wrong, in few words."""
+    return f"{self.name} {self.why}"
+
+
+class Missing(Unreadable):
+  """There is no such file."""
+
+  cure = "bring it back from a copy, or name another one"
+
+  def __init__(self, path: str, why: str = "is not there", cure: str = ""):
+    super().__init__(path, why, cure)
+
+
+class CannotBeRead(Unreadable):
+  """It is there, but not to be read now: nobody knows whether it is whole."""
+
+  cure = "see to its disk and its permissions, then give the same command"
+
+
+class Damaged(Unreadable):
+  """It can be read, and is not what it must be."""
+
+  cure = "bring it back from a copy"
+
+
 class PeerLost(RuntimeError):
   """Another worker ended: nobody's mistake, doors exit 75 (EX_TEMPFAIL).
 
@@ -88,3 +139,8 @@ def _middle_cut(text: str, most: int) -> str:
     return text
   left = (most - 3) // 2
   return f"{text[:left]}...{text[len(text) - (most - 3 - left) :]}"
+class Busy(RuntimeError):
+  """Another job has the directory, and is about to end: doors exit 75.
+
+  The same command goes on behind it.
+  """

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +14,29 @@ import tensorflow as tf
 # What a disk says that is full, gone or read-only.
 DISK_ERRORS = (tf.errors.OpError, OSError)
 _CHUNK = 2**22  # Bytes.
+_PART = re.compile(r"\.(.+)\.\d+\.\d+\.part")  # As `whole` names them.
+
+
+def is_local(path: str | os.PathLike[str]) -> bool:
+  """Whether a path is of a file system, where links and devices are."""
+  return "://" not in os.fspath(path)
+
+
+def is_link(path: str) -> bool:
+  """Whether a path is a link; where there are none it is not."""
+  return is_local(path) and os.path.islink(path)
+
+
+def is_file(path: str) -> bool:
+  """Whether a regular file is at a path itself, and no link to one."""
+  if not is_local(path):
+    return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
+  return os.path.isfile(path) and not os.path.islink(path)
+
+
+def is_folder(path: str) -> bool:
+  """Whether a directory is at a path itself, and no link to one."""
+  return tf.io.gfile.isdir(path) and not is_link(path)
 
 
 def reason_of(error: Exception) -> str:
@@ -57,13 +80,52 @@ def whole(path: str) -> Iterator[str]:
     raise
 
 
-def parts_in(directory: str) -> list[str]:
-  """Paths of what killed writers left in a directory."""
-  return [
-    os.path.join(directory, name.rstrip("/"))
-    for name in sorted(tf.io.gfile.listdir(directory))
-    if re.fullmatch(r"\..+\.\d+\.\d+\.part/?", name)
-  ]
+def is_part(name: str) -> bool:
+  """Whether a name is that of what `whole` has not finished."""
+  return _PART.fullmatch(name) is not None
+
+
+def parts_in(directory: str, names: Collection[str]) -> list[str]:
+  """Paths of what killed writers left in a directory.
+
+  Args:
+    directory: where.
+    names: of what they wrote; what was written to other names is not theirs.
+  """
+  found = []
+  for entry in sorted(tf.io.gfile.listdir(directory or os.curdir)):
+    match = _PART.fullmatch(entry.rstrip("/"))
+    path = os.path.join(directory, entry.rstrip("/"))
+    if match and match[1] in names and not is_link(path):
+      found.append(path)
+  return found
+
+
+def sweep_parts(path: str) -> list[str]:
+  """Deletes what killed writers of a directory left beside it.
+
+  Nothing of a process that lives, and no link: that stays, with all behind it.
+
+  Args:
+    path: of the directory, as `whole` was given it; a local one.
+
+  Returns:
+    What has gone.
+  """
+  folder, name = os.path.split(path)
+  swept = []
+  for part in parts_in(folder, [name]):
+    if os.path.exists(f"/proc/{part.split('.')[-3]}") or not is_folder(part):
+      continue
+    for root, _, files in os.walk(part, topdown=False):
+      for file in files:
+        if is_file(os.path.join(root, file)):
+          os.unlink(os.path.join(root, file))
+      with contextlib.suppress(OSError):  # Something has stayed in it.
+        os.rmdir(root)
+    if not os.path.exists(part):
+      swept.append(part)
+  return swept
 
 
 def write_atomically(path: str, content: str | bytes) -> None:
@@ -76,18 +138,6 @@ def write_atomically(path: str, content: str | bytes) -> None:
 def write_json(path: str, values: Any) -> None:
   """Writes values as JSON, whole or not at all."""
   write_atomically(path, json.dumps(values, indent=2) + "\n")
-
-
-def read_json(path: str) -> Any:
-  """Reads what a file of JSON holds.
-
-  Raises:
-    tf.errors.OpError: where it cannot be read; `NotFoundError` if it is not
-      there.
-    ValueError: where it is damaged.
-  """
-  with tf.io.gfile.GFile(path) as file:
-    return json.loads(file.read())
 
 
 def sha256_of(path: str) -> str:

@@ -182,6 +182,18 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
   return flat
 
 
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+  """What `flatten` makes flat."""
+  values: dict[str, Any] = {}
+  for name, value in flat.items():
+    *parents, last = name.split(".")
+    inner = values
+    for parent in parents:
+      inner = inner.setdefault(parent, {})
+    inner[last] = value
+  return values
+
+
 def differences(
   old: Mapping[str, Any], new: Any, allowed: Collection[str] = ()
 ) -> dict[str, str]:

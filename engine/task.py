@@ -83,6 +83,17 @@ class Task(abc.ABC):
     del variable_name
     return 0
 
+  def check_assets(self, directory: str) -> None:
+    """Refuses to go on with a run whose assets are of another task.
+
+    Args:
+      directory: of the assets; it need not be there.
+
+    Raises:
+      UserError: naming what differs.
+    """
+    del directory
+
   def save_assets(self, directory: str) -> None:
     """Writes what a later process needs to build this task again."""
     del directory

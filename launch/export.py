@@ -36,7 +36,7 @@ def main() -> None:
   check_output("export_dir", target)
   check_run(model_dir, "model_dir")
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.files import whole
+  from engine.files import is_local, sweep_parts, whole
   from launch.trained.restored import restore_run
 
   restored = restore_run(
@@ -45,6 +45,8 @@ def main() -> None:
     precision="float32",
     task_name=values.task,
   )
+  for part in sweep_parts(target) if is_local(target) else []:
+    print(f"removed what a killed export left: {part}")
   with whole(target) as part:
     told = restored.task.export(restored.model, values.format, part)
   print(f"{values.format} of step {restored.step} in {target}: {told}")

@@ -1,6 +1,7 @@
 """Writes a page about runs: python -m launch.report RUN [RUN...]."""
 
 import os
+import sys
 
 from absl import flags
 
@@ -21,7 +22,8 @@ def main(*directories: str) -> None:
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.page import write_page
 
-  write_page(directories, path)
+  for line in write_page(directories, path):
+    print(f"left out of {line}", file=sys.stderr)
   print(f"{path}: {os.path.getsize(path) / 1e3:,.0f} kB")
 
 

@@ -1,6 +1,5 @@
 """Trains, evaluates, or both: python -m launch.train --help."""
 
-import contextlib
 import json
 import os
 import shlex
@@ -13,6 +12,7 @@ from engine.cluster.rendezvous import meet
 from engine.measure.environment import common_facts
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
+from launch.command.checks import check_model_dir
 from launch.command.door import run_door
 from launch.command.flags import config_from_flags, define_settings, require
 from launch.jobs import seeds
@@ -30,6 +30,11 @@ flags.DEFINE_list(
   [],
   "Settings in which a resumed run may differ: field,...",
 )
+flags.DEFINE_bool(
+  "allow_other_files",
+  False,
+  "Train in a directory that is no run and holds other files.",
+)
 define_settings()
 
 
@@ -38,6 +43,8 @@ def main() -> None:
   config = config_from_flags(own_tasks=True)
   model_dir = require("model_dir")
   mode = flags.FLAGS.mode
+  if mode.startswith("train") and not flags.FLAGS.allow_other_files:
+    check_model_dir(model_dir)
   if flags.FLAGS.seeds:
     sys.exit(seeds.train_each(flags.FLAGS.seeds, config, model_dir))
   trains = mode.startswith("train")
@@ -73,7 +80,6 @@ def main() -> None:
 
   from engine.cluster.strategies import create_strategy, is_chief
   from engine.durability.run_directory import RunDirectory
-  from engine.files import DISK_ERRORS
   from engine.measure.ledger import Ledger, process_seconds
   from engine.measure.result import summary_lines
   from engine.run.experiment import Experiment
@@ -106,9 +112,16 @@ def main() -> None:
     return
   if trains:
     report = os.path.join(model_dir, "report.html")
-    with contextlib.suppress(*DISK_ERRORS):
-      write_page([model_dir], report)
+    # What was finished before is reported, and left as it is.
+    if experiment.trained or not tf.io.gfile.exists(report):
+      # The run has ended well, whatever becomes of its page.
+      try:
+        write_page([model_dir], report)
+      except Exception as error:
+        print(f"{report} could not be written: {error}", file=sys.stderr)
     print("\n".join(summary_lines(result, model_dir)))
+    if result["lost"]:
+      sys.exit(1)
   else:
     print(json.dumps(result))
 
@@ -117,5 +130,5 @@ if __name__ == "__main__":
   run_door(
     main,
     "Trains on sentence pairs or a task of your own, or resumes.",
-    rare=("allow_config_change",),
+    rare=("allow_config_change", "allow_other_files"),
   )

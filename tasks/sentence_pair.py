@@ -10,8 +10,9 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine.errors import UserError
-from engine.files import read_json, write_json
+from engine.errors import Missing, UserError
+from engine.files import write_json
+from engine.formats import read_json
 from engine.randomness import Stream
 from engine.settings import check
 from engine.source import Source
@@ -129,7 +130,7 @@ class SentencePairTask(Task):
   def layer_depth(self, variable_name: str) -> int:
     return self._files.layer_depth(variable_name)
 
-  def save_assets(self, directory: str) -> None:
+  def check_assets(self, directory: str) -> None:
     stated.check_begun(directory, self.tokenizer)
     begun = read_classes(directory)
     if begun and begun != self.classes and not self.config.classes:
@@ -138,6 +139,8 @@ class SentencePairTask(Task):
         f"`train_file` has {listed(self.classes)} now: name another directory, "
         "or bring the file back."
       )
+
+  def save_assets(self, directory: str) -> None:
     self._files.copy_to(directory)
     self.tokenizer.settled().write(directory)
     write_json(os.path.join(directory, _CLASSES), self.classes)
@@ -200,6 +203,7 @@ class SentencePairTask(Task):
 def read_classes(directory: str) -> tuple[str, ...]:
   """Reads what `save_assets` wrote: names of the classes; () if it did not."""
   path = os.path.join(directory, _CLASSES)
-  if not tf.io.gfile.exists(path):
+  try:
+    return tuple(read_json(path, [str]))
+  except Missing:
     return ()
-  return tuple(read_json(path))

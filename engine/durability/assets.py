@@ -5,13 +5,13 @@ the classes. Changed there, they would give other answers and no error.
 """
 
 import os
-from typing import Any
 
 import tensorflow as tf
 
 from engine.durability.run_directory import RunDirectory
-from engine.errors import UserError
-from engine.files import parts_in, read_json, sha256_of, write_json
+from engine.errors import Damaged, Missing, UserError
+from engine.files import is_file, is_part, sha256_of, write_json
+from engine.formats import read_json
 
 _LIST = "assets.json"  # Beside `assets`, which are an encoder's directory.
 
@@ -19,7 +19,7 @@ _LIST = "assets.json"  # Beside `assets`, which are an encoder's directory.
 def unseal(directory: RunDirectory) -> None:
   """Forgets the list: assets are about to be written."""
   path = directory.file(_LIST)
-  if tf.io.gfile.exists(path):
+  if is_file(path):
     tf.io.gfile.remove(path)
 
 
@@ -39,9 +39,14 @@ def check(directory: RunDirectory) -> bool:
     UserError: naming the first file that is missing, added or altered.
   """
   path = directory.file(_LIST)
-  if not tf.io.gfile.exists(path):
+  try:
+    said = read_json(path, {"files": {str: str}})["files"]
+  except Missing:
     return False
-  said, found = _read(path), _digests(directory.assets)
+  except Damaged as error:
+    cure = "remove it to take the run's assets as they are"
+    raise Damaged(path, error.why, cure) from error
+  found = _digests(directory.assets)
   for name in sorted({*said, *found}):
     if said.get(name) != found.get(name):
       what = (
@@ -57,26 +62,12 @@ def check(directory: RunDirectory) -> bool:
   return True
 
 
-def _read(path: str) -> dict[str, Any]:
-  try:
-    files = read_json(path)["files"]
-    if isinstance(files, dict):
-      return files
-    raise ValueError("it names no files")
-  except (ValueError, TypeError, KeyError, RecursionError) as error:
-    raise UserError(
-      f"{path} is damaged ({str(error)[:80]}): remove it to take the run's "
-      "assets as they are."
-    ) from error
-
-
 def _digests(directory: str) -> dict[str, str]:
   """Returns path below a directory -> SHA-256, but for unfinished files."""
   found = {}
   for folder, _, names in tf.io.gfile.walk(directory):
-    unfinished = {*parts_in(folder)}
     for name in names:
       path = os.path.join(folder, name)
-      if path not in unfinished:
+      if not is_part(name) and is_file(path):
         found[os.path.relpath(path, directory)] = sha256_of(path)
   return found

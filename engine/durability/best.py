@@ -1,52 +1,28 @@
-"""The weights of the best evaluations, and which evaluation is best."""
+"""The weights of the best evaluations of a run."""
 
 import contextlib
+import functools
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
-from engine.config import ExperimentConfig
-from engine.durability import manifest
+from engine.durability import manifest, own
 from engine.durability.committer import Committer
-from engine.errors import UserError
+from engine.durability.goal import Goal
+from engine.errors import CannotBeRead, SaveFailed, Unreadable
 from engine.files import DISK_ERRORS, reason_of
 from engine.measure.ledger import Ledger
-from engine.task import Task
-
-
-class Goal(NamedTuple):
-  """What says which evaluation is better.
-
-  Attributes:
-    metric: a name in the evaluations.
-    sign: 1 if more of it is better, -1 if less is.
-  """
-
-  metric: str
-  sign: int
-
-  def value_of(self, evaluation: Mapping[str, Any]) -> float:
-    """Returns a number of which more is better.
-
-    Raises:
-      UserError: where the evaluation has no such metric.
-    """
-    if not isinstance(evaluation.get(self.metric), int | float):
-      numbers = [k for k, v in evaluation.items() if isinstance(v, int | float)]
-      raise UserError(
-        f"`best_metric` is {self.metric!r}, but an evaluation has "
-        f"{', '.join(numbers)}: name one of them."
-      )
-    return self.sign * evaluation[self.metric]
 
 
 class BestCheckpoints:
   """Keeps the weights of the best evaluations, by one metric.
 
-  What is best so far is read from the manifests: no state is kept of it.
+  What is best so far is read from the manifests. Weights that could not be
+  written, or are damaged, are copied from the newest checkpoints while these
+  have them: with each evaluation, and in the end.
   """
 
   def __init__(
@@ -58,6 +34,7 @@ class BestCheckpoints:
     max_to_keep: int,
     committer: Committer,
     ledger: Ledger,
+    newest: str = "",
   ):
     """Initializes the manager.
 
@@ -68,6 +45,7 @@ class BestCheckpoints:
       max_to_keep: how many are kept (0: none).
       committer: makes them exist.
       ledger: where the seconds of saving go.
+      newest: directory of checkpoints of the same steps that hold as much.
     """
     _ = checkpoint.save_counter  # A variable that a restore asks for.
     self._checkpoint = checkpoint
@@ -76,17 +54,38 @@ class BestCheckpoints:
     self._max_to_keep = max_to_keep
     self._committer = committer
     self._ledger = ledger
+    self._newest = newest
+    self._known: dict[int, Mapping[str, Any]] = {}  # By step, there or not.
+    self._lost: list[int] = []
+    self._seen: set[int] = set()  # Steps whose files were read once.
 
-  def rewind(self, step: int) -> None:
-    """Forgets what lies behind the restored step, and what is damaged."""
+  def rewind(
+    self, step: int, evaluations: Sequence[Mapping[str, Any]] = ()
+  ) -> None:
+    """Forgets what lies behind the restored step; tells what is damaged.
+
+    Args:
+      step: that was restored.
+      evaluations: log points up to there, with their steps.
+    """
+    points = {line["step"]: line for line in evaluations}
     for prefix in manifest.prefixes(self._directory):
+      its = manifest.step_of(prefix)
+      if its > step or not manifest.is_committed(prefix):
+        with contextlib.suppress(*DISK_ERRORS):
+          manifest.delete(prefix)
+        continue
       try:
-        if manifest.verify(prefix).step <= step:
-          continue
-      except manifest.Damaged:
-        pass
-      manifest.delete(prefix)
-    manifest.remove_leftovers(self._directory)
+        self._known[its] = manifest.verify(prefix).metrics
+      except Unreadable as error:
+        logging.warning("best/ckpt-%d: %s.", its, error.brief)
+        with contextlib.suppress(Unreadable):
+          points[its] = manifest.read_manifest(prefix).metrics
+        if its in points:
+          self._known[its] = _numbers(points[its])
+    with contextlib.suppress(*DISK_ERRORS):
+      own.remove_leftovers(self._directory)
+    self._mend()
 
   def check(self, metrics: Mapping[str, Any]) -> None:
     """Raises `UserError` where an evaluation lacks the metric: all ranks do."""
@@ -105,23 +104,100 @@ class BestCheckpoints:
     if not self._max_to_keep:
       return False
     value = self._goal.value_of(metrics)
-    kept = [
-      (self._goal.value_of(found.metrics), -found.step, prefix)
-      for prefix in manifest.prefixes(self._directory)
-      if (found := manifest.read_manifest(prefix)).step != step
-    ]
-    kept.sort()
-    full = len(kept) >= self._max_to_keep
-    if value != value or (full and (value, -step) < kept[0][:2]):
-      return False
-    prefix = os.path.join(self._directory, f"ckpt-{step}")
-    numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+    self._look()
+    self._known.pop(step, None)
+    self._mend()
+    kept = False
+    rivals = self._ranked()[: self._max_to_keep]
+    full = len(rivals) == self._max_to_keep
+    if value == value and not (full and (value, -step) < rivals[-1]):
+      self._known[step] = _numbers(metrics)
+      kept = self._write(step, lambda prefix: self._checkpoint.write(prefix))
+    self._trim()
+    return kept
+
+  def finish(self) -> list[int]:
+    """Tries once more what could not be kept.
+
+    Returns:
+      The steps whose weights are lost, though they are among the best.
+
+    Raises:
+      SaveFailed: where they are in a checkpoint, and cannot be written now.
+    """
+    self._look()
+    self._mend()
+    self._trim()
+    for step in self._best():
+      if not manifest.is_committed(self._prefix(step)):
+        raise SaveFailed(
+          f"best/ckpt-{step} could not be written to {self._directory}: make "
+          "room there, and give the same command."
+        )
+    return sorted(self._lost)
+
+  def _look(self) -> None:
+    """Learns what is kept; what cannot be read now is known from before."""
+    for prefix in manifest.prefixes(self._directory):
+      with contextlib.suppress(Unreadable):
+        found = manifest.read_manifest(prefix)
+        self._known[found.step] = found.metrics
+
+  def _ranked(self) -> list[tuple[float, int]]:
+    """(value, -step) of what is known, the best first."""
+    known = self._known.items()
+    return sorted(
+      ((self._goal.value_of(x), -s) for s, x in known), reverse=True
+    )
+
+  def _best(self) -> list[int]:
+    """The steps whose weights should be there."""
+    return [-negative for _, negative in self._ranked()[: self._max_to_keep]]
+
+  def _mend(self) -> None:
+    """Writes again what is missing of the best, or tells that it is lost."""
+    for step in self._best():
+      try:
+        manifest.verify(self._prefix(step), contents=step not in self._seen)
+        self._seen.add(step)
+        continue
+      except CannotBeRead:
+        continue  # Nobody knows: it is left as it is.
+      except Unreadable:
+        source = self._copies(step)
+      if not source:
+        del self._known[step]
+        self._lost.append(step)
+        logging.warning(
+          "The weights of step %d, among the best, are lost: neither %s nor "
+          "the newest checkpoints have them.",
+          step,
+          self._prefix(step),
+        )
+      elif self._write(step, functools.partial(_copy, source)):
+        logging.warning("best/ckpt-%d was copied from %s.", step, source)
+
+  def _copies(self, step: int) -> str:
+    """Returns the checkpoint that has the weights of a step, if one does."""
+    prefix = os.path.join(self._newest, f"ckpt-{step}")
+    if not self._newest:
+      return ""
+    try:
+      manifest.verify(prefix)
+    except Unreadable:
+      return ""
+    return prefix
+
+  def _write(self, step: int, write: Callable[[str], object]) -> bool:
+    """Writes and commits what belongs to a step; tells what goes wrong."""
+    prefix = self._prefix(step)
     with self._ledger.time("checkpoint"):
       try:
         tf.io.gfile.makedirs(self._directory)
         manifest.revoke(prefix)
-        self._checkpoint.write(prefix)
-        self._committer.commit(prefix, step, metrics=numbers)
+        write(prefix)
+        self._committer.commit(prefix, step, metrics=self._known[step])
+        self._seen.add(step)
       except DISK_ERRORS as error:
         logging.warning(
           "best/ckpt-%d could not be saved (%s).", step, reason_of(error)
@@ -129,37 +205,28 @@ class BestCheckpoints:
         with contextlib.suppress(*DISK_ERRORS):
           manifest.delete(prefix)
         return False
-      for *_, worse in kept[: len(kept) + 1 - self._max_to_keep]:
-        with contextlib.suppress(*DISK_ERRORS):
-          manifest.delete(worse)
     return True
 
+  def _trim(self) -> None:
+    """Deletes what is not among the best, once all of these are there."""
+    best = self._best()
+    if not all(manifest.is_committed(self._prefix(step)) for step in best):
+      return
+    for step in {*self._known} - {*best}:
+      del self._known[step]
+      with self._ledger.time("checkpoint"), contextlib.suppress(*DISK_ERRORS):
+        manifest.delete(self._prefix(step))
 
-def goal_of(config: ExperimentConfig, task: Task) -> Goal:
-  """Returns what says which evaluation of a run is better."""
-  checkpoint = config.checkpoint
-  metric, direction = task.goal
-  if checkpoint.best_metric not in ("", metric):
-    metric = checkpoint.best_metric
-    direction = "min" if metric == "loss" else "max"
-  if checkpoint.best_direction != "auto":
-    direction = checkpoint.best_direction
-  return Goal(metric, 1 if direction == "max" else -1)
+  def _prefix(self, step: int) -> str:
+    return os.path.join(self._directory, f"ckpt-{step}")
 
 
-def stops_early(
-  evaluations: Sequence[Mapping[str, Any]],
-  goal: Goal,
-  patience: int,
-) -> bool:
-  """Whether the last `patience` evaluations brought nothing better (0: never).
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
+  return {k: v for k, v in metrics.items() if isinstance(v, int | float)}
 
-  Args:
-    evaluations: of the run so far; there is no other state.
-    goal: says which one is better.
-    patience: evaluations.
-  """
-  if not patience or len(evaluations) <= patience:
-    return False
-  values = [goal.value_of(line) for line in evaluations]
-  return values.index(max(values)) < len(values) - patience
+
+def _copy(source: str, prefix: str) -> None:
+  for name in manifest.read_manifest(source).files:
+    path = os.path.join(os.path.dirname(source), name)
+    target = os.path.join(os.path.dirname(prefix), name)
+    tf.io.gfile.copy(path, target, overwrite=True)

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ import tensorflow as tf
 from absl import logging
 
 from engine.config import CheckpointConfig, ExperimentConfig
-from engine.durability import manifest
+from engine.durability import listing, manifest, own
 from engine.durability.committer import Committer
 from engine.durability.restore import restore_newest
+from engine.errors import UserError
 from engine.files import DISK_ERRORS, reason_of
 from engine.measure.ledger import Ledger
 
@@ -43,9 +44,10 @@ class Checkpoints(tf.train.CheckpointManager):
     policy: CheckpointConfig,
     committer: Committer,
     ledger: Ledger,
+    check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
   ):
-    """Initializes the manager; `begin` comes next.
+    """Initializes the manager; `begin` comes next, then `clear`.
 
     Args:
       checkpoint: what is saved; its `global_step` counts the steps.
@@ -53,23 +55,28 @@ class Checkpoints(tf.train.CheckpointManager):
       policy: when to save, and which to keep; with an interval.
       committer: makes checkpoints exist.
       ledger: where the seconds of saving go.
+      check: raises where the variables must not be saved.
       clock: returns seconds.
     """
     assert policy.checkpoint_interval > 0, policy
     super().__init__(
       checkpoint,
-      directory=directory,
+      # It would believe what TensorFlow's list says there.
+      directory=os.path.join(os.devnull, "nothing"),
       max_to_keep=policy.max_to_keep,
       keep_checkpoint_every_n_hours=policy.keep_every_n_hours or None,
       step_counter=checkpoint.global_step,
       checkpoint_interval=policy.checkpoint_interval,
     )
+    self._directory = directory
+    self._checkpoint_prefix = os.path.join(directory, "ckpt")
     _ = checkpoint.save_counter  # A variable: all workers make it together.
     self._committer = committer
     self._say: Callable[[str], None] = lambda line: None
     if committer.writes:
       self._say = logging.warning
     self._ledger = ledger
+    self._check = check
     self._seconds = policy.checkpoint_minutes * 60
     self._asynchronous = policy.async_checkpoint
     self._clock = clock
@@ -86,7 +93,7 @@ class Checkpoints(tf.train.CheckpointManager):
     config: ExperimentConfig | None = None,
     allowed: Collection[str] = (),
   ) -> str | None:
-    """Restores the newest whole checkpoint, or initializes.
+    """Restores the newest whole checkpoint, or initializes; writes nothing.
 
     Args:
       initialize: gives first weights; called where there is no checkpoint.
@@ -99,8 +106,12 @@ class Checkpoints(tf.train.CheckpointManager):
     Raises:
       UserError: where no checkpoint is whole, or one is of another run.
     """
-    found = manifest.prefixes(self.directory)
-    if self.latest_checkpoint or any(map(manifest.is_committed, found)):
+    committed = [
+      prefix
+      for prefix in manifest.prefixes(self.directory)
+      if manifest.is_committed(prefix)
+    ]
+    if committed:
       self._newest = restore_newest(
         self.checkpoint,
         self.directory,
@@ -108,13 +119,29 @@ class Checkpoints(tf.train.CheckpointManager):
         allowed=allowed,
         say=self._say,
       )
-      # A kill may have kept it off TensorFlow's list.
-      self._maybe_delete.setdefault(self._newest, time.time())
+      self._manage(committed)
     else:
       initialize()
-    if self._committer.writes:
-      self._clear()
     return self._newest
+
+  def _manage(self, committed: Sequence[str]) -> None:
+    """Finds which checkpoints may be deleted in their turn.
+
+    Those that are listed; where there is no list, the newest, as the others may
+    be kept for good. A kill may have kept the newest off the list.
+    """
+    listed = listing.read(self.directory)
+    if listed is None:
+      spare = 1 if self._keep_checkpoint_every_n_hours else self._max_to_keep
+      listed = [*committed][-spare:], self._last_preserved_timestamp
+    names, self._last_preserved_timestamp = listed
+    for prefix in committed:
+      if prefix in names or prefix == self._newest:
+        # One that cannot be read stays: nobody knows what it is.
+        with contextlib.suppress(UserError):
+          when = manifest.read_manifest(prefix).time
+          self._maybe_delete[prefix] = when
+    self._latest_checkpoint = self._newest
 
   def restore_or_initialize(self) -> str | None:
     """Does nothing: Orbit calls it; `begin` has done it before."""
@@ -133,6 +160,7 @@ class Checkpoints(tf.train.CheckpointManager):
       return None
     self.settle()
     with self._ledger.time("checkpoint"):
+      self._check()
       self._saved_at = begun = self._clock()
       self._before = self._newest
       self._newest = self._pending = prefix
@@ -206,7 +234,7 @@ class Checkpoints(tf.train.CheckpointManager):
     )
     with contextlib.suppress(*DISK_ERRORS):
       manifest.delete(prefix)
-      manifest.remove_leftovers(self.directory)
+      own.remove_leftovers(self.directory)
 
   def _step(self) -> int:
     return int(self._step_counter.numpy())
@@ -214,7 +242,9 @@ class Checkpoints(tf.train.CheckpointManager):
   def _record_state(self) -> None:
     """Writes TensorFlow's list, of which nothing here depends."""
     with contextlib.suppress(*DISK_ERRORS):
-      super()._record_state()
+      listing.write(
+        self.directory, self._maybe_delete, self._last_preserved_timestamp
+      )
 
   def _sweep(self) -> None:
     """Deletes what is not kept, the manifest of each first."""
@@ -227,14 +257,15 @@ class Checkpoints(tf.train.CheckpointManager):
         with contextlib.suppress(*DISK_ERRORS):
           manifest.delete(prefix)
 
-  def _clear(self) -> None:
+  def clear(self) -> None:
     """Deletes what killed saves left behind the restored step."""
     step = self._step()
-    for prefix in manifest.prefixes(self.directory):
-      later = manifest.step_of(prefix) > step
-      if later and not manifest.is_committed(prefix):
-        manifest.delete(prefix)
-    manifest.remove_leftovers(self.directory)
+    with contextlib.suppress(*DISK_ERRORS):
+      for prefix in manifest.prefixes(self.directory):
+        later = manifest.step_of(prefix) > step
+        if later and not manifest.is_committed(prefix):
+          manifest.delete(prefix)
+      own.remove_leftovers(self.directory)
 
 
 def stalls(manager: Checkpoints) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What lies between a checkpoint that is written and one that exists."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.durability.lock import Lock
@@ -19,6 +19,7 @@ class Committer:
     writes: whether this process is the one that saves. Replicas hold equal
       variables, so one is enough.
     logs: on the disk before a checkpoint that has their lines behind it.
+    listeners: hear of the first commit, with its step.
   """
 
   def __init__(
@@ -26,6 +27,7 @@ class Committer:
     *,
     config: Mapping[str, Any],
     versions: Mapping[str, str],
+    settings: Mapping[str, Any] | None = None,
     lock: Lock | None = None,
     writes: bool = True,
   ):
@@ -34,12 +36,18 @@ class Committer:
     Args:
       config: settings that identify the run, for the manifests.
       versions: of what writes them, likewise.
+      settings: what `config.yaml` holds, likewise.
       lock: of the run directory; none where no other job comes.
       writes: as above.
     """
     self.writes = writes
     self.logs: list[LineFile] = []
-    self._facts = {"config": config, "versions": versions}
+    self.listeners: list[Callable[[int], object]] = []
+    self._facts: dict[str, Any] = {
+      "config": config,
+      "versions": versions,
+      "settings": settings,
+    }
     self._lock = lock
 
   def check(self) -> None:
@@ -68,3 +76,5 @@ class Committer:
       log.sync()
     self.check()
     write_manifest(prefix, step=step, metrics=metrics, **self._facts)
+    while self.listeners:
+      self.listeners.pop()(step)

@@ -15,13 +15,21 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.durability.lock_record import lives, own_record, parse, who
-from engine.errors import UserError
+from engine.durability.lock_record import (
+  is_orphan,
+  lives,
+  own_record,
+  parse,
+  who,
+)
+from engine.errors import Busy, CannotBeRead, Damaged, Missing, UserError
 from engine.files import DISK_ERRORS
+from engine.formats import read_bytes
 
 _PATIENCE = 3  # Intervals without a beat after which a holder has ended.
 _SETTLE = 1.0  # Seconds that racers get to write where nothing excludes them.
 _TRIES = 3
+_LIMIT = 2**16  # Bytes of a record.
 
 
 class Lock:
@@ -36,6 +44,7 @@ class Lock:
     directory: str,
     *,
     interval: float = 5.0,
+    parent: int = 0,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.time,
   ):
@@ -44,6 +53,7 @@ class Lock:
     Args:
       directory: of the run; made if it is missing.
       interval: seconds between two heartbeats.
+      parent: the process that this one ends with, if it does with any.
       sleep: waits for the heartbeat of others.
       clock: seconds since the epoch, for people to read.
     """
@@ -51,6 +61,7 @@ class Lock:
     self._path = os.path.join(directory, "lock.json")
     self._local = "://" not in directory
     self._interval = interval
+    self._parent = parent
     self._sleep = sleep
     self._clock = clock
     self._record: dict[str, Any] = {}
@@ -66,8 +77,9 @@ class Lock:
 
     Raises:
       UserError: where another job holds it, or nothing can be written.
+      Busy: where that job is about to end.
     """
-    self._record = own_record(self._interval, self._clock())
+    self._record = own_record(self._interval, self._clock(), self._parent)
     try:
       tf.io.gfile.makedirs(self._directory)
       sentence = self._take()
@@ -155,6 +167,12 @@ class Lock:
         return ""  # It was released.
       alive, holder = now != seen, parse(now)
       why = f"whose heartbeat stood still for {_PATIENCE * interval:g} s"
+    if alive and is_orphan(holder):
+      raise Busy(
+        f"`model_dir` {self._directory} is in use by {who(holder)}, which ends "
+        "since what started it has (SIGCONT lets it, if it is stopped): the "
+        "same command goes on behind it."
+      )
     if alive:
       raise UserError(
         f"`model_dir` {self._directory} is in use by {who(holder)}: end that "
@@ -216,10 +234,14 @@ class Lock:
 
   def _read(self) -> bytes | None:
     try:
-      with tf.io.gfile.GFile(self._path, "rb") as file:
-        return file.read()
-    except tf.errors.NotFoundError:
+      return read_bytes(self._path, _LIMIT)
+    except Missing:
       return None
+    except Damaged:
+      return b"no record"  # Of nobody: it is replaced when nothing beats.
+    except CannotBeRead as error:
+      # The disk's own word: a heartbeat waits for it to get well.
+      raise (error.__cause__ or error) from None
 
   def _is_ours(self) -> bool:
     token = parse(self._read() or b"").get("token")

@@ -10,12 +10,13 @@ import time
 from typing import Any
 
 
-def own_record(interval: float, now: float) -> dict[str, Any]:
+def own_record(interval: float, now: float, parent: int = 0) -> dict[str, Any]:
   """Makes the record of this process.
 
   Args:
     interval: seconds between two heartbeats.
     now: seconds since the epoch, for people to read.
+    parent: the process that it ends with, if it does with any.
   """
   try:
     user = getpass.getuser()
@@ -27,6 +28,7 @@ def own_record(interval: float, now: float) -> dict[str, Any]:
     **_place(),
     "pid": os.getpid(),
     "started": _stat(os.getpid())[1],
+    "parent": parent,
     "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)),
     "interval": interval,
     "beats": 0,
@@ -37,7 +39,7 @@ def parse(text: bytes) -> dict[str, Any]:
   """Returns a record; an empty one where it is none."""
   try:
     record = json.loads(text)
-  except ValueError:
+  except (ValueError, RecursionError):
     return {}
   return record if isinstance(record, dict) else {}
 
@@ -47,7 +49,7 @@ def who(holder: dict[str, Any]) -> str:
   if "token" not in holder:
     return "an unknown job (its lock.json cannot be read)"
   user, pid, host, since = (
-    holder.get(name, "?") for name in ("user", "pid", "host", "since")
+    str(holder.get(name, "?"))[:40] for name in ("user", "pid", "host", "since")
   )
   return f"{user} (pid {pid} on host {host}, since {since})"
 
@@ -61,7 +63,7 @@ def lives(holder: dict[str, Any]) -> bool | None:
     return None
   if type(pid) is not int or pid <= 0:
     return None
-  state, started = _stat(pid)
+  state, started, _ = _stat(pid)
   if state:
     return state not in ("Z", "X") and started == holder.get("started")
   try:
@@ -71,6 +73,12 @@ def lives(holder: dict[str, Any]) -> bool | None:
   except OSError:
     pass
   return None  # It is there, but hidden from us.
+
+
+def is_orphan(holder: dict[str, Any]) -> bool:
+  """Whether a holder that lives here was to end with its parent, which has."""
+  parent = holder.get("parent")
+  return bool(parent) and _stat(holder["pid"])[2] != parent
 
 
 def _place() -> dict[str, str]:
@@ -90,8 +98,8 @@ def _place() -> dict[str, str]:
   }
 
 
-def _stat(pid: int) -> tuple[str, int]:
-  """State, and clock ticks from the boot to the start, of a process.
+def _stat(pid: int) -> tuple[str, int, int]:
+  """State, clock ticks from the boot to the start, and parent of a process.
 
   What psutil makes of the ticks moves with the wall clock.
   """
@@ -99,6 +107,6 @@ def _stat(pid: int) -> tuple[str, int]:
     with open(f"/proc/{pid}/stat", "rb") as file:
       # Behind the name, which may hold anything.
       fields = file.read().rpartition(b")")[2].split()
-    return fields[0].decode(), int(fields[19])
+    return fields[0].decode(), int(fields[19]), int(fields[1])
   except (OSError, IndexError):
-    return "", 0
+    return "", 0, 0

@@ -2,10 +2,10 @@
 
 It is written last: a checkpoint without a manifest was never finished. It names
 each file with its size and SHA-256, so that damage is found before TensorFlow
-reads it.
+reads it, and has a digest of itself. It holds all settings of the run, so that
+a run whose `config.yaml` is damaged has a second copy.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -15,18 +15,26 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
+from engine.durability.own import names_in, remove
+from engine.errors import Damaged, Missing, UserError
+from engine.files import is_link, sha256_of, write_json
+from engine.formats import NUMBER, misfit, read_json, reading, size_of
 
-from engine.errors import UserError
-from engine.files import read_json, sha256_of, write_json
-
-FORMAT = 1
-_SUFFIX = ".manifest.json"
-_LEFTOVER = r".*\.part$|ckpt-\d+_temp|ckpt-\d+\.index\.|checkpoint\.tmp"
-
-
-class Damaged(Exception):
-  """A checkpoint that cannot be trusted; the message says why."""
+FORMAT = 2
+SUFFIX = ".manifest.json"
+_LIMIT = 2**24  # Bytes of a manifest.
+_SHAPE = {
+  "step": int,
+  "time": NUMBER,
+  "config": dict,
+  "config_digest": str,
+  "versions": {str: str},
+  "metrics": {str: NUMBER},
+  "files": {str: {"size": int, "sha256": str}},
+  "format": int,
+  "settings?": dict,
+  "digest?": str,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,8 @@ class Manifest:
     versions: package -> version that wrote it.
     metrics: of the evaluation that it was kept for, if it was.
     files: name -> {"size": bytes, "sha256": hexadecimal}.
+    settings: what `config.yaml` holds; {} in formats before 2.
+    digest: of all else, SHA-256; "" in formats before 2.
     format: version of the manifest itself.
   """
 
@@ -51,6 +61,8 @@ class Manifest:
   versions: dict[str, str]
   metrics: dict[str, float]
   files: dict[str, dict[str, Any]]
+  settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+  digest: str = ""
   format: int = FORMAT
 
 
@@ -61,19 +73,32 @@ def write_manifest(
   config: Mapping[str, Any],
   versions: Mapping[str, str],
   metrics: Mapping[str, float] | None = None,
+  settings: Mapping[str, Any] | None = None,
 ) -> Manifest:
-  """Commits the checkpoint whose files lie behind `prefix`."""
-  text = json.dumps(config, sort_keys=True, default=str)
-  manifest = Manifest(
-    step=step,
-    time=time.time(),
-    config=json.loads(text),
-    config_digest=hashlib.sha256(text.encode()).hexdigest(),
-    versions=dict(versions),
-    metrics=dict(metrics or {}),
-    files={os.path.basename(path): _facts(path) for path in _files(prefix)},
-  )
-  write_json(prefix + _SUFFIX, dataclasses.asdict(manifest))
+  """Commits the checkpoint whose files lie behind `prefix`.
+
+  Args:
+    prefix: of the files.
+    step: the global step.
+    config: dotted name -> value of each setting that identifies the run.
+    versions: package -> version.
+    metrics: of the evaluation that it is kept for, if it is.
+    settings: what `config.yaml` holds.
+  """
+  known = json.loads(json.dumps(config, default=str))
+  values = {
+    "step": step,
+    "time": time.time(),
+    "config": known,
+    "config_digest": _digest(known),
+    "versions": dict(versions),
+    "metrics": dict(metrics or {}),
+    "files": {os.path.basename(x): _facts(x) for x in _files(prefix)},
+    "settings": json.loads(json.dumps(settings or {}, default=str)),
+    "format": FORMAT,
+  }
+  manifest = Manifest(**values, digest=_digest(values))
+  write_json(prefix + SUFFIX, dataclasses.asdict(manifest))
   return manifest
 
 
@@ -81,67 +106,80 @@ def read_manifest(prefix: str) -> Manifest:
   """Reads the manifest of a checkpoint; looks at no other file.
 
   Raises:
-    Damaged: where there is none, or it cannot be read.
+    Unreadable: where there is none, it cannot be read, or was altered.
     UserError: where a newer Apsis has written it.
   """
-  path = prefix + _SUFFIX
-  name = os.path.basename(path)
+  path = prefix + SUFFIX
   try:
-    values = read_json(path)
-  except tf.errors.NotFoundError:
-    raise Damaged(f"{name} is missing: it was never finished") from None
-  except (tf.errors.OpError, ValueError) as error:
-    raise Damaged(f"{name} cannot be read") from error
-  if not isinstance(values, dict) or not isinstance(values.get("format"), int):
-    raise Damaged(f"{name} is no manifest")
-  if values["format"] > FORMAT:
-    raise UserError(
-      f"{path} has format {values['format']}, but this Apsis reads formats up "
-      f"to {FORMAT}: use the Apsis that wrote it, or a newer one."
-    )
-  try:
-    manifest = Manifest(**values)
-  except TypeError as error:
-    raise Damaged(f"{name} is no manifest") from error
-  if not isinstance(manifest.files, dict):
-    raise Damaged(f"{name} is no manifest")
-  return manifest
+    values = read_json(path, {"format": int, "digest?": str}, _LIMIT)
+  except Missing as error:
+    raise Missing(path, "is missing: it was never finished") from error
+  rest = {k: v for k, v in values.items() if k != "digest"}
+  # All formats from 2 on have it: one that has not is no newer one.
+  if rest != values or values["format"] != 1:
+    if values.get("digest") != _digest(rest):
+      raise Damaged(path, "was altered: its own digest differs")
+    if values["format"] > FORMAT:
+      raise UserError(
+        f"{path} has format {values['format']}, but this Apsis reads formats "
+        f"up to {FORMAT}: use the Apsis that wrote it, or a newer one."
+      )
+  if wrong := misfit(values, _SHAPE):
+    raise Damaged(path, f"is no manifest ({wrong})")
+  if values["config_digest"] != _digest(values["config"]):
+    raise Damaged(path, "was altered: the digest of its config differs")
+  name = os.path.basename(prefix)
+  if values["step"] != step_of(prefix):
+    raise Damaged(path, f"is of step {values['step']}")
+  if f"{name}.index" not in values["files"]:
+    raise Damaged(path, f"does not name {name}.index")
+  if others := [x for x in values["files"] if not _belongs(x, name)]:
+    raise Damaged(path, f"names {others[0][:40]!r}, which is not its own")
+  known = {x.name for x in dataclasses.fields(Manifest)}
+  if others := [x for x in values if x not in known]:
+    raise Damaged(path, f"has {others[0][:40]!r}, which no manifest has")
+  return Manifest(**values)
 
 
-def verify(prefix: str) -> Manifest:
+def verify(prefix: str, *, contents: bool = True) -> Manifest:
   """Holds the files of a checkpoint against its manifest.
 
+  Args:
+    prefix: of the files.
+    contents: whether to read them, not only to look at their sizes.
+
   Raises:
-    Damaged: naming the first file that is missing, short or altered.
+    Unreadable: naming the first file that is missing, short or altered, or
+      cannot be read now.
     UserError: where a newer Apsis has written it.
   """
   manifest = read_manifest(prefix)
-  directory = os.path.dirname(prefix)
-  if not manifest.files:
-    raise Damaged(f"{os.path.basename(prefix)}{_SUFFIX} names no file")
   for name, facts in manifest.files.items():
-    path = os.path.join(directory, name)
+    path = os.path.join(os.path.dirname(prefix), name)
     try:
-      size = tf.io.gfile.stat(path).length
-      if size != facts["size"]:
-        raise Damaged(f"{name} has {size} bytes instead of {facts['size']}")
-      if sha256_of(path) != facts["sha256"]:
-        raise Damaged(f"{name} was altered: its SHA-256 differs")
-    except tf.errors.NotFoundError:
-      raise Damaged(f"{name} is missing") from None
-    except (tf.errors.OpError, KeyError, TypeError) as error:
-      raise Damaged(f"{name} cannot be read") from error
+      size = size_of(path)
+    except Missing as error:
+      raise Damaged(path, "is missing") from error
+    if size != facts["size"]:
+      raise Damaged(path, f"has {size} bytes instead of {facts['size']}")
+    with reading(path):
+      if contents and sha256_of(path) != facts["sha256"]:
+        raise Damaged(path, "was altered: its SHA-256 differs")
   return manifest
 
 
 def prefixes(directory: str) -> list[str]:
-  """Prefixes of all checkpoints in a directory, finished or not, by step."""
-  if not tf.io.gfile.isdir(directory):
-    return []
+  """Prefixes of all checkpoints in a directory, finished or not, by step.
+
+  Raises:
+    CannotBeRead: where the directory cannot be listed now.
+  """
+  with reading(directory):
+    entries = names_in(directory)
   names = {
     match[1]
-    for name in tf.io.gfile.listdir(directory)
-    if (match := re.match(r"(ckpt-\d+)\.(index$|data-|manifest\.json$)", name))
+    for name in entries
+    if (match := _OWN.fullmatch(name)) or (match := _MARKER.fullmatch(name))
   }
   steps = sorted(int(name.split("-")[1]) for name in names)
   return [os.path.join(directory, f"ckpt-{step}") for step in steps]
@@ -152,57 +190,68 @@ def step_of(prefix: str) -> int:
   return int(prefix.rsplit("-", 1)[1])
 
 
-def leftovers(directory: str) -> list[str]:
-  """Paths of what TensorFlow and we leave where a save is killed or fails."""
-  if not tf.io.gfile.isdir(directory):
-    return []
-  return [
-    os.path.join(directory, name.rstrip("/"))
-    for name in sorted(tf.io.gfile.listdir(directory))
-    if re.match(_LEFTOVER, name)
-  ]
-
-
-def remove_leftovers(directory: str) -> None:
-  """Removes them."""
-  for path in leftovers(directory):
-    remove(path)
-
-
-def remove(path: str) -> None:
-  """Removes a file or a directory; one that has gone meanwhile is no fault."""
-  with contextlib.suppress(tf.errors.NotFoundError):
-    isdir = tf.io.gfile.isdir(path)
-    (tf.io.gfile.rmtree if isdir else tf.io.gfile.remove)(path)
-
-
 def is_committed(prefix: str) -> bool:
   """Whether a checkpoint was finished."""
-  return tf.io.gfile.exists(prefix + _SUFFIX)
+  directory, name = os.path.split(prefix)
+  return name + SUFFIX in names_in(directory)
 
 
 def revoke(prefix: str) -> None:
-  """Removes the marker: the files behind it are about to change or to go."""
-  if is_committed(prefix):
-    tf.io.gfile.remove(prefix + _SUFFIX)
+  """Removes the marker: the files behind it are about to change or to go.
+
+  Raises:
+    OSError: where a link is in the place of one of them, through which they
+      would change what is not the run's.
+    tf.errors.OpError: where the disk does not let it go.
+  """
+  for path in (*_files(prefix), prefix + SUFFIX, f"{prefix}_temp"):
+    if is_link(path):
+      raise OSError(f"{os.path.basename(path)} is a link")
+  remove(prefix + SUFFIX)
 
 
-def delete(prefix: str) -> None:
-  """Deletes a checkpoint, its marker first."""
-  revoke(prefix)
-  for path in _files(prefix):
-    tf.io.gfile.remove(path)
+def delete(prefix: str) -> bool:
+  """Deletes a checkpoint, its marker first; links stay, with all behind them.
+
+  Returns:
+    Whether all of it has gone.
+
+  Raises:
+    OSError, tf.errors.OpError: where the disk does not let it go.
+  """
+  if not remove(prefix + SUFFIX):
+    return False
+  left = [path for path in _files(prefix) if not remove(path)]
+  return not left
 
 
-def _files(prefix: str) -> list[str]:
-  # Not by glob: a directory may be called run[1].
+def size_on_disk(prefix: str) -> int:
+  """Bytes of the files of a checkpoint, finished or not."""
+  return sum(size_of(x) for x in _files(prefix, SUFFIX) if not is_link(x))
+
+
+_OWN = re.compile(r"(ckpt-(?:0|[1-9]\d*))\.(index|data-\d{5}-of-\d{5})")
+_MARKER = re.compile(r"(ckpt-(?:0|[1-9]\d*))\.manifest\.json")
+
+
+def _belongs(file: str, name: str) -> bool:
+  match = _OWN.fullmatch(file)
+  return bool(match) and match[1] == name
+
+
+def _files(prefix: str, *more: str) -> list[str]:
   directory, name = os.path.split(prefix)
-  return sorted(
+  return [
     os.path.join(directory, entry)
-    for entry in tf.io.gfile.listdir(directory or ".")
-    if entry == f"{name}.index" or entry.startswith(f"{name}.data-")
-  )
+    for entry in names_in(directory)
+    if _belongs(entry, name) or entry in [name + suffix for suffix in more]
+  ]
 
 
 def _facts(path: str) -> dict[str, Any]:
-  return {"size": tf.io.gfile.stat(path).length, "sha256": sha256_of(path)}
+  return {"size": size_of(path), "sha256": sha256_of(path)}
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+  text = json.dumps(values, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Reads a whole checkpoint back."""
 
-import contextlib
+import math
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -9,8 +9,20 @@ import tf_keras
 from absl import logging
 
 from engine.durability import manifest
-from engine.errors import UserError
+from engine.errors import CannotBeRead, Unreadable, UserError
+from engine.files import DISK_ERRORS, reason_of
 from engine.settings import differences, told
+
+# What TensorFlow says of a checkpoint that is of something else.
+_MISFITS = (
+  tf.errors.NotFoundError,
+  tf.errors.InvalidArgumentError,
+  tf.errors.FailedPreconditionError,
+  tf.errors.UnimplementedError,
+  ValueError,
+  IndexError,
+  AssertionError,
+)
 
 
 def checkpoint_of(
@@ -36,17 +48,21 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
   """Restores what `checkpoint` holds from `path`.
 
   Raises:
+    CannotBeRead: where the disk fails.
     UserError: where the file does not fit.
   """
   try:
     status = checkpoint.restore(path).assert_existing_objects_matched()
     status.expect_partial()  # Who reads weights leaves the moments.
-  except (tf.errors.OpError, ValueError, IndexError, AssertionError) as error:
-    reason = " ".join(str(error).split())[:200]
+  except _MISFITS as error:
+    reason = " ".join(str(error).split())[:100]
     raise UserError(
       f"The checkpoint {path} is whole, but does not fit ({reason}): it is of "
       "another task, encoder or precision; choose another --model_dir."
     ) from error
+  except DISK_ERRORS as error:
+    reason = f"cannot be read ({reason_of(error)})"
+    raise CannotBeRead(path, reason) from error
 
 
 def restore_newest(
@@ -57,9 +73,9 @@ def restore_newest(
   allowed: Collection[str] = (),
   say: Callable[[str], object] = logging.warning,
 ) -> str:
-  """Restores the newest whole checkpoint of a directory; returns its path.
+  """Restores the newest checkpoint that can be; returns its path.
 
-  One that is damaged or unfinished is passed over, and told why.
+  Whatever is wrong with one, the next older is tried, and told why.
 
   Args:
     checkpoint: what is restored.
@@ -71,13 +87,18 @@ def restore_newest(
   Raises:
     UserError: where there is none, or it is of another run.
   """
-  skipped = []
+  skipped: list[str] = []
+  misfit: UserError | None = None
+
+  def skip(prefix: str, reason: str) -> None:
+    skipped.append(reason)
+    say(f"skipped {prefix}: {reason}")
+
   for prefix in reversed(manifest.prefixes(directory)):
     try:
       found = manifest.verify(prefix)
-    except manifest.Damaged as damage:
-      skipped.append(str(damage))
-      say(f"skipped {prefix}: {damage}")
+    except Unreadable as error:
+      skip(prefix, error.brief)
       continue
     different = config and differences(found.config, config, allowed)
     if different:
@@ -85,12 +106,18 @@ def restore_newest(
         f"The checkpoint {prefix} is of another run ({told(different)}): "
         "use the old values or another --model_dir."
       )
-    restore(checkpoint, prefix)
-    return prefix
+    try:
+      restore(checkpoint, prefix)
+      return prefix
+    except UserError as error:
+      misfit = misfit or error
+      skip(prefix, str(error))
+  if misfit:
+    raise misfit
   if skipped:
     raise UserError(
-      f"{directory} has no whole checkpoint ({'; '.join(skipped[:4])}): bring "
-      "one back from a copy, or start in another --model_dir."
+      f"{directory} has no whole checkpoint ({'; '.join(skipped[:2])[:160]}): "
+      "bring one back from a copy, or start in another --model_dir."
     )
   raise UserError(
     f"{directory} has no checkpoint: train first, or name the directory of "
@@ -99,18 +126,33 @@ def restore_newest(
 
 
 def restore_best(
-  checkpoint: tf.train.Checkpoint, directory: str, *, metric: str, sign: int
+  checkpoint: tf.train.Checkpoint,
+  directory: str,
+  *,
+  metric: str,
+  sign: int,
+  say: Callable[[str], object] = logging.warning,
 ) -> str:
   """Restores the best checkpoint of a directory; returns its path.
+
+  Args:
+    checkpoint: what is restored.
+    directory: of the best checkpoints.
+    metric: by which they are compared.
+    sign: 1 if more of it is better, -1 if less is.
+    say: tells what was passed over.
 
   Raises:
     UserError: where there is none that is whole.
   """
   found = []
   for prefix in manifest.prefixes(directory):
-    with contextlib.suppress(manifest.Damaged):
+    try:
       kept = manifest.verify(prefix)
-      found.append((sign * kept.metrics.get(metric, 0.0), -kept.step, prefix))
+      value = kept.metrics.get(metric, -math.inf * sign)
+      found.append((sign * value, -kept.step, prefix))
+    except Unreadable as error:
+      say(f"skipped {prefix}: {error.brief}")
   if not found:
     raise UserError(
       f"{directory} has no whole checkpoint: train with evaluations and "

@@ -1,20 +1,52 @@
 """The files of a run that say what it is and how it ended."""
 
+import contextlib
 import dataclasses
+import hashlib
 import os
 from collections.abc import Collection
 from typing import Any
 
 import tensorflow as tf
 import yaml
+from absl import logging
 
 from engine.config import ExperimentConfig
-from engine.durability.manifest import remove_leftovers
-from engine.errors import UserError
-from engine.files import DISK_ERRORS, read_json, write_atomically, write_json
-from engine.settings import differences, flatten, told
+from engine.durability import listing, manifest, own
+from engine.errors import Damaged, Missing, UserError
+from engine.files import (
+  DISK_ERRORS,
+  is_folder,
+  is_link,
+  is_local,
+  reason_of,
+  write_atomically,
+  write_json,
+)
+from engine.formats import NUMBER, read_bytes, read_json, read_yaml
+from engine.measure.line_file import read_jsonl
+from engine.settings import differences, flatten, nested, told
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
+_CONFIG = {
+  f"{_CHANGED}?": [str],
+  "task": dict,
+  "train": dict,
+  "runtime?": {"threads?": int | None},
+}
+_RESULT = {
+  "global_step": int,
+  "eval": dict | None,
+  "train": {"timed_steps": int},
+  "ledger": {str: NUMBER},
+  "checkpoints": {"stall_seconds_mean": NUMBER},
+  "replicas": int,
+  "precision": str,
+  "command": str,
+}
+_ROOM = 2**16  # Bytes that a start writes, at most, beside its logs.
+_LIMIT = 2**20  # Bytes of a config.
+_DIGEST = b"# SHA-256 of the above: "
 
 
 class RunDirectory:
@@ -26,6 +58,7 @@ class RunDirectory:
     self.best = os.path.join(path, "best")
     self.assets = os.path.join(path, "assets")
     self.examples = os.path.join(path, "examples")
+    self._told = False  # Of a config that is damaged.
 
   def file(self, name: str) -> str:
     """Returns the path of a file of the run."""
@@ -40,10 +73,35 @@ class RunDirectory:
 
   def _kept_config(self) -> dict[str, Any] | None:
     path = self.file("config.yaml")
-    if not tf.io.gfile.exists(path):
-      return None
-    with tf.io.gfile.GFile(path) as file:
-      return yaml.safe_load(file)
+    try:
+      values = read_yaml(path, _CONFIG, _LIMIT)
+      text, mark, digest = read_bytes(path, _LIMIT).rpartition(_DIGEST)
+      if mark and digest.strip().decode() != _digest(text):
+        raise Damaged(path, "was altered: its digest differs")
+      return values
+    except (Damaged, Missing) as error:
+      for prefix in self._committed():
+        # The next one, whatever is wrong with this one.
+        with contextlib.suppress(UserError):
+          found = manifest.read_manifest(prefix)
+          if not self._told:
+            self._told = True
+            logging.warning(
+              "%s: the settings that %s holds are used.", error.brief, prefix
+            )
+          return found.settings or nested(found.config)
+      if isinstance(error, Missing):
+        return None
+      raise
+
+  def _committed(self) -> list[str]:
+    """Prefixes of all finished checkpoints, the newest first."""
+    return [
+      prefix
+      for folder in (self.checkpoints, self.best)
+      for prefix in manifest.prefixes(folder)[::-1]
+      if manifest.is_committed(prefix)
+    ]
 
   def with_threads(self, config: ExperimentConfig) -> ExperimentConfig:
     """Fixes the threads of a deterministic run: those of its first process.
@@ -77,8 +135,10 @@ class RunDirectory:
       The settings that differ and are allowed to.
 
     Raises:
-      UserError: naming each one that differs and may not.
+      UserError: naming each one that differs and may not, or what is not as a
+        run has it.
     """
+    self.check_folders()
     old = self.read_config()
     if old is None:
       return []
@@ -92,10 +152,87 @@ class RunDirectory:
       )
     return list(differences(old, config))
 
-  def create(
+  def prepare(self) -> None:
+    """Makes the folders of a run, where there is room for what a start writes.
+
+    Nothing is made or changed on a disk on which a start would end half-way.
+
+    Raises:
+      UserError: where it is full, or takes no file.
+    """
+    logs = tf.io.gfile.glob(self.file("*.jsonl"))
+    part = self.file(f".room.{os.getpid()}.0.part")
+    try:
+      size = _ROOM + sum(tf.io.gfile.stat(log).length for log in logs)
+      try:
+        with tf.io.gfile.GFile(part, "wb") as file:
+          file.write(bytes(size))
+      finally:
+        own.remove(part)
+      for path in (self.assets, self.checkpoints):
+        tf.io.gfile.makedirs(path)
+    except DISK_ERRORS as error:
+      raise self.not_writable(error) from error
+
+  def check_folders(self) -> None:
+    """Refuses a file, or a link to elsewhere, where a run has a directory.
+
+    Raises:
+      UserError: naming it.
+    """
+    for path in (self.checkpoints, self.best, self.assets, self.examples):
+      there = os.path.lexists(path) if is_local(path) else False
+      if there and not is_folder(path):
+        what = "a link" if is_link(path) else "no directory"
+        raise UserError(
+          f"{path} is {what}, and a run keeps its files in a directory of its "
+          "own: move it away, or choose another --model_dir."
+        )
+
+  def check_not_lost(self) -> None:
+    """Refuses to begin anew where checkpoints have been.
+
+    Raises:
+      UserError: naming what says that they have been.
+    """
+    if any(map(manifest.is_committed, manifest.prefixes(self.checkpoints))):
+      return
+    shape = {"step": int}
+    starts = read_jsonl(self.file("restarts.jsonl"), shape)
+    trace = ""
+    if committed := self._committed():
+      trace = f"best/{os.path.basename(committed[0])}"
+    elif listing.read(self.checkpoints):
+      trace = "checkpoints/checkpoint"
+    elif any(line["step"] > 0 for line in starts):
+      trace = "restarts.jsonl"
+    if trace:
+      raise UserError(
+        f"{self.checkpoints} has no finished checkpoint, but {trace} says that "
+        "there have been some: bring them back from a copy, or begin anew in "
+        "another --model_dir."
+      )
+
+  def settings(
     self, config: ExperimentConfig, changed: Collection[str] = ()
+  ) -> dict[str, Any]:
+    """Returns what `config.yaml` holds of a config.
+
+    Args:
+      config: of the run.
+      changed: settings in which it was allowed to change, beside earlier ones.
+    """
+    values = dataclasses.asdict(config)
+    if changed := sorted({*self.changed(), *changed}):
+      values[_CHANGED] = changed
+    return values
+
+  def create(
+    self,
+    config: ExperimentConfig,
+    changed: Collection[str] = (),
   ) -> None:
-    """Creates the directory with its config.
+    """Notes what the run is, from here on.
 
     Args:
       config: of the run.
@@ -104,36 +241,52 @@ class RunDirectory:
     Raises:
       UserError: where the directory cannot be written.
     """
-    values = dataclasses.asdict(config)
-    if changed := sorted({*self.changed(), *changed}):
-      values[_CHANGED] = changed
-    text = yaml.safe_dump(values, sort_keys=False)
+    values = self.settings(config, changed)
+    text = yaml.safe_dump(values, sort_keys=False).encode()
+    text += _DIGEST + _digest(text).encode() + b"\n"
     try:
-      tf.io.gfile.makedirs(self.assets)
+      tf.io.gfile.makedirs(self.path)
       write_atomically(self.file("config.yaml"), text)
     except DISK_ERRORS as error:
-      raise UserError(
-        f"`model_dir` {self.path} cannot be written ({error.__class__.__name__}"
-        "): choose another --model_dir or change its permissions."
-      ) from error
+      raise self.not_writable(error) from error
+
+  def not_writable(self, error: Exception) -> UserError:
+    """Says why nothing can be written here."""
+    return UserError(
+      f"`model_dir` {self.path} cannot be written ({reason_of(error)}): make "
+      "room there, change its permissions, or choose another --model_dir."
+    )
 
   def clear(self) -> None:
     """Removes what killed writers of whole files left; hold the lock."""
     for path in (self.path, self.assets, self.examples):
-      remove_leftovers(path)
+      with contextlib.suppress(*DISK_ERRORS):
+        own.remove_leftovers(path)
 
   def result(self) -> dict[str, Any] | None:
-    """Returns what the run reported in the end, if it has."""
-    path = self.file("result.json")
-    if not tf.io.gfile.exists(path):
+    """Returns what the run reported in the end, if it has.
+
+    A damaged one is none: the run makes it anew.
+
+    Raises:
+      CannotBeRead: where it is there, and cannot be read now.
+    """
+    try:
+      return read_json(self.file("result.json"), _RESULT)
+    except Missing:
       return None
-    return read_json(path)
+    except Damaged as error:
+      logging.warning("%s: it counts as none.", error.brief)
+      return None
 
   def forget_result(self) -> None:
     """Removes the result of a run that goes on."""
-    if tf.io.gfile.exists(self.file("result.json")):
-      tf.io.gfile.remove(self.file("result.json"))
+    own.remove(self.file("result.json"))
 
   def write_result(self, result: dict[str, Any]) -> None:
     """Writes the result, whole or not at all."""
     write_json(self.file("result.json"), result)
+
+
+def _digest(text: bytes) -> str:
+  return hashlib.sha256(text).hexdigest()

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,13 +64,24 @@ class Evaluator(orbit.StandardEvaluator):
     averages = self._averages
     place = averages.in_place() if averages else contextlib.nullcontext()
     with self._ledger.time("evaluation"), place:
-      table = self.table = self.predictions()
-      weights = table[WEIGHTS].astype(np.float64)
-      return {
-        "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
-        "examples_seen": len(weights),
-        **self._task.metrics(table[LABELS], table["outputs"]),
-      }
+      self.table = self.predictions()
+      return self._metrics(self.table)
+
+  def metrics_of_a_batch(self) -> dict[str, Any]:
+    """Returns what `evaluate` does, of the first batch: which metrics exist.
+
+    What it compiles, `evaluate` uses again.
+    """
+    rows = in_order([self._rows(0)], len(self.inputs.order.indices(0)))
+    return self._metrics(rows)
+
+  def _metrics(self, table: Mapping[str, Any]) -> dict[str, Any]:
+    weights = table[WEIGHTS].astype(np.float64)
+    return {
+      "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
+      "examples_seen": len(weights),
+      **self._task.metrics(table[LABELS], table["outputs"]),
+    }
 
   @property
   def evaluators(self) -> list["Evaluator"]:
@@ -87,11 +98,15 @@ class Evaluator(orbit.StandardEvaluator):
     for step in range(self.inputs.order.num_batches):
       if self._boundary:
         self._boundary.check()
-      shape = self.inputs.layout(step).shape
-      batch = self.inputs.fetch(step, 1, capacity=1)
-      rows = self.programs(shape, batch)
-      gathered.append(tf.nest.map_structure(lambda x: x.numpy(), rows))
+      gathered.append(self._rows(step))
     return in_order(gathered, len(self.inputs.source))
+
+  def _rows(self, step: int) -> dict[str, Any]:
+    """Returns the rows of a batch, padding included."""
+    shape = self.inputs.layout(step).shape
+    batch = self.inputs.fetch(step, 1, capacity=1)
+    rows = self.programs(shape, batch)
+    return tf.nest.map_structure(lambda x: x.numpy(), rows)
 
   def _program(self, shape: Shape):
     return plain(functools.partial(self.eval_step, shape=shape))
@@ -146,10 +161,19 @@ class SplitsEvaluator(orbit.AbstractEvaluator):
 
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
     """Returns the metrics of all splits."""
+    return self._joined(lambda evaluator: evaluator.evaluate(num_steps))
+
+  def metrics_of_a_batch(self) -> dict[str, Any]:
+    """As `Evaluator.metrics_of_a_batch`, of all splits."""
+    return self._joined(lambda evaluator: evaluator.metrics_of_a_batch())
+
+  def _joined(
+    self, metrics_of: Callable[[Evaluator], Mapping[str, Any]]
+  ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for split, evaluator in self._evaluators.items():
       before = f"{split}/" if found else ""
-      metrics = evaluator.evaluate(num_steps)
+      metrics = metrics_of(evaluator)
       found |= {f"{before}{name}": value for name, value in metrics.items()}
     return found
 

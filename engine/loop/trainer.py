@@ -13,6 +13,7 @@ from engine.loop.inputs import Inputs
 from engine.loop.programs import Programs, Shape
 from engine.measure.ledger import Ledger
 from engine.measure.work import Work
+from engine.step.finite import FiniteCheck
 from engine.step.replica_step import ReplicaStep
 
 
@@ -66,6 +67,15 @@ class Trainer(orbit.StandardTrainer):
     self.work = Work()
     self.window = Window()
     self._boundary = boundary
+    model, averages = replica_step.model, self.averages
+    self._finite = FiniteCheck(
+      [
+        *model.variables,
+        *self.optimizer.variables,
+        *(averages.values if averages else ()),
+      ],
+      strategy,
+    )
 
   def train_loop_begin(self) -> None:
     """Begins at the global step, wherever that is."""
@@ -121,6 +131,7 @@ class Trainer(orbit.StandardTrainer):
     return counted
 
   def _stop_at(self, step: int, scale: float | None) -> None:
+    self.check_finite()  # A loss of such weights is not finite either.
     name = self.guard.name_of_culprit(
       self.replica_step.model.trainable_variables
     )
@@ -130,6 +141,20 @@ class Trainer(orbit.StandardTrainer):
       "the checkpoints are those before it. Try a lower --learning_rate"
       + (", or --precision=bfloat16." if scale else ", or --on_nonfinite=skip.")
     )
+
+  def check_finite(self) -> None:
+    """Looks at what a checkpoint would hold, before one is saved.
+
+    Raises:
+      FloatingPointError: where a variable is not finite.
+    """
+    if name := self._finite.culprit():
+      raise FloatingPointError(
+        f"At step {int(self.global_step.numpy())} {name} is not finite, though "
+        "losses and gradients were: the run stops before it reaches a "
+        "checkpoint. See to the weights that it began with, or take a lower "
+        "learning_rate or weight_decay, or a larger epsilon."
+      )
 
   def _device_loop(self, shape: Shape):
     step_fn = functools.partial(self.train_step, shape=shape)
@@ -159,7 +184,7 @@ class Trainer(orbit.StandardTrainer):
     """Returns the scalars since the last log point, and begins a new window.
 
     Raises:
-      FloatingPointError: where a scalar is not finite.
+      FloatingPointError: where a scalar or a variable is not finite.
     """
     window = self.window
     scalars = {
@@ -172,6 +197,8 @@ class Trainer(orbit.StandardTrainer):
       scalars["skipped_steps"] = int(window.repeated.numpy())
     if self.guard.skips:
       scalars["skipped_batches"] = int(self.guard.skipped.numpy())
+    if not bool(self.guard.taken.numpy()):
+      self.check_finite()  # Such weights would skip all that follows.
     for name, value in scalars.items():
       if not np.isfinite(value):
         raise FloatingPointError(

@@ -7,8 +7,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.measure.line_file import LineFile, read_jsonl
+from engine.measure.ledger import SECONDS
+from engine.measure.line_file import LineFile, read_counted
 from engine.measure.terminal import Terminal
+from engine.measure.work import WORK
+
+POINT = {  # A log point.
+  "step": int,
+  "kind": str,
+  "ledger?": SECONDS,
+  "work?": WORK,
+}
 
 
 class Journal:
@@ -17,6 +26,11 @@ class Journal:
   `metrics.jsonl` has one JSON object a line: {"step", "kind", ...}, and after
   a resume neither a gap nor a step twice: what lies behind the restored step
   is dropped when the journal is opened.
+
+  Attributes:
+    lines: up to the restored step.
+    dropped: behind it.
+    lost: number of lines that are damaged; the file as it was is set aside.
   """
 
   def __init__(
@@ -26,6 +40,7 @@ class Journal:
     step: int,
     terminal: Terminal,
     writes: bool = True,
+    evaluates_again: bool = False,
   ):
     """Opens the journal of the run in `directory` at `step`.
 
@@ -34,12 +49,14 @@ class Journal:
       step: the restored step.
       terminal: shows what is written.
       writes: false for a worker that only keeps the lines in mind.
+      evaluates_again: whether an evaluation at `step` itself is dropped too.
     """
     path = os.path.join(directory, "metrics.jsonl")
     self._terminal = terminal
     self.step = step
-    lines = read_jsonl(path)
-    self.lines = [line for line in lines if line["step"] <= step]
+    lines, self.lost = read_counted(path, POINT, set_aside=writes)
+    last = {"eval": step - 1} if evaluates_again else {}
+    self.lines = [x for x in lines if x["step"] <= last.get(x["kind"], step)]
     self.dropped = [line for line in lines if line["step"] > step]
     self._writes = writes
     if not writes:

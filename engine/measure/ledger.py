@@ -15,6 +15,7 @@ BUCKETS = (
   "other",
   "lost_to_restart",
 )
+SECONDS = {f"{bucket}?": int | float for bucket in BUCKETS}  # In a file.
 
 
 class Ledger:
@@ -71,7 +72,8 @@ class Ledger:
   def add(self, earlier: Mapping[str, float]) -> None:
     """Adds the seconds of earlier processes of the same run."""
     for bucket, seconds in earlier.items():
-      self._seconds[bucket] += seconds
+      if bucket in self._seconds:
+        self._seconds[bucket] += seconds
 
   def totals(self) -> dict[str, float]:
     """Returns the seconds of each bucket up to now."""

@@ -8,7 +8,9 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
+from engine.errors import Missing
 from engine.files import DISK_ERRORS, reason_of, write_atomically
+from engine.formats import read_lines
 
 
 class LineFile:
@@ -51,9 +53,11 @@ class LineFile:
     """Writes the whole file again: a failed write may have left half a line."""
     with contextlib.suppress(*DISK_ERRORS):
       self._file.close()
-    with tf.io.gfile.GFile(self.path) as file:
+    with tf.io.gfile.GFile(self.path, "rb") as file:
       kept = file.read().splitlines(keepends=True)[: self._written]
-    write_atomically(self.path, "".join(kept + self._waiting))
+    write_atomically(
+      self.path, b"".join(kept) + "".join(self._waiting).encode()
+    )
     self._file = tf.io.gfile.GFile(self.path, "a")
 
   def sync(self) -> None:
@@ -83,14 +87,47 @@ class LineFile:
     self._file.close()
 
 
-def read_jsonl(path: str) -> list[dict[str, Any]]:
-  """Reads JSON lines up to the first that a killed process left unfinished."""
-  lines = []
-  if tf.io.gfile.exists(path):
-    with tf.io.gfile.GFile(path) as file:
-      for line in file:
-        try:
-          lines.append(json.loads(line))
-        except json.JSONDecodeError:
-          break
-  return lines
+def read_jsonl(
+  path: str, shape: Any = dict, *, set_aside: bool = False
+) -> list[dict[str, Any]]:
+  """Reads JSON lines; what a killed process left unfinished is none.
+
+  Lines that are damaged are told, and left out.
+
+  Args:
+    path: of the file; where there is none there are no lines.
+    shape: of each line, see `engine.formats.misfit`.
+    set_aside: whether a file with damaged lines is copied to `PATH.damaged`,
+      as it is about to be written again without them.
+
+  Raises:
+    CannotBeRead: where it is there, and cannot be read now.
+  """
+  return read_counted(path, shape, set_aside=set_aside)[0]
+
+
+def read_counted(
+  path: str, shape: Any = dict, *, set_aside: bool = False
+) -> tuple[list[dict[str, Any]], int]:
+  """Reads as `read_jsonl`; returns the number of damaged lines, too."""
+  try:
+    lines = read_lines(path, shape)
+  except Missing:
+    return [], 0
+  if lines.damaged:
+    shown = ", ".join(map(str, lines.damaged[:5]))
+    more = "" if len(lines.damaged) <= 5 else ", ..."
+    kept = ""
+    if set_aside:
+      tf.io.gfile.copy(path, f"{path}.damaged", overwrite=True)
+      kept = f"; the file as it was is {path}.damaged"
+    logging.warning(
+      "%s: %d of %d lines are damaged and left out (line %s%s)%s.",
+      path,
+      len(lines.damaged),
+      len(lines.damaged) + len(lines.values),
+      shown,
+      more,
+      kept,
+    )
+  return lines.values, len(lines.damaged)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from engine.errors import Damaged, Missing
 from engine.files import DISK_ERRORS, write_atomically
+from engine.formats import read_arrays
 from engine.measure.journal import Journal
 from engine.task import LABELS, WEIGHTS, Source
 
@@ -99,12 +101,40 @@ def write(
 
 
 def read(directory: str, split: str) -> dict[str, np.ndarray] | None:
-  """Reads the examples of a split; None where there are none."""
+  """Reads the examples of a split; None where there are none.
+
+  Raises:
+    Unreadable: where what is there cannot be used.
+  """
   path = path_of(directory, split)
-  if not tf.io.gfile.exists(path):
+  try:
+    arrays = read_arrays(path, _DIMENSIONS)
+  except Missing:
     return None
-  with tf.io.gfile.GFile(path, "rb") as file:
-    return dict(np.load(io.BytesIO(file.read()), allow_pickle=False))
+  worst, number = arrays["worst"], len(arrays["losses"])
+  fits = (
+    arrays["step"].dtype.kind in "iu"
+    and worst.dtype.kind in "iu"
+    and arrays["losses"].dtype.kind == arrays["weights"].dtype.kind == "f"
+    and arrays["sizes"].dtype.kind in "iuf"
+    and arrays["texts"].dtype.kind == "U"
+    and len(arrays["texts"]) == len(worst)
+    and (worst >= 0).all()
+    and (worst < number).all()
+    and all(
+      arrays[name].ndim and len(arrays[name]) == number
+      for name in ("labels", "weights", "sizes", "outputs")
+      if name in arrays
+    )
+    and "labels" in arrays
+  )
+  if not fits:
+    raise Damaged(path, "is damaged (its arrays do not fit together)")
+  return arrays
+
+
+_DIMENSIONS = dict.fromkeys(("losses", "weights", "sizes", "worst", "texts"), 1)
+_DIMENSIONS["step"] = 0
 
 
 def markdown(worst: list[tuple[float, str]], rows: int = 20) -> str:

@@ -129,6 +129,11 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
   checkpoint = os.path.join(
     directory, "checkpoints", f"ckpt-{result['global_step']}"
   )
+  if lost := dict(result.get("lost") or {}):
+    steps = lost.pop("best", [])
+    told = [f"{count} line(s) of {name}" for name, count in lost.items()]
+    told += [f"the weights of step {step}, among the best" for step in steps]
+    lines.append(f"  lost         {', '.join(told)}")
   return [
     *lines,
     f"  seconds      {spent}",

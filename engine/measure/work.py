@@ -1,6 +1,8 @@
 """What timed steps worked on."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from engine.task import Layout
 
@@ -27,6 +29,12 @@ class Work:
   executed_flops: float | None = 0.0
   seconds: float = 0.0
 
+  @classmethod
+  def read(cls, values: Mapping[str, Any]) -> "Work":
+    """Returns what a file of a run holds of the shape `WORK`."""
+    known = {x.name for x in dataclasses.fields(cls)}
+    return cls(**{k: v for k, v in values.items() if k in known})
+
   def add(self, examples: int, layout: Layout) -> None:
     """Adds one step."""
     self.steps += 1
@@ -36,3 +44,11 @@ class Work:
     if self.flops is not None and self.executed_flops is not None:
       self.flops += layout.flops
       self.executed_flops += layout.executed_flops
+
+
+WORK = {  # In a file.
+  **{f"{x}?": int for x in ("steps", "examples", "units", "capacity")},
+  "flops?": int | float | None,
+  "executed_flops?": int | float | None,
+  "seconds?": int | float,
+}

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-_PR_SET_PDEATHSIG = 1  # Of <linux/prctl.h>.
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2  # Of <linux/prctl.h>.
 
 
 def ends_with(parent: int, number: int = signal.SIGTERM) -> Callable[[], None]:
@@ -29,3 +29,11 @@ def ends_with(parent: int, number: int = signal.SIGTERM) -> Callable[[], None]:
       os._exit(os.EX_TEMPFAIL)
 
   return prepare
+
+
+def ends_with_parent() -> int:
+  """Returns the parent that this process ends with; 0 if it outlives it."""
+  number = ctypes.c_int(0)
+  if sys.platform.startswith("linux"):
+    ctypes.CDLL(None).prctl(_PR_GET_PDEATHSIG, ctypes.byref(number), 0, 0, 0)
+  return os.getppid() if number.value else 0

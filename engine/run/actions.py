@@ -12,7 +12,7 @@ from engine.loop.trainer import Trainer
 from engine.measure import per_example
 from engine.measure.journal import Journal
 from engine.measure.ledger import Ledger
-from engine.measure.line_file import LineFile, read_jsonl
+from engine.measure.line_file import LineFile, read_counted
 from engine.run.job import Job
 
 
@@ -46,7 +46,9 @@ class ExampleIdLog:
     """Opens the log at the trainer's step; later lines are dropped."""
     self._trainer = trainer
     self._next = int(trainer.global_step.numpy())
-    kept = [line for line in read_jsonl(path) if line["step"] < self._next]
+    shape = {"step": int, "ids": list}
+    lines, self.lost = read_counted(path, shape, set_aside=True)
+    kept = [line for line in lines if line["step"] < self._next]
     self.file = LineFile(path, kept)
 
   def __call__(self, output: Mapping[str, Any] | None = None) -> None:

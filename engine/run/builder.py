@@ -1,5 +1,6 @@
-"""Builds what a run computes with; restores and writes nothing."""
+"""Builds what a run computes with and is saved by; restores nothing."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -7,6 +8,10 @@ import tf_keras
 
 from engine.cluster.strategies import workers_of
 from engine.config import ExperimentConfig
+from engine.durability.best import BestCheckpoints
+from engine.durability.checkpoints import Checkpoints
+from engine.durability.committer import Committer
+from engine.durability.goal import goal_of
 from engine.durability.restore import checkpoint_of
 from engine.errors import UserError
 from engine.loop.boundary import Boundary
@@ -16,6 +21,7 @@ from engine.loop.inputs import Inputs
 from engine.loop.order import Order
 from engine.loop.trainer import Trainer
 from engine.measure.ledger import Ledger
+from engine.run.job import Job
 from engine.step.averages import Averages, build_averages
 from engine.step.guard import Guard
 from engine.step.optimization import build_optimizer
@@ -185,3 +191,50 @@ def check_divides(name: str, size: int, replicas: int, parts: int = 1) -> None:
     raise UserError(
       f"`{name}` is {size}, which {who} cannot share: use {' or '.join(near)}."
     )
+
+
+def build_managers(
+  job: Job, model: tf_keras.Model, trainer: Trainer, committer: Committer
+) -> tuple[Checkpoints, BestCheckpoints]:
+  """Builds the managers; call it in the scope of the strategy.
+
+  Args:
+    job: whose run is saved.
+    model: the weights.
+    trainer: all else that training goes on from.
+    committer: makes checkpoints exist.
+  """
+  step, averages = trainer.global_step, trainer.averages
+  scale = {"loss_scale": trainer.loss_scale} if trainer.loss_scale else {}
+  policy = job.config.checkpoint
+  newest = Checkpoints(
+    checkpoint_of(
+      model,
+      step,
+      averages,
+      optimizer=trainer.optimizer,
+      window=trainer.window,
+      guard=trainer.guard,
+      **scale,
+    ),
+    directory=job.directory.checkpoints,
+    policy=dataclasses.replace(
+      policy,
+      # Without an interval: at the ends of epochs, which are saved anyway.
+      checkpoint_interval=policy.checkpoint_interval
+      or trainer.inputs.order.num_batches,
+    ),
+    committer=committer,
+    ledger=job.ledger,
+    check=trainer.check_finite,
+  )
+  best = BestCheckpoints(
+    checkpoint_of(model, step, averages),
+    directory=job.directory.best,
+    goal=goal_of(job.config, job.task),
+    max_to_keep=policy.best_to_keep,
+    newest=job.directory.checkpoints,
+    committer=committer,
+    ledger=job.ledger,
+  )
+  return newest, best

@@ -1,10 +1,11 @@
 """The modes of a run: who may begin, what must be equal on all workers."""
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from engine.cluster.peers import agree_on, lost_peers_named, part, together
 from engine.cluster.strategies import create_strategy, workers_of
@@ -18,10 +19,12 @@ from engine.loop.boundary import Boundary
 from engine.loop.epochs import epoch_ends
 from engine.measure.ledger import Ledger
 from engine.measure.terminal import Terminal
+from engine.process.parent import ends_with_parent
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
 from engine.run.builder import Builder
 from engine.run.follow import follow
+from engine.run.found import differences, facts_of, find, noted_data
 from engine.run.job import Job
 from engine.run.session import Session
 from engine.task import Source, Task
@@ -32,10 +35,13 @@ MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 class Experiment:
   """One run of one task in one directory.
 
-  check that the directory holds this run, or nothing
-  lock it
-  open a session: restore the newest whole checkpoint, or initialize
+  check that the directory holds this run, or nothing; lock it; check again
+  build a session: restore the newest whole checkpoint, or initialize
+  open it: the first write
   train, evaluate and save to the end; write result.json
+
+  Attributes:
+    trained: false where the run had finished before.
   """
 
   def __init__(
@@ -68,6 +74,7 @@ class Experiment:
     Raises:
       UserError: where the devices do not fit the config.
     """
+    self.trained = True
     self._job = job = Job(
       config=config,
       task=task,
@@ -118,42 +125,46 @@ class Experiment:
 
   def _train(self, *, with_evaluation: bool) -> dict[str, Any]:
     """Trains to the end, from wherever the run is."""
-    job, directory = self._job, self._job.directory
-    stale = ""
+    job = self._job
     with contextlib.ExitStack() as stack:
       with together(job.strategy):
-        changed = directory.check(job.config, job.allowed)
-        assets.check(directory)
         source = job.task.source("train")
         devs = self._devs() if with_evaluation else []
-        done = directory.result()
-        if changed or (done and with_evaluation and not done["eval"]):
-          done = None
-        lock = Lock(directory.path)
-        if job.is_chief and not done:
-          stale = lock.acquire()
-          stack.callback(lock.release)
-      agree_on(job.strategy, finished=done is not None, train=source)
-      self._agree_on_devs(devs)
+        data = self._facts(devs, train=source)
+        found = find(job, data, evaluates=with_evaluation)
+      self._agree_on(data, finished=found.result is not None)
+      lock = Lock(job.directory.path, parent=ends_with_parent())
+      stale = ""
+      if not found.result:
+        with together(job.strategy):
+          if job.is_chief:
+            stale = lock.acquire()
+            stack.callback(lock.release)
+        with together(job.strategy):
+          # Again: another job may have had the directory meanwhile.
+          found = find(job, data, evaluates=with_evaluation)
+        agree_on(job.strategy, finished=found.result is not None)
       ends = epoch_ends(job.config.train, len(source))
       terminal = Terminal(train_steps=ends[-1], quiet=job.quiet)
-      if done:
-        terminal.say(f"finished before: {directory.path}")
-        return done
-      if job.is_chief:
-        if stale:
-          terminal.say(stale)
-        directory.clear()
-        directory.forget_result()  # Before the config that makes it old.
-        directory.create(job.config, changed)
-        assets.unseal(directory)
-        job.task.save_assets(directory.assets)
-        assets.seal(directory)
+      for remark in filter(None, (stale, *found.remarks)):
+        terminal.say(remark)
+      if found.result:
+        terminal.say(f"finished before: {job.directory.path}")
+        self.trained = False
+        return {**found.result, "lost": {}}  # It was told when noticed.
       session = Session(
-        job, self._builder, source, devs, terminal=terminal, lock=lock
+        job,
+        self._builder,
+        source,
+        devs,
+        changed=found.changed,
+        terminal=terminal,
+        lock=lock,
       )
       # However it ends: a save that runs beside ends before the lock does.
       stack.callback(session.settle)
+      with together(job.strategy):
+        session.open(data)
       return session.run()
 
   def _evaluate(self) -> dict[str, Any]:
@@ -163,7 +174,9 @@ class Experiment:
       job.directory.check(job.config, job.allowed)
       assets.check(job.directory)
       devs = self._devs()
-    self._agree_on_devs(devs)
+      data = self._facts(devs)
+    self._agree_on(data)
+    self._tell_apart(data)
     evaluator, checkpoint = self._builder.reader(*devs)
     restore_newest(checkpoint, job.directory.checkpoints)
     step = int(checkpoint.global_step.numpy())
@@ -183,7 +196,9 @@ class Experiment:
       )
     job.directory.check(job.config, job.allowed)
     source = job.task.source("train")
-    evaluator, checkpoint = self._builder.reader(*self._devs())
+    devs = self._devs()
+    self._tell_apart(self._facts(devs))
+    evaluator, checkpoint = self._builder.reader(*devs)
     return follow(
       evaluator,
       checkpoint,
@@ -197,6 +212,21 @@ class Experiment:
     splits = self._job.config.evaluation.splits
     return [self._job.task.source(split) for split in splits]
 
-  def _agree_on_devs(self, devs: list[Source]) -> None:
+  def _facts(self, devs: list[Source], **more: Source) -> dict[str, Any]:
+    """Returns what tells each split from another, by its name."""
     names = self._job.config.evaluation.splits[: len(devs)]
-    agree_on(self._job.strategy, **dict(zip(names, devs, strict=True)))
+    splits = {**more, **dict(zip(names, devs, strict=True))}
+    return {split: facts_of(source) for split, source in splits.items()}
+
+  def _agree_on(self, data: Mapping[str, Any], **facts: int) -> None:
+    """Stops all workers where they hold different data, or other facts."""
+    for split, found in data.items():
+      facts[f"number of {split} examples"] = found["examples"]
+      facts[f"digest of {split} examples"] = int(found["digest"], 16)
+    agree_on(self._job.strategy, **facts)
+
+  def _tell_apart(self, data: Mapping[str, Any]) -> None:
+    """Says which splits are not those that the run was evaluated on."""
+    kept = noted_data(self._job.directory)
+    for told in differences(kept, data).values():
+      logging.warning("not the data of the run: %s", told)

@@ -10,7 +10,7 @@ from engine.config import EvaluationConfig
 from engine.durability import manifest
 from engine.durability.restore import restore
 from engine.durability.run_directory import RunDirectory
-from engine.errors import UserError
+from engine.errors import Unreadable, UserError
 from engine.files import DISK_ERRORS
 from engine.loop.evaluator import Evaluator, SplitsEvaluator
 from engine.measure.journal import Journal
@@ -88,10 +88,12 @@ def _restore_newer(
     before = manifest.read_manifest(newest)
     try:
       restore(checkpoint, newest)
+    except Unreadable:
+      return False
     except UserError:
       if manifest.verify(newest) == before:
         raise
       return False
-  except (manifest.Damaged, *DISK_ERRORS):
+  except (Unreadable, *DISK_ERRORS):
     return False
   return True

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from engine.cluster.peers import agree_on
 from engine.files import DISK_ERRORS
 from engine.loop.trainer import Trainer
 from engine.measure.journal import Journal
@@ -26,16 +25,24 @@ class Logs:
     files: those whose lines a checkpoint has behind it.
   """
 
-  def __init__(self, job: Job, trainer: Trainer, terminal: Terminal):
+  def __init__(
+    self,
+    job: Job,
+    trainer: Trainer,
+    terminal: Terminal,
+    *,
+    evaluates_again: bool = False,
+  ):
     """Opens the logs at the trainer's step; what lies behind it is dropped.
 
     Args:
       job: whose run it is.
       trainer: restored.
       terminal: shows the log points.
+      evaluates_again: whether the evaluation of that very step is dropped too.
 
     Raises:
-      UserError: where workers hold different log points.
+      OSError, tf.errors.OpError: where they cannot be written.
     """
     self._job = job
     self._trainer = trainer
@@ -44,9 +51,8 @@ class Logs:
       step=int(trainer.global_step.numpy()),
       terminal=terminal,
       writes=job.is_chief,
+      evaluates_again=evaluates_again,
     )
-    evaluations = sum(x["kind"] == "eval" for x in self.journal.lines)
-    agree_on(job.strategy, evaluations=evaluations)
     self.starts = StartLog(
       job.directory.file("restarts.jsonl"),
       self.journal,
@@ -67,6 +73,21 @@ class Logs:
       self.journal,
     )
     self.profile()
+
+  @property
+  def evaluations(self) -> list[dict[str, Any]]:
+    """The log points of evaluations."""
+    return [line for line in self.journal.lines if line["kind"] == "eval"]
+
+  @property
+  def lost(self) -> dict[str, Any]:
+    """Name of a file -> how many of its lines were damaged at this start."""
+    counts = {
+      "metrics.jsonl": self.journal.lost,
+      "restarts.jsonl": self.starts.lost,
+      "example_ids.jsonl": sum(ids.lost for ids in self._ids),
+    }
+    return {name: count for name, count in counts.items() if count}
 
   def train_actions(self) -> list[Callable[[Any], None]]:
     """What is logged after each loop."""

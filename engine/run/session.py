@@ -1,8 +1,7 @@
 """An open run: from where its checkpoint is to its result, or to a stop."""
 
-import time
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orbit
@@ -11,24 +10,23 @@ import tensorflow as tf
 from absl import logging
 
 from engine.cluster.peers import agree_on, part
-from engine.cluster.strategies import describe
-from engine.durability import checkpoints, manifest
-from engine.durability.best import BestCheckpoints, goal_of, stops_early
+from engine.durability import assets, checkpoints, manifest
 from engine.durability.committer import Committer
+from engine.durability.goal import goal_of, stops_early
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
 from engine.loop.epochs import epoch_ends
-from engine.loop.evaluator import Evaluator, SplitsEvaluator
-from engine.measure import environment, result
-from engine.measure.ledger import goodput
-from engine.measure.peaks import find_peak
+from engine.measure import environment
+from engine.measure.journal import POINT
+from engine.measure.line_file import read_jsonl
 from engine.measure.terminal import Terminal
+from engine.run import found
 from engine.run.actions import EvaluationLog, steps_to_stop
-from engine.run.builder import Builder
+from engine.run.builder import Builder, build_managers
 from engine.run.job import Job
 from engine.run.logs import Logs
-from engine.run.managers import build_managers
+from engine.run.outcome import outcome
 from engine.settings import identity
 from engine.task import Source, digest_of
 
@@ -52,71 +50,126 @@ class Session:
     train: Source,
     devs: Sequence[Source],
     *,
+    changed: Collection[str],
     terminal: Terminal,
     lock: Lock,
   ):
-    """Builds the parts, restores them and opens the logs.
+    """Builds the parts and restores them; `open` comes next.
 
     Args:
       job: what to do.
       builder: of the parts.
       train: the split to train on.
       devs: the splits to evaluate; none: there is no evaluation.
+      changed: settings and data in which it was allowed to change.
       terminal: shows how the run gets on.
       lock: of the run directory, which the chief holds.
 
     Raises:
-      UserError: where the directory's checkpoints do not fit, or workers differ
-        in what they restored.
+      UserError: where the directory's checkpoints do not fit, workers differ in
+        what they restored, or a setting asks for what will not be there.
+      FloatingPointError: where the weights to begin with are not finite.
     """
     self._job = job
+    self._terminal = terminal
+    self._changed = changed
     self._ends = epoch_ends(job.config.train, len(train))
     self._evaluates = bool(devs)
-    self._model, self._trainer, evaluator = builder.parts(train, *devs)
-    committer = Committer(
+    self._model, self._trainer, self._evaluator = builder.parts(train, *devs)
+    self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
+      settings=job.directory.settings(job.config, changed)
+      if job.is_chief
+      else None,
       lock=lock,
       writes=job.is_chief,
     )
     with job.strategy.scope():
-      self._manager, best = build_managers(
-        job, self._model, self._trainer, committer
+      self._manager, self._best = build_managers(
+        job, self._model, self._trainer, self._committer
       )
-      restored = self._manager.begin(
+      self._restored = self._manager.begin(
         self._initialize,
         config=job.config,
         allowed={*job.allowed, *job.directory.changed()},
       )
+    self._trainer.check_finite()
     step = self._step()
     weights = (weight.numpy() for weight in self._model.weights)
+    logged = read_jsonl(job.directory.file("metrics.jsonl"), POINT)
     agree_on(
-      job.strategy, step_of_the_checkpoint=step, weights=digest_of(*weights)
+      job.strategy,
+      step_of_the_checkpoint=step,
+      weights=digest_of(*weights),
+      evaluations=sum(
+        x["kind"] == "eval" and x["step"] <= step for x in logged
+      ),
     )
-    self._logs = Logs(job, self._trainer, terminal)
-    committer.logs += self._logs.files
+    self._check_metric()
+
+  def _check_metric(self) -> None:
+    """Refuses a metric that says what is best, and that no evaluation has."""
+    config, task = self._job.config, self._job.task
+    goal = goal_of(config, task)
+    asked = config.checkpoint.best_to_keep or config.evaluation.patience
+    if self._evaluator and asked and goal.metric != task.goal[0]:
+      goal.value_of(self._evaluator.metrics_of_a_batch())
+
+  def open(self, data: Mapping[str, Any]) -> None:
+    """Opens the run for writing, behind all checks.
+
+    Args:
+      data: what tells its splits from others.
+
+    Raises:
+      UserError: where the directory cannot be written.
+    """
+    job, directory, step = self._job, self._job.directory, self._step()
+    splits = job.config.evaluation.splits
+    apart = {f"{found.DATA}.{split}" for split in splits} & {*self._changed}
+    try:
+      if job.is_chief:
+        directory.clear()
+        self._manager.clear()
+        directory.prepare()
+        directory.forget_result()  # Before the config that makes it old.
+        directory.create(job.config, self._changed)
+        assets.unseal(directory)
+        job.task.save_assets(directory.assets)
+        assets.seal(directory)
+      # What was evaluated on other data here is evaluated again.
+      self._logs = Logs(
+        job, self._trainer, self._terminal, evaluates_again=bool(apart)
+      )
+      if job.is_chief:
+        found.note_data(directory, data)
+        self._best.rewind(step, self._logs.evaluations)
+    except DISK_ERRORS as error:
+      raise directory.not_writable(error) from error
+    self._committer.logs += self._logs.files
     job.ledger.add(self._logs.starts.earlier_seconds)
     self._trainer.work = self._logs.starts.earlier_work
     if job.is_chief:
-      best.rewind(step)
-    if restored:
-      terminal.say(f"resumed at step {step} from {restored}")
-    self._controller = self._wire(evaluator, best)
+      self._committer.listeners.append(self._logs.starts.committed)
+    if self._restored:
+      self._terminal.say(f"resumed at step {step} from {self._restored}")
+    elif dropped := self._logs.journal.dropped:
+      self._terminal.say(
+        f"begun anew: {len(dropped)} log point(s) had no checkpoint behind them"
+      )
+    self._controller = self._wire()
 
   def _initialize(self) -> None:
     self._job.task.initialize(self._model, self._job.config.train.seed)
     if self._trainer.averages:
       self._trainer.averages.begin()
 
-  def _wire(
-    self,
-    evaluator: Evaluator | SplitsEvaluator | None,
-    best: BestCheckpoints,
-  ) -> orbit.Controller:
+  def _wire(self) -> orbit.Controller:
     job, runtime = self._job, self._job.config.runtime
-    log, trainer = self._logs.journal, self._trainer
+    log, trainer, evaluator = self._logs.journal, self._trainer, self._evaluator
     after_evaluation = evaluator and EvaluationLog(
-      job, log=log, trainer=trainer, evaluator=evaluator, best=best
+      job, log=log, trainer=trainer, evaluator=evaluator, best=self._best
     )
     silence_orbit()
     return orbit.Controller(
@@ -132,7 +185,12 @@ class Session:
       ),
       checkpoint_manager=self._manager,
       train_actions=self._logs.train_actions(),
-      eval_actions=[after_evaluation] if after_evaluation else [],
+      # A save that runs beside ends first: what is best has one behind it.
+      eval_actions=(
+        [lambda output: self._manager.settle(), after_evaluation]
+        if after_evaluation
+        else []
+      ),
     )
 
   def _step(self) -> int:
@@ -165,17 +223,28 @@ class Session:
         f"The last checkpoint could not be written to {path}: make room "
         "there; the same command goes on from the one before."
       )
-    found = self._result(stopped_early=early)
+    lost = self._logs.lost
+    if self._job.is_chief and (steps := self._best.finish()):
+      lost["best"] = steps
+    reported = outcome(
+      self._job,
+      self._model,
+      self._trainer,
+      self._logs,
+      saves=checkpoints.stalls(self._manager),
+      stopped_early=early,
+      lost=lost,
+    )
     try:
       self._logs.close()
       if self._job.is_chief:
-        self._job.directory.write_result(found)
+        self._job.directory.write_result(reported)
     except DISK_ERRORS as error:
       raise SaveFailed(
         f"The result could not be written to {path} ({reason_of(error)}): "
         "make room there, and give the same command."
       ) from error
-    return found
+    return reported
 
   def _train(self) -> bool:
     """Trains and evaluates; returns whether nothing got better any more."""
@@ -187,7 +256,7 @@ class Session:
       if self._evaluates and reached and not log.has("eval", end):
         self._controller.evaluate()
       if end < self._ends[-1] and stops_early(
-        [line for line in log.lines if line["kind"] == "eval"],
+        self._logs.evaluations,
         goal_of(config, self._job.task),
         config.evaluation.patience,
       ):
@@ -212,39 +281,6 @@ class Session:
     raise Preempted(
       f"{reason}: stopped at step {step}, {where}; the same command goes on."
     )
-
-  def _result(self, *, stopped_early: bool) -> dict[str, Any]:
-    job, trainer, step = self._job, self._trainer, self._step()
-    evaluations = [
-      {k: v for k, v in x.items() if k not in ("step", "kind", "ledger")}
-      for x in self._logs.journal.lines
-      if (x["kind"], x["step"]) == ("eval", step)
-    ]
-    memory = environment.peak_memory_bytes()  # Finding the peak takes some too.
-    precision, work = job.config.train.precision, trainer.work
-    peak = find_peak(job.strategy, precision, work.flops or 0.0)
-    booked = job.ledger.totals()
-    down = self._logs.starts.down_seconds(booked, time.time())
-    return {
-      "global_step": step,
-      "seed": job.config.train.seed,
-      "eval": evaluations[-1] if evaluations else None,
-      "train": result.rates(work, job.strategy.num_replicas_in_sync, peak),
-      "ledger": booked,
-      "down_seconds": down,
-      "goodput": goodput(booked, down),
-      "traces": trainer.programs.traces,
-      "weights_sha256": result.weights_sha256(self._model),
-      "stopped_early": stopped_early,
-      "skipped_batches": int(trainer.guard.skipped.numpy()),
-      "restarts": self._logs.starts.number,
-      "checkpoints": checkpoints.stalls(self._manager),
-      **describe(job.strategy),
-      "precision": precision,
-      "peak_memory_bytes": memory,
-      **environment.environment(),
-      "command": job.command,
-    }
 
 
 def silence_orbit() -> None:

@@ -6,9 +6,17 @@ from typing import Any
 
 from engine.loop.trainer import Trainer
 from engine.measure.journal import Journal
-from engine.measure.ledger import Ledger
-from engine.measure.line_file import LineFile, read_jsonl
-from engine.measure.work import Work
+from engine.measure.ledger import SECONDS, Ledger
+from engine.measure.line_file import LineFile, read_counted
+from engine.measure.work import WORK, Work
+
+_SHAPE = {
+  "step": int,
+  "lost_to_restart?": int | float,
+  "time?": int | float,
+  "ledger?": SECONDS,
+  "work?": WORK,
+}
 
 
 class StartLog:
@@ -23,6 +31,7 @@ class StartLog:
     earlier_seconds: what earlier processes booked; what they did behind the
       restored checkpoint counts as lost.
     earlier_work: what their timed steps worked on.
+    lost: number of lines that are damaged; the file as it was is set aside.
   """
 
   def __init__(self, path: str, log: Journal, *, began: float, writes: bool):
@@ -34,7 +43,7 @@ class StartLog:
       began: time at which this process started, in seconds since 1970.
       writes: false for a worker that only reads.
     """
-    lines = read_jsonl(path)
+    lines, self.lost = read_counted(path, _SHAPE, set_aside=writes)
     starts = [line for line in lines if "lost_to_restart" in line]
     stops = [line for line in lines if "ledger" in line]
     booked = [line for line in log.lines if "ledger" in line]
@@ -61,7 +70,7 @@ class StartLog:
     # An older version counted no operations, or others.
     if work and "executed_flops" not in work:
       work = {**work, "flops": None, "executed_flops": None}
-    self.earlier_work = Work(**work)
+    self.earlier_work = Work.read(work)
     # Such a version noted no time either: then the run begins here.
     self._began = starts[0].get("time", began) if starts else began
     self._file = None
@@ -69,6 +78,11 @@ class StartLog:
       kept = [x for x in lines if "ledger" not in x or x["step"] <= log.step]
       start = {"step": log.step, "lost_to_restart": lost, "time": began}
       self._file = LineFile(path, [*kept, start])
+
+  def committed(self, step: int) -> None:
+    """Notes that there is a checkpoint: from now on one is missed."""
+    if self._file:
+      self._file.append({"step": step, "committed": True})
 
   def stopped(self, step: int, trainer: Trainer, ledger: Ledger) -> None:
     """Notes what is booked where the run stops as it was told to."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-_FINE, _LOSS, _GRADIENTS = 0, 1, 2  # Codes of `culprit`; gradient i is 2 + i.
+# Codes of `culprit`; gradient i is _GRADIENTS + i.
+_FINE, _LOSS, _NORM, _GRADIENTS = 0, 1, -1, 2
 
 
 class Guard(tf.Module):
@@ -50,7 +51,7 @@ class Guard(tf.Module):
 
     Args:
       loss: float32 scalar, of the global batch.
-      squares: float32 [variables], sums of squares of the gradients.
+      squares: float32 [variables], half the sums of squares of the gradients.
       may_retry: bool scalar, whether another try could come out better.
       empty: bool scalar, whether all weights of the global batch are 0.
 
@@ -58,13 +59,15 @@ class Guard(tf.Module):
       Bool scalar: whether all is finite.
     """
     good_loss = tf.math.is_finite(loss)
-    # The sum too: finite squares may overflow in it.
-    good = tf.math.is_finite(tf.reduce_sum(squares)) & good_loss
+    # The whole sum too: finite squares may overflow in it.
+    good_norm = tf.math.is_finite(2.0 * tf.reduce_sum(squares))
+    good = good_norm & good_loss
     # Gradients flow from the last variable to the first.
     bad = tf.cast(~tf.math.is_finite(squares), tf.int32)
     last = tf.shape(bad)[0] - 1
     last -= tf.argmax(tf.reverse(bad, [0]), output_type=tf.int32)
-    culprit = tf.where(good_loss, last + _GRADIENTS, _LOSS)
+    culprit = tf.where(tf.reduce_any(bad > 0), last + _GRADIENTS, _NORM)
+    culprit = tf.where(good_loss, culprit, _LOSS)
     self.culprit.assign(tf.where(good, _FINE, culprit))
     self.taken.assign(good & ~tf.convert_to_tensor(empty))
     counted = good
@@ -77,6 +80,5 @@ class Guard(tf.Module):
   def name_of_culprit(self, variables: Sequence[tf.Variable]) -> str:
     """Names the first number of the newest step that is not finite."""
     code = int(self.culprit.numpy())
-    if code == _LOSS:
-      return "the loss"
-    return f"the gradient of {variables[code - _GRADIENTS].name}"
+    name = {_LOSS: "the loss", _NORM: "the norm of the gradient"}.get(code)
+    return name or f"the gradient of {variables[code - _GRADIENTS].name}"

@@ -1,6 +1,8 @@
 """What several doors check of their paths, before the slow imports."""
 
+import contextlib
 import os
+import re
 
 from engine.errors import UserError
 
@@ -30,6 +32,57 @@ def check_run(path: str, flag: str = "") -> None:
     )
 
 
+def check_model_dir(path: str) -> None:
+  """Refuses a directory that is no run's, and holds what is somebody else's.
+
+  Names that begin with a dot, logs, and what a job writes before its config are
+  nobody's. In a store that is not looked at, as it takes long.
+
+  Args:
+    path: of the directory that a run is to have.
+
+  Raises:
+    UserError: naming something that it holds.
+  """
+  if "://" in path or not os.path.isdir(path) or _is_run(path):
+    return
+  names = sorted(os.listdir(path))
+  locked = "lock.json" in names
+  others = [
+    name
+    for name in names
+    if not (_NOBODYS.fullmatch(name) or (locked and name in _FOLDERS))
+  ]
+  if others:
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    raise UserError(
+      f"`model_dir` {path} is no run, and holds {others[0][:60]!r}{more}: name "
+      "a directory for the run alone, or add --allow_other_files."
+    )
+
+
+# What a killed start of ours, or a launcher that keeps logs, may leave.
+_NOBODYS = re.compile(
+  r"\..*|.*\.(log|out|err)|lost\+found|lock\.json(\..*\.part)?|stop|job_token"
+  r"|seeds\.json|seed_\d+|continuous_eval"
+)
+_FOLDERS = ("assets", "checkpoints", "best", "examples", "tensorboard")
+
+
+def _is_run(path: str) -> bool:
+  """Whether a directory has a checkpoint of ours, or the settings of a run."""
+  with contextlib.suppress(OSError):
+    for name in os.listdir(os.path.join(path, "checkpoints")):
+      if re.fullmatch(r"ckpt-\d+\.manifest\.json", name):
+        return True
+  try:
+    with open(os.path.join(path, "config.yaml"), "rb") as file:
+      text = b"\n" + file.read(2**20)
+  except OSError:
+    return False
+  return b"\ntask:" in text and b"\ntrain:" in text
+
+
 def check_output(flag: str, path: str, *, directory: bool = False) -> None:
   """Refuses a path at which nothing can be written.
 
@@ -43,6 +96,10 @@ def check_output(flag: str, path: str, *, directory: bool = False) -> None:
   """
   if os.path.isdir(path) and not directory:
     raise UserError(f"`{flag}` {path} is a directory: name a file in it.")
+  if os.path.exists(path) and not (os.path.isfile(path) or directory):
+    if not os.access(path, os.W_OK):  # A pipe or a device: it stays one.
+      raise UserError(f"`{flag}` {path} cannot be written: name another file.")
+    return
   if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
     raise UserError(
       f"`{flag}` {path} cannot be written: its directory is missing or not "

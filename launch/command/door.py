@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from engine.errors import (
+  Busy,
   PeerLost,
   Preempted,
   SaveFailed,
@@ -23,6 +25,20 @@ from launch.command import configs
 from launch.command.flags import is_rare
 
 _MOST = 2**31  # Beyond any number that a flag can mean.
+# What a disk says that is full, gone or not ours, and who else passes it on.
+_DISK = tuple(
+  os.strerror(x)
+  for x in (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EFBIG,
+  )
+)
+_WRITERS = ("tensorflow", "safetensors", "safetensors_rust")
 
 
 def run_door(
@@ -72,7 +88,7 @@ def run_door(
       main(*([argv[1:]] if takes_rest else argv[1:] if files else []))
     except UserError as error:
       fail(str(error))
-    except (PeerLost, Preempted, SaveFailed) as error:
+    except (PeerLost, Preempted, SaveFailed, Busy) as error:
       fail(str(error), status=os.EX_TEMPFAIL)
     except FloatingPointError as error:
       fail(str(error), status=1)
@@ -80,6 +96,10 @@ def run_door(
       fail("interrupted.", status=130)
     except BrokenPipeError:
       sys.stderr.close()
+    except Exception as error:
+      if not (fault := disk_fault(error)):
+        raise
+      fail(f"{fault}: make room there, or see to its permissions.")
 
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
     try:
@@ -89,6 +109,19 @@ def run_door(
       fail(str(error))
     return
   app.run(guarded, flags_parser=parse)
+
+
+def disk_fault(error: Exception) -> str:
+  """What a disk has against a read or a write; "" for other errors.
+
+  Libraries raise their own classes, some without a number: the words of the
+  system are the same.
+  """
+  library = type(error).__module__.split(".")[0]
+  if not isinstance(error, OSError) and library not in _WRITERS:
+    return ""
+  text = " ".join(str(error).split())
+  return text[-200:] if any(words in text for words in _DISK) else ""
 
 
 def fail(message: str, status: int = 2) -> typing.NoReturn:

@@ -14,14 +14,15 @@ from typing import Any
 import tensorflow as tf
 from absl import logging as absl_logging
 
-from engine.errors import UserError, quoted
+from engine.errors import Damaged, Missing, UserError
 from engine.files import (
   DISK_ERRORS,
+  is_file,
   parts_in,
-  read_json,
   sha256_of,
   write_json,
 )
+from engine.formats import read_json
 from engine.process.parent import ends_with
 from tasks.config import SentencePairConfig
 from tasks.data import record_files
@@ -110,17 +111,14 @@ class Plan:
       UserError: naming what differs.
     """
     path = os.path.join(directory, _PLAN)
-    if tf.io.gfile.exists(path):
-      try:
-        old = read_json(path)
-        if not isinstance(old, dict):
-          raise ValueError(f"it holds {quoted(old)}")
-      except (ValueError, RecursionError, tf.errors.OpError) as error:
-        raise UserError(
-          f"{path} is damaged ({str(error)[:100]}), so nobody knows of what "
-          "the files beside it were made: remove the directory, or name "
-          "another."
-        ) from error
+    try:
+      old = read_json(path, dict)
+    except Missing:
+      old = None
+    except Damaged as error:
+      cure = "name another directory, or remove this one with its files"
+      raise Damaged(path, error.why, cure) from error
+    if old is not None:
       names = [x for x in self.facts if old.get(x) != self.facts[x]]
       if names:
         raise UserError(
@@ -151,8 +149,10 @@ class Plan:
         raise UserError(
           _DAMAGED.format(shard.path, f"{found} of {shard.count} records")
         )
-    for left in parts_in(directory):
-      tf.io.gfile.remove(left)
+    names = [os.path.basename(shard.path) for shard in self.shards]
+    for left in parts_in(directory, [*names, _PLAN, record_files.META]):
+      if is_file(left):
+        tf.io.gfile.remove(left)
     digests = {os.path.basename(x.path): sha256_of(x.path) for x in self.shards}
     record_files.write_meta(directory, {**self.facts, "sha256": digests})
 

@@ -1,16 +1,18 @@
 """A run as its files say it is, finished or not."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.durability.run_directory import RunDirectory
-from engine.errors import UserError
+from engine.errors import Unreadable, UserError
 from engine.measure import per_example as examples
-from engine.measure.line_file import read_jsonl
+from engine.measure.journal import POINT
+from engine.measure.line_file import read_counted
 from engine.settings import flatten
 from tasks.sentence_pair import read_classes
 
@@ -26,6 +28,7 @@ class Run:
     result: of the finished run; {} while it goes on.
     splits: name of an evaluated split -> its `engine.measure.per_example`.
     classes: names of the classes; none for a score, or where no name is known.
+    left_out: what of its files cannot be read, and why.
   """
 
   name: str
@@ -34,6 +37,7 @@ class Run:
   result: Mapping[str, Any]
   splits: Mapping[str, Mapping[str, np.ndarray]]
   classes: Sequence[str]
+  left_out: Sequence[str] = ()
 
   @classmethod
   def read(cls, directory: str) -> "Run":
@@ -47,15 +51,34 @@ class Run:
     if values is None:
       raise UserError(f"{directory} holds no run: there is no config.yaml.")
     config = flatten(values)
-    names = config.get("evaluation.split", "").split(",")
-    found = {name: examples.read(directory, name) for name in names}
+    left_out: list[str] = []
+
+    def found(read: Callable[[], Any], otherwise: Any) -> Any:
+      """What one file says; a page leaves out what cannot be read."""
+      try:
+        return read() or otherwise
+      except Unreadable as error:
+        left_out.append(error.brief)
+        return otherwise
+
+    log = os.path.join(directory, "metrics.jsonl")
+    lines, lost = found(lambda: read_counted(log, POINT), ([], 0))
+    if lost:
+      left_out.append(f"{lost} damaged line(s) of metrics.jsonl")
+    names = str(config.get("evaluation.split", "")).split(",")
+    splits = {
+      name: found(functools.partial(examples.read, directory, name), None)
+      for name in names
+    }
+    assets = os.path.join(directory, "assets")
     return cls(
       name=os.path.basename(os.path.abspath(directory)),
       config=config,
-      lines=read_jsonl(os.path.join(directory, "metrics.jsonl")),
-      result=kept.result() or {},
-      splits={name: table for name, table in found.items() if table},
-      classes=read_classes(os.path.join(directory, "assets")),
+      lines=lines,
+      result=found(kept.result, {}),
+      splits={name: table for name, table in splits.items() if table},
+      classes=found(lambda: read_classes(assets), ()),
+      left_out=left_out,
     )
 
   def points(self, kind: str, name: str) -> tuple[list[int], list[float]]:

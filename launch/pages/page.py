@@ -12,14 +12,18 @@ from launch.pages.charts import Line, line_chart, stacked_bars
 from launch.pages.facts import Run
 
 
-def write_page(directories: Sequence[str], path: str) -> None:
+def write_page(directories: Sequence[str], path: str) -> list[str]:
   """Writes the page of some runs, whole or not at all.
+
+  Returns:
+    What of their files it had to leave out.
 
   Raises:
     UserError: where one of the directories holds no run.
   """
   runs = [Run.read(directory) for directory in directories]
   write_atomically(path, page_of(runs))
+  return [f"{run.name}: {what}" for run in runs for what in run.left_out]
 
 
 def page_of(runs: Sequence[Run]) -> str:
@@ -70,7 +74,12 @@ def _summary(runs: Sequence[Run]) -> str:
       ]
     )
   header = ["run", "steps", *names, "examples/s", "padding", "MFU", "goodput"]
-  return markup.table("", header, rows)
+  missing = [
+    f"<p>Left out of {html.escape(run.name)}: {html.escape(what)}.</p>"
+    for run in runs
+    for what in run.left_out
+  ]
+  return markup.table("", header, rows) + "".join(missing)
 
 
 def _curves(runs: Sequence[Run]) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import Unreadable, UserError
 from launch.trained.shelf import checkpoints_of
 
 _SHOWN = 20  # Variables that `diff` names.
@@ -61,9 +61,9 @@ def diff(first: str, second: str) -> int:
   for prefix in (first, second):
     try:
       facts.append(manifest.verify(prefix))
-    except manifest.Damaged as error:
+    except Unreadable as error:
       raise UserError(
-        f"{prefix} cannot be compared ({error}): choose another --step."
+        f"{prefix} cannot be compared ({error.brief}): choose another --step."
       ) from error
     readers.append(tf.train.load_checkpoint(prefix))
   print(f"- {first}\n+ {second}")

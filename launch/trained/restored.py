@@ -10,7 +10,7 @@ from absl import logging
 
 from engine.config import ExperimentConfig
 from engine.durability import assets
-from engine.durability.best import goal_of
+from engine.durability.goal import goal_of
 from engine.durability.restore import (
   checkpoint_of,
   restore_best,

@@ -1,5 +1,6 @@
 """The checkpoints of a run as they lie on disk: listed, verified, pruned."""
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -7,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import CannotBeRead, Unreadable, UserError
 
 
 def list_all(model_dir: str) -> None:
@@ -17,11 +18,11 @@ def list_all(model_dir: str) -> None:
 
   rows = [("checkpoint", "written", "size", "state", "versions", "metrics")]
   for name, prefix in checkpoints_of(model_dir):
-    size = _mega(_size(prefix))
+    size = _mega(manifest.size_on_disk(prefix))
     try:
       facts = manifest.read_manifest(prefix)
-    except manifest.Damaged:
-      state = "damaged" if manifest.is_committed(prefix) else "unfinished"
+    except Unreadable as error:
+      state = _state(prefix, error)
       rows.append((name, "-", size, state, "-", "-"))
       continue
     written = datetime.datetime.fromtimestamp(facts.time)
@@ -62,23 +63,28 @@ def verify_all(model_dir: str, step: int | None) -> int:
       manifest.verify(prefix)
       good += 1
       print(f"{name}: ok")
-    except manifest.Damaged as error:
-      committed = manifest.is_committed(prefix)
-      damaged += committed
-      print(f"{name}: {'damaged' if committed else 'unfinished'}: {error}")
+    except Unreadable as error:
+      state = _state(prefix, error)
+      damaged += state != "unfinished"
+      print(f"{name}: {state}: {error.brief}")
   return 1 if damaged or not good else 0
 
 
 def prune(model_dir: str, keep: int, lock: Any = None) -> None:
   """Deletes all but the newest whole checkpoints; without a lock: says which.
 
+  What cannot be read now stays: nobody knows whether it is whole.
+
   Raises:
     UserError: where none is whole, or another job has taken the lock.
   """
-  from engine.durability import manifest
+  from engine.durability import listing, manifest, own
   from engine.durability.run_directory import RunDirectory
+  from engine.files import DISK_ERRORS, reason_of
 
-  directory = RunDirectory(model_dir).checkpoints
+  run = RunDirectory(model_dir)
+  run.check_folders()
+  directory = run.checkpoints
   kept: dict[str, Any] = {}
   doomed: list[tuple[str, str]] = []
   for prefix in manifest.prefixes(directory)[::-1]:
@@ -89,8 +95,10 @@ def prune(model_dir: str, keep: int, lock: Any = None) -> None:
     else:
       try:
         kept = {prefix: manifest.verify(prefix), **kept}
-      except manifest.Damaged as error:
-        doomed.append((prefix, f"damaged: {error}"))
+      except CannotBeRead as error:
+        print(f"left: {os.path.basename(prefix)} ({error.brief})")
+      except Unreadable as error:
+        doomed.append((prefix, f"damaged: {error.brief}"))
   if not kept:
     raise UserError(
       f"{directory} has no whole checkpoint, so nothing is deleted: see "
@@ -99,27 +107,38 @@ def prune(model_dir: str, keep: int, lock: Any = None) -> None:
   doomed = doomed[::-1]
   doomed += [
     (path, "leftover")
-    for folder in (model_dir, directory)
-    for path in manifest.leftovers(folder)
+    for folder in (model_dir, directory, run.best)
+    for path in own.leftovers(folder)
     # The lock's own comes and goes with its heartbeat.
     if not os.path.basename(path).startswith("lock.json")
   ]
-  if lock:
-    _forget(directory, kept)
-  would, freed = "" if lock else "would be ", 0
+  would, freed, left = "" if lock else "would be ", 0, []
   for path, why in doomed:
-    size = _size(path)
+    is_leftover = why == "leftover"
+    size = own.size(path) if is_leftover else manifest.size_on_disk(path)
     if lock and not lock.still_held():
       raise UserError(
         f"Another job took over {model_dir}: prune again when it has ended."
       )
-    if lock:
-      (manifest.remove if why == "leftover" else manifest.delete)(path)
-    freed += size
     name = os.path.relpath(path, model_dir)
+    if lock:
+      try:
+        if not (own.remove if is_leftover else manifest.delete)(path):
+          print(f"left: {name} (not all of it is the run's)")
+          continue
+      except DISK_ERRORS as error:
+        left.append(f"{name} ({reason_of(error)})")
+        continue
+    freed += size
     print(f"{would}deleted: {name} ({why}, {_mega(size)})")
   names = ", ".join(map(os.path.basename, kept))
   print(f"{would}freed: {_mega(freed)}; kept: {names}")
+  if lock:
+    # Behind what makes room for it.
+    with contextlib.suppress(*DISK_ERRORS):
+      listing.write(directory, _listed(directory, kept))
+  if left:
+    raise UserError(f"{left[0]} could not be deleted: see to the disk.")
 
 
 def checkpoints_of(model_dir: str) -> Iterator[tuple[str, str]]:
@@ -131,43 +150,27 @@ def checkpoints_of(model_dir: str) -> Iterator[tuple[str, str]]:
       yield f"{folder}/{os.path.basename(prefix)}", prefix
 
 
-def _forget(directory: str, kept: dict[str, Any]) -> None:
-  """Leaves only what is kept in TensorFlow's list of checkpoints."""
-  import tensorflow as tf
+def _listed(directory: str, kept: dict[str, Any]) -> dict[str, float]:
+  """Prefix -> time of what TensorFlow's list has of what is kept."""
+  from engine.durability import listing
 
-  from engine.files import write_atomically
-
-  state = tf.train.get_checkpoint_state(directory)
-  if state is None:
-    return
-  listed = map(os.path.basename, state.all_model_checkpoint_paths)
-  times = dict(zip(listed, state.all_model_checkpoint_timestamps, strict=False))
+  listed = listing.read(directory)
+  newest = [*kept][-1]
   # What it does not list was kept for good, and stays so.
-  newest = os.path.basename([*kept][-1])
-  times.setdefault(newest, [*kept.values()][-1].time)
-  names = [x for x in map(os.path.basename, kept) if x in times]
-  # Names without a directory: the run can be moved.
-  state.model_checkpoint_path = newest
-  state.all_model_checkpoint_paths[:] = names
-  state.all_model_checkpoint_timestamps[:] = [times[x] for x in names]
-  write_atomically(os.path.join(directory, "checkpoint"), str(state))
+  return {
+    prefix: facts.time
+    for prefix, facts in kept.items()
+    if listed is None or prefix in listed[0] or prefix == newest
+  }
 
 
-def _size(path: str) -> int:
-  """Bytes of a checkpoint, a file or a directory."""
-  import tensorflow as tf
+def _state(prefix: str, error: Unreadable) -> str:
+  """What is to be said of a checkpoint that cannot be taken."""
+  from engine.durability import manifest
 
-  if tf.io.gfile.isdir(path):
-    entries = tf.io.gfile.listdir(path)
-    return sum(_size(os.path.join(path, x.rstrip("/"))) for x in entries)
-  if tf.io.gfile.exists(path):
-    return tf.io.gfile.stat(path).length
-  folder, name = os.path.split(path)
-  return sum(
-    tf.io.gfile.stat(os.path.join(folder, entry)).length
-    for entry in tf.io.gfile.listdir(folder)
-    if entry.startswith((f"{name}.index", f"{name}.data-", f"{name}.manifest"))
-  )
+  if not manifest.is_committed(prefix):
+    return "unfinished"
+  return "unknown" if isinstance(error, CannotBeRead) else "damaged"
 
 
 def _mega(size: int) -> str:

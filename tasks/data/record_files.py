@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError, quoted
-from engine.files import read_json, sha256_of, whole, write_json
+from engine.errors import Damaged, Missing, UserError, quoted
+from engine.files import sha256_of, whole, write_json
+from engine.formats import read_json
 
 META = "meta_data"
 UNKNOWN = -1  # The label of a pair without one.
@@ -60,17 +61,20 @@ def read_meta(paths: Sequence[str]) -> dict[str, Any]:
       f"its {META}."
     )
   path = os.path.join(folders.pop(), META)
-  if not tf.io.gfile.exists(path):
+  try:
+    values = read_json(path, {"max_seq_length": int})
+  except Missing as error:
     raise UserError(
       f"There is no {path}: these records are not whole, run launch.encode "
       "to its end."
-    )
+    ) from error
+  except Damaged as error:
+    raise UserError(f"{path} {error.why}: run launch.encode again.") from error
   try:
-    return checked_meta(read_json(path))
-  except (ValueError, RecursionError, tf.errors.OpError) as error:
+    return checked_meta(values)
+  except ValueError as error:
     raise UserError(
-      f"{path} is damaged ({str(error)[:100]}): remove it, and run "
-      "launch.encode again."
+      f"{path} is damaged ({error}): remove it, and run launch.encode again."
     ) from error
 
 

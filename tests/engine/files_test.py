@@ -4,17 +4,15 @@ import hashlib
 import os
 
 import pytest
-import tensorflow as tf
 
 from engine.files import (
   DISK_ERRORS,
   parts_in,
-  read_json,
   reason_of,
   sha256_of,
+  sweep_parts,
   whole,
   write_atomically,
-  write_json,
 )
 
 
@@ -27,18 +25,6 @@ def test_text_and_bytes_take_the_place_of_an_older_file(tmp_path, content):
   assert path.read_bytes() == written
   assert sha256_of(str(path)) == hashlib.sha256(written).hexdigest()
   assert os.listdir(tmp_path) == [path.name]
-
-
-def test_json_comes_back_and_damage_is_a_value_error(tmp_path):
-  path = str(tmp_path / "x.json")
-  write_json(path, {"a": [1, None]})
-  assert read_json(path) == {"a": [1, None]}
-  with open(path, "a") as file:
-    file.write("{")
-  with pytest.raises(ValueError):
-    read_json(path)
-  with pytest.raises(tf.errors.NotFoundError):
-    read_json(path + "x")
 
 
 def make_file(part):
@@ -58,7 +44,7 @@ def test_what_fails_half_way_leaves_nothing(tmp_path, make):
     whole(str(tmp_path / "target")) as part,
   ):
     make(part)
-    assert parts_in(str(tmp_path)) == [part]
+    assert parts_in(str(tmp_path), ["target"]) == [part]
     raise KeyboardInterrupt
   assert not os.listdir(tmp_path)
 
@@ -97,7 +83,26 @@ def test_a_device_stays_a_device(tmp_path):
 
 
 def test_only_what_killed_writers_leave_is_found_as_such(tmp_path):
-  for name in ("a.part", ".a.part", ".a.1.part", ".a.1.2.part.x", ".1.2.part"):
+  others = ("a.part", ".a.part", ".a.1.part", ".a.1.2.part.x", ".1.2.part")
+  for name in (*others, ".b.1.2.part", ".a.1.2.part"):
     (tmp_path / name).touch()
-  (tmp_path / ".a.tfrecord.1.2.part").touch()
-  assert parts_in(str(tmp_path)) == [str(tmp_path / ".a.tfrecord.1.2.part")]
+  (tmp_path / ".a.3.4.part").symlink_to(tmp_path)
+  assert parts_in(str(tmp_path), ["a"]) == [str(tmp_path / ".a.1.2.part")]
+
+
+def test_what_killed_writers_of_a_directory_left_is_swept(tmp_path):
+  canary = tmp_path / "canary"
+  canary.mkdir()
+  make_file(canary / "x")
+  dead, alive = 2**22 + 1, os.getpid()  # No system has as many processes.
+  for name in (f".a.{dead}.1", f".a.{alive}.1", f".b.{dead}.1", f".a.{dead}.2"):
+    make_directory(tmp_path / f"{name}.part")
+  (tmp_path / f".a.{dead}.2.part" / "link").symlink_to(canary)
+  (tmp_path / f".a.{dead}.3.part").symlink_to(canary)
+  gone = sweep_parts(str(tmp_path / "a"))
+  assert gone == [str(tmp_path / f".a.{dead}.1.part")]
+  assert (canary / "x").read_text() == "half"
+  assert sorted(os.listdir(tmp_path)) == sorted(
+    [f".a.{alive}.1.part", f".b.{dead}.1.part", f".a.{dead}.2.part"]
+    + [f".a.{dead}.3.part", "canary"]
+  )

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from engine.durability import manifest
+from engine.durability import listing, manifest
 from engine.durability.lock import Lock
+from launch.trained import shelf
 from tests.support.doors import enter
 
 CONFIG = {"train.seed": 1, "optimizer.learning_rate": 0.1}
@@ -223,7 +224,7 @@ def test_prune_keeps_the_newest_whole_ones(run):
   flip(run.path / "checkpoints" / f"ckpt-6{DATA}")
   (run.path / "checkpoints" / "ckpt-12_temp").mkdir()
   for stray in (
-    "checkpoints/ckpt-12_temp/part-00000-of-00001.data",
+    "checkpoints/ckpt-12_temp/part-00000-of-00001.data-00000-of-00001",
     "checkpoints/ckpt-12.index.tempstate1",
     "result.json.1.2.part",
   ):
@@ -254,6 +255,64 @@ def test_prune_keeps_the_newest_whole_ones(run):
   assert sorted(os.listdir(run.path)) == ["best", "checkpoints", "config.yaml"]
 
 
+def test_prune_touches_nothing_through_a_link_nor_what_is_not_the_runs(run):
+  for step in (2, 4):
+    run.save(step)
+  canaries = run.path.parent / "canaries"
+  (canaries / "part-00000-of-00001.index").parent.mkdir()
+  for name in ("part-00000-of-00001.index", "x.part", "ckpt-1.index"):
+    (canaries / name).write_text("precious")
+  folder = run.path / "checkpoints"
+  (folder / "ckpt-1_temp").symlink_to(canaries)
+  (folder / "x.part").symlink_to(canaries)
+  (folder / "ckpt-1.index").symlink_to(canaries / "ckpt-1.index")
+  (folder / "ckpt-3_temp").mkdir()
+  (folder / "ckpt-3_temp" / "notes.txt").write_text("precious")
+  (run.path / "movie.mp4.part").write_text("precious")
+  before = {str(x) for x in run.path.rglob("*")}
+  ended = run.enter("prune", "--keep=1")
+  assert ended.status == 0, ended.err
+  assert (
+    "left: checkpoints/ckpt-3_temp (not all of it is the run's)" in ended.out
+  )
+  gone = before - {str(x) for x in run.path.rglob("*")}
+  assert gone == {str(folder / name) for name in names(2)}
+  assert len(os.listdir(canaries)) == 3
+
+
+def test_prune_deletes_before_it_writes_its_list(run, monkeypatch):
+  """On a full disk nothing is written until there is room."""
+  for step in (2, 4):
+    run.save(step)
+
+  def full(path, content):
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(listing, "write_atomically", full)
+  with Lock(str(run.path)) as lock:
+    shelf.prune(str(run.path), 1, lock)
+  assert run.files() == ["checkpoint", *names(4)]
+
+
+def test_what_cannot_be_read_now_is_not_pruned(run, monkeypatch, capsys):
+  for step in (2, 4):
+    run.save(step)
+  stat = os.stat
+
+  def fails(path, *args, **kwargs):
+    if str(path).endswith("ckpt-4.index"):
+      raise OSError(5, "Input/output error")
+    return stat(path, *args, **kwargs)
+
+  monkeypatch.setattr(os, "stat", fails)
+  assert shelf.verify_all(str(run.path), None) == 1
+  assert "ckpt-4: unknown: ckpt-4.index cannot be" in capsys.readouterr().out
+  with Lock(str(run.path)) as lock:
+    shelf.prune(str(run.path), 1, lock)
+  assert "left: ckpt-4 (ckpt-4.index cannot be read" in capsys.readouterr().out
+  assert set(names(2, 4)) < set(run.files())
+
+
 def tree_size(directory):
   return sum(x.stat().st_size for x in directory.rglob("*") if x.is_file())
 
@@ -261,7 +320,7 @@ def tree_size(directory):
 def test_tensorflow_agrees_with_what_was_pruned(run):
   for step in (2, 4, 6):
     run.save(step)
-  old = tf.train.get_checkpoint_state(str(run.path / "checkpoints"))
+  kept = manifest.read_manifest(str(run.path / "checkpoints/ckpt-4")).time
   flip(run.path / "checkpoints" / "ckpt-6.index")
   assert run.enter("prune", "--keep=1").status == 0
   moved = shutil.move(run.path, run.path.parent / "moved")
@@ -269,7 +328,6 @@ def test_tensorflow_agrees_with_what_was_pruned(run):
   state = tf.train.get_checkpoint_state(directory)
   assert list(state.all_model_checkpoint_paths) == [f"{directory}/ckpt-4"]
   assert state.model_checkpoint_path == f"{directory}/ckpt-4"
-  kept = old.all_model_checkpoint_timestamps[1]
   assert list(state.all_model_checkpoint_timestamps) == [kept]
   assert tf.train.latest_checkpoint(directory) == f"{directory}/ckpt-4"
   value = tf.Variable([0.0, 0.0])

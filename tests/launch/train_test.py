@@ -19,6 +19,7 @@ def test_train_leaves_a_whole_run_directory(trained):
     "best",
     "checkpoints",
     "config.yaml",
+    "data.json",
     "examples",
     "metrics.jsonl",
     "report.html",
@@ -45,7 +46,10 @@ def test_train_leaves_a_whole_run_directory(trained):
 
 def test_the_same_command_on_a_finished_run_reports_it(trained, tmp_path):
   model_dir, first = trained
+  times = lambda: {x: x.stat().st_mtime_ns for x in model_dir.rglob("*")}
+  before = times()
   again = enter(tmp_path, "launch.train", *TINY, f"--model_dir={model_dir}")
+  assert times() == before  # Nothing is written, the report neither.
   assert again.status == 0
   assert "finished before" in again.out
   assert again.out.splitlines()[-4:] == first.out.splitlines()[-4:]

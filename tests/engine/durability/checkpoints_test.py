@@ -15,6 +15,7 @@ from engine.durability.restore import restore_newest
 from engine.errors import UserError
 from engine.measure.ledger import Ledger
 from engine.settings import identity
+from tests.engine.durability.manifest_test import rewrite
 
 
 def manager(
@@ -152,10 +153,9 @@ def test_a_checkpoint_of_another_config_is_refused(saved):
 
 
 def test_a_newer_format_stops_the_run(saved):
-  path = saved / "ckpt-9.manifest.json"
-  path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+  rewrite(str(saved / "ckpt-9"), format=manifest.FORMAT + 1)
   target = tf.train.Checkpoint(value=tf.Variable(0.0))
-  with pytest.raises(UserError, match="format 2, but this Apsis reads formats"):
+  with pytest.raises(UserError, match="format 3, but this Apsis reads formats"):
     restore_newest(target, str(saved))
 
 
@@ -164,7 +164,10 @@ def test_what_a_killed_save_left_is_cleared(saved):
     (saved / name).write_bytes(b"half")
   (saved / "ckpt-12_temp").mkdir()
   step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
-  assert begun(manager(saved, step, value)).endswith("ckpt-9")
+  checkpoints = manager(saved, step, value)
+  assert begun(checkpoints).endswith("ckpt-9")
+  assert len(list(saved.glob("ckpt-12*"))) == 3  # There may be more to check.
+  checkpoints.clear()
   assert not list(saved.glob("ckpt-12*"))
 
 
@@ -261,7 +264,46 @@ def test_one_that_tensorflow_did_not_list_is_deleted_in_its_turn(saved):
   for now in (12, 15):
     step.assign(now)
     checkpoints.save(checkpoint_number=now)
+  assert steps(saved) == [12, 15]
+
+
+def test_without_a_list_what_may_be_kept_for_good_is(saved):
+  (saved / "checkpoint").write_bytes(b"\xff")
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  checkpoints = manager(saved, step, value, keep_every_n_hours=1e9)
+  assert begun(checkpoints).endswith("ckpt-9")
+  for now in (12, 15):
+    step.assign(now)
+    checkpoints.save(checkpoint_number=now)
   assert steps(saved) == [6, 12, 15]
+
+
+def test_the_list_of_tensorflow_deletes_nothing_elsewhere(saved, tmp_path):
+  """It is made anew, with the names of files beside it."""
+  victim = tmp_path.parent / f"{tmp_path.name}_victim"
+  victim.mkdir()
+  for name in ("ckpt-3.index", "ckpt-6.manifest.json", "ckpt-7.index"):
+    (victim / name).write_text("precious")
+  listed = "".join(
+    f'all_model_checkpoint_paths: "{victim}/ckpt-{step}"\n'
+    f'all_model_checkpoint_paths: "../{victim.name}/ckpt-{step}"\n'
+    for step in (3, 6, 7, 9)
+  )
+  (saved / "checkpoint").write_text(
+    f'model_checkpoint_path: "{victim}/ckpt-7"\n{listed}'
+  )
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  checkpoints = manager(saved, step, value)
+  assert begun(checkpoints).endswith("ckpt-9")
+  for now in (12, 15):
+    step.assign(now)
+    checkpoints.save(checkpoint_number=now)
+  assert len(os.listdir(victim)) == 3
+  assert steps(saved) == [12, 15]
+  state = tf.train.get_checkpoint_state(str(saved))
+  assert state.all_model_checkpoint_paths == [
+    f"{saved}/ckpt-{x}" for x in (12, 15)
+  ]
 
 
 def test_who_may_not_write_any_more_writes_nothing(tmp_path):

@@ -1,13 +1,16 @@
 """A manifest proves that a checkpoint is whole, or names what is not."""
 
+import hashlib
 import json
 import os
+import pathlib
+import shutil
 
 import pytest
 import tensorflow as tf
 
 from engine.durability import manifest
-from engine.errors import UserError
+from engine.errors import Damaged, Missing, UserError
 
 CONFIG = {"train.seed": 1, "task.name": "demo"}
 
@@ -32,9 +35,7 @@ def prefix(tmp_path):
 
 
 def damage(prefix, suffix):
-  return pytest.raises(
-    manifest.Damaged, match=os.path.basename(prefix) + suffix
-  )
+  return pytest.raises(Damaged, match=os.path.basename(prefix) + suffix)
 
 
 def test_a_whole_checkpoint_is_verified(prefix):
@@ -99,7 +100,7 @@ def test_a_missing_file_is_found(prefix, suffix):
 
 def test_without_a_manifest_it_was_never_finished(prefix):
   os.remove(prefix + ".manifest.json")
-  with damage(prefix, ".manifest.json is missing: it was never finished"):
+  with pytest.raises(Missing, match=r"json is missing: it was never finished"):
     manifest.verify(prefix)
   assert not manifest.is_committed(prefix)
 
@@ -119,7 +120,7 @@ def test_without_a_manifest_it_was_never_finished(prefix):
 def test_a_garbled_manifest_is_damage(prefix, text):
   with open(prefix + ".manifest.json", "wb") as file:
     file.write(text)
-  with damage(prefix, ".manifest.json (cannot be read|is no manifest)"):
+  with damage(prefix, ".manifest.json (is damaged|was altered|is no manifest)"):
     manifest.verify(prefix)
 
 
@@ -132,18 +133,73 @@ def test_a_manifest_that_proves_nothing_is_damage(prefix, files):
     manifest.verify(prefix)
 
 
-def test_a_newer_format_asks_for_a_newer_apsis(prefix):
-  rewrite(prefix, format=manifest.FORMAT + 1, novelty=True)
-  with pytest.raises(UserError, match="format 2, .*use the Apsis that wrote"):
+@pytest.mark.parametrize(
+  "name", ["/dev/zero", "../ckpt-3.index", "x/ckpt-3.index", "ckpt-2.index", ""]
+)
+def test_a_manifest_names_its_own_files_and_no_others(prefix, name):
+  files = manifest.read_manifest(prefix).files
+  rewrite(prefix, files={**files, name: {"size": 0, "sha256": "x"}})
+  with damage(prefix, ".manifest.json names .*, which is not its own"):
     manifest.verify(prefix)
 
 
-def rewrite(prefix, **values):
-  with open(prefix + ".manifest.json", "r+") as file:
-    old = json.load(file)
-    file.seek(0)
-    file.truncate()
-    json.dump({**old, **values}, file)
+def test_a_manifest_of_another_step_is_damage(prefix, tmp_path):
+  other = save(tmp_path, 4)
+  shutil.copy(prefix + ".manifest.json", other + ".manifest.json")
+  with damage(other, ".manifest.json is of step 3"):
+    manifest.verify(other)
+
+
+def test_a_device_in_the_place_of_a_file_is_not_read(prefix):
+  os.remove(prefix + ".index")
+  os.symlink("/dev/zero", prefix + ".index")
+  with damage(prefix, ".index is no regular file"):
+    manifest.verify(prefix)
+
+
+def test_any_flipped_byte_of_a_manifest_is_damage(prefix):
+  path = prefix + ".manifest.json"
+  with open(path, "rb") as file:
+    content = file.read()
+  whole = manifest.read_manifest(prefix)
+  for at in range(0, len(content), 3):
+    with open(path, "wb") as file:
+      file.write(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    try:
+      # Spaces and the ends of lines alone mean nothing.
+      assert manifest.read_manifest(prefix) == whole, at
+    except Damaged:
+      continue
+
+
+def test_a_manifest_of_format_1_is_read_and_its_config_checked(prefix):
+  whole = manifest.read_manifest(prefix)
+  rewrite(prefix, old=True)
+  found = manifest.verify(prefix)
+  assert (found.files, found.format, found.settings) == (whole.files, 1, {})
+  rewrite(prefix, old=True, config={**CONFIG, "train.seed": 2})
+  with damage(prefix, ".manifest.json was altered"):
+    manifest.verify(prefix)
+
+
+def test_a_newer_format_asks_for_a_newer_apsis(prefix):
+  rewrite(prefix, format=manifest.FORMAT + 1, novelty=True)
+  with pytest.raises(UserError, match="format 3, .*use the Apsis that wrote"):
+    manifest.verify(prefix)
+
+
+def rewrite(prefix, old=False, **values):
+  """Writes other values, with the digest that belongs to them."""
+  path = pathlib.Path(prefix + ".manifest.json")
+  values = {**json.loads(path.read_text()), **values}
+  values.pop("digest", None)
+  if old:
+    values.pop("settings", None)
+    values["format"] = 1
+  else:
+    text = json.dumps(values, sort_keys=True)
+    values["digest"] = hashlib.sha256(text.encode()).hexdigest()
+  path.write_text(json.dumps(values))
 
 
 def test_prefixes_are_in_the_order_of_their_steps(tmp_path):

@@ -1,9 +1,16 @@
 """What several doors refuse, they refuse in the same words."""
 
+import os
+
 import pytest
 
 from engine.errors import UserError
-from launch.command.checks import check_output, check_run, make_directory
+from launch.command.checks import (
+  check_model_dir,
+  check_output,
+  check_run,
+  make_directory,
+)
 
 
 def test_a_run_has_settings_or_checkpoints(tmp_path):
@@ -18,6 +25,40 @@ def test_a_run_has_settings_or_checkpoints(tmp_path):
   (tmp_path / "checkpoints").rmdir()
   (tmp_path / "config.yaml").touch()
   check_run(str(tmp_path))
+
+
+def test_a_directory_that_is_no_run_and_holds_other_things_is_refused(tmp_path):
+  folder = tmp_path / "downloads"
+  check_model_dir(str(folder))
+  folder.mkdir()
+  for nobodys in (".git", "train.log", "stop", "job_token", "seed_3"):
+    (folder / nobodys).mkdir()
+  check_model_dir(str(folder))
+  (folder / "checkpoints").mkdir()  # Of whatever library.
+  (folder / "config.yaml").write_text("trainer: theirs\n")
+  with pytest.raises(UserError) as refused:
+    check_model_dir(str(folder))
+  assert str(refused.value) == (
+    f"`model_dir` {folder} is no run, and holds 'checkpoints' and 1 more: name "
+    "a directory for the run alone, or add --allow_other_files."
+  )
+  (folder / "checkpoints" / "ckpt-4.manifest.json").touch()
+  check_model_dir(str(folder))
+  (folder / "checkpoints" / "ckpt-4.manifest.json").unlink()
+  (folder / "config.yaml").write_text("task:\n  name: demo\ntrain: {}\n")
+  check_model_dir(str(folder))
+
+
+def test_a_start_that_was_killed_early_is_no_other_thing(tmp_path):
+  for name in ("lock.json", "assets", ".config.yaml.1.2.part"):
+    (tmp_path / name).touch()
+  check_model_dir(str(tmp_path))
+
+
+def test_a_device_is_an_output_in_whatever_directory(tmp_path):
+  os.mkfifo(tmp_path / "pipe")
+  check_output("output", str(tmp_path / "pipe"))
+  check_output("output", os.devnull)
 
 
 def test_a_run_in_a_bucket_is_looked_for_by_tensorflow(tmp_path):

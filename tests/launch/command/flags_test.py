@@ -32,8 +32,8 @@ LAYERS = "config_file params_override"
 RESTARTS = "grace max_restarts stall_timeout"
 NAMES = {
   "train": f"""
-    {RUN} {LAYERS} allow_config_change checkpoint_interval log_example_ids mode
-    model_dir seeds steps_per_loop
+    {RUN} {LAYERS} allow_config_change allow_other_files checkpoint_interval
+    log_example_ids mode model_dir seeds steps_per_loop
   """,
   "plan": f"""
     {RUN} {LAYERS} chip_config compile_timeout largest_batch output plan_python
@@ -60,9 +60,9 @@ NAMES = {
 
 # What launchers or curious people set.
 RARE = """
-  accumulate_steps allow_config_change async_checkpoint best_metric
-  best_to_keep casing checkpoint_minutes class_weights classes columns
-  deterministic
+  accumulate_steps allow_config_change allow_other_files async_checkpoint
+  best_metric best_to_keep casing checkpoint_minutes class_weights classes
+  columns deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
   keep_every_n_hours label_smoothing log_example_ids max_to_keep
   on_damaged_shard on_nonfinite patience positive profile_steps quoting

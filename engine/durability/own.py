@@ -1,0 +1,101 @@
+"""What a run may delete: its own files, by their exact names.
+
+Never what only looks like them, never through a link, never a whole tree: a
+directory of a run may hold what is somebody else's.
+"""
+
+import os
+import re
+
+import tensorflow as tf
+
+from engine.files import is_file, is_folder, is_link, is_local
+
+_CHECKPOINT = r"ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
+_FILES = (
+  r"config\.yaml|data\.json|result\.json|metrics\.jsonl|restarts\.jsonl"
+  r"|report\.html|room|example_ids\.jsonl|seeds\.json|ckpt-\d+\.manifest\.json|checkpoint"
+  r"|ckpt-\d+\.index|ckpt-\d+\.data-\d{5}-of-\d{5}"
+)
+# What `engine.files.whole`, the lock and TensorFlow write to before a rename.
+_LEFTOVER = re.compile(
+  rf"\.?({_FILES})\.\d+\.\d+\.part"
+  r"|lock\.json\.[0-9a-f]{32}\.part"
+  rf"|{_CHECKPOINT}\.tempstate\d+"
+  r"|checkpoint\.tmp[0-9a-f]{32}"
+)
+_PART = re.compile(r"\.(.+)\.\d+\.\d+\.part")  # Of a file of a task.
+_TEMPORARY = re.compile(r"ckpt-\d+_temp")  # A directory of TensorFlow.
+_SHARD = re.compile(
+  r"part-\d{5}-of-\d{5}\.(index|data-\d{5}-of-\d{5})(\.tempstate\d+)?"
+)
+
+
+def names_in(directory: str) -> list[str]:
+  """Names of what is in a directory; none where there is no directory.
+
+  Raises:
+    OSError, tf.errors.OpError: where that cannot be seen now.
+  """
+  try:
+    if is_local(directory):
+      return sorted(os.listdir(directory or os.curdir))
+    # A store that lists a directory itself, too, shows an empty name.
+    names = (name.rstrip("/") for name in tf.io.gfile.listdir(directory))
+    return sorted(filter(None, names))
+  except (FileNotFoundError, tf.errors.NotFoundError):
+    return []
+
+
+def leftovers(directory: str) -> list[str]:
+  """Paths of what TensorFlow and we leave where a write is killed or fails."""
+  names = names_in(directory)
+  found = []
+  for name in names:
+    path = os.path.join(directory, name)
+    if _TEMPORARY.fullmatch(name):
+      if is_folder(path):
+        found.append(path)
+      continue
+    part = _PART.fullmatch(name)
+    ours = _LEFTOVER.fullmatch(name) or (part and part[1] in names)
+    if ours and is_file(path):
+      found.append(path)
+  return found
+
+
+def size(path: str) -> int:
+  """Bytes of a leftover."""
+  if is_folder(path):
+    return sum(size(os.path.join(path, name)) for name in names_in(path))
+  return tf.io.gfile.stat(path).length if is_file(path) else 0
+
+
+def remove(path: str) -> bool:
+  """Removes a file, or what TensorFlow left in a temporary directory.
+
+  Returns:
+    Whether it has gone; a link and what else is in that directory stay.
+
+  Raises:
+    OSError, tf.errors.OpError: where the disk does not let it go.
+  """
+  try:
+    if is_file(path):
+      tf.io.gfile.remove(path)
+    elif is_folder(path) and _TEMPORARY.fullmatch(os.path.basename(path)):
+      for name in names_in(path):
+        shard = os.path.join(path, name)
+        if _SHARD.fullmatch(name) and is_file(shard):
+          tf.io.gfile.remove(shard)
+      if not names_in(path):
+        (os.rmdir if is_local(path) else tf.io.gfile.rmtree)(path)
+    return not tf.io.gfile.exists(path) and not is_link(path)
+  except (FileNotFoundError, tf.errors.NotFoundError):
+    return True  # Its owner was faster.
+
+
+def remove_leftovers(directory: str) -> None:
+  """Removes them."""
+  for path in leftovers(directory):
+    remove(path)

@@ -1,0 +1,131 @@
+"""What a directory holds of a run, held against what is asked for now."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.durability import assets, manifest
+from engine.durability.run_directory import RunDirectory
+from engine.errors import Damaged, Missing, UserError
+from engine.files import write_json
+from engine.formats import read_json
+from engine.run.job import Job
+from engine.task import Source
+
+DATA = "data"  # Beside the settings: `data.train` stands for that split.
+_FILE = "data.json"  # What a run was trained and evaluated on.
+_SHAPE = {"splits": {str: {"examples": int, "digest": str}}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """What there is of a run that may go on.
+
+  Attributes:
+    changed: settings and data that differ and are allowed to.
+    result: of a run that is finished, as it is asked for now.
+    remarks: what its user should know.
+  """
+
+  changed: Sequence[str]
+  result: Mapping[str, Any] | None
+  remarks: Sequence[str]
+
+
+def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
+  """Looks at the directory of a job; writes nothing.
+
+  Args:
+    job: with all that the run may differ in.
+    data: split -> `facts_of` it.
+    evaluates: whether a result without an evaluation is none.
+
+  Raises:
+    UserError: where it holds another run, or one that has lost its checkpoints.
+  """
+  directory = job.directory
+  changed = directory.check(job.config, job.allowed)
+  assets.check(directory)
+  job.task.check_assets(directory.assets)
+  kept, remarks = noted_data(directory), []
+  apart = differences(kept, data)
+  if apart and any(name.startswith("task.") for name in changed):
+    # The task reads the same files in another way.
+    remarks.append(f"the data are read anew: {'; '.join(apart.values())}")
+  else:
+    refused = {
+      name: both
+      for name, both in apart.items()
+      if not {DATA, name} & {*job.allowed}
+    }
+    if refused:
+      raise UserError(
+        f"`model_dir` {directory.path} holds a run on other data "
+        f"({'; '.join(refused.values())}): bring the old data back or take "
+        f"another --model_dir; --allow_config_change={','.join(refused)} goes "
+        "on with these."
+      )
+    changed += apart
+  result = directory.result()
+  if changed or (result and evaluates and not result["eval"]):
+    result = None
+  if not result:
+    directory.check_not_lost()
+    if not kept and manifest.prefixes(directory.checkpoints):
+      remarks.append(
+        "an older version began this run: its data are taken as the same"
+      )
+  return Found(changed, result, remarks)
+
+
+def facts_of(source: Source) -> dict[str, Any]:
+  """Returns what tells the examples of a split from others.
+
+  It is what the run makes of the files: where they are does not matter.
+  """
+  return {"examples": len(source), "digest": f"{source.digest():08x}"}
+
+
+def noted_data(directory: RunDirectory) -> dict[str, Any]:
+  """Reads what a run has noted: split -> `facts_of` it; {} if it has not.
+
+  Raises:
+    Unreadable: where it is there and cannot be used.
+  """
+  try:
+    return read_json(directory.file(_FILE), _SHAPE)["splits"]
+  except Missing:
+    return {}
+  except Damaged as error:
+    cure = "remove it to go on with the data as they are"
+    raise Damaged(error.path, error.why, cure) from error
+
+
+def note_data(directory: RunDirectory, data: Mapping[str, Any]) -> None:
+  """Notes data, whole or not at all; other splits stay as they were.
+
+  Raises:
+    OSError, tf.errors.OpError: where the disk refuses.
+  """
+  splits = {**noted_data(directory), **data}
+  write_json(directory.file(_FILE), {"splits": splits})
+
+
+def differences(
+  kept: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, str]:
+  """Says which splits are not what they were: `data.SPLIT` -> a sentence part.
+
+  Args:
+    kept: split -> `facts_of` it, as the run had it.
+    data: the same of now; a split that was not there is not compared.
+  """
+  return {
+    f"{DATA}.{split}": f"{split}: {_told(kept[split])} -> {_told(facts)}"
+    for split, facts in data.items()
+    if split in kept and kept[split] != facts
+  }
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+  return f"{facts['examples']} examples with digest {facts['digest']}"

@@ -1,0 +1,51 @@
+"""Whether all that training goes on from is finite, in one pass over it."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from engine.step.optimization import squares_of
+
+
+class FiniteCheck:
+  """Looks at variables behind the steps, since an update may overflow too.
+
+  A finite gradient can make weights that are not: by a rate, a decay or a
+  divisor at the end of float32. The guard of a step looks at what costs
+  nothing; this reads each value once, so it is asked where a checkpoint is to
+  hold them, and where a step was not taken.
+  """
+
+  def __init__(
+    self, variables: Sequence[tf.Variable], strategy: tf.distribute.Strategy
+  ):
+    """Initializes the check.
+
+    Args:
+      variables: those of a floating type are looked at.
+      strategy: whose replicas hold equal values; each looks at its own.
+    """
+    self._variables = [v for v in variables if v.dtype.is_floating]
+    self._strategy = strategy
+    self._look = tf.function(self._squares)
+
+  def culprit(self) -> str:
+    """Returns the name of the first variable that is not finite; "" if none."""
+    squares = self._look().numpy()
+    for variable, square in zip(self._variables, squares, strict=True):
+      # The square of what is finite may overflow: then each value counts.
+      if not square < float("inf") and not _is_finite(variable):
+        return variable.name
+    return ""
+
+  def _squares(self) -> tf.Tensor:
+    def of_replica():
+      return squares_of([tf.cast(v, tf.float32) for v in self._variables])
+
+    each = self._strategy.run(of_replica)
+    return self._strategy.experimental_local_results(each)[0]
+
+
+def _is_finite(variable: tf.Variable) -> bool:
+  value = tf.convert_to_tensor(variable)
+  return bool(tf.reduce_all(tf.math.is_finite(value)))
