@@ -11,9 +11,9 @@ from absl import logging
 
 from engine.durability import manifest, own
 from engine.durability.committer import Committer
-from engine.durability.goal import Goal
 from engine.errors import CannotBeRead, SaveFailed, Unreadable
 from engine.files import DISK_ERRORS, reason_of
+from engine.goal import Goal
 from engine.measure.ledger import Ledger
 
 

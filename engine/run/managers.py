@@ -7,8 +7,8 @@ import tf_keras
 from engine.durability.best import BestCheckpoints
 from engine.durability.checkpoints import Checkpoints
 from engine.durability.committer import Committer
-from engine.durability.goal import goal_of
 from engine.durability.restore import checkpoint_of
+from engine.goal import goal_of
 from engine.loop.trainer import Trainer
 from engine.run.job import Job
 

@@ -15,10 +15,10 @@ from engine.cluster.strategies import describe
 from engine.durability import checkpoints, manifest
 from engine.durability.best import BestCheckpoints
 from engine.durability.committer import Committer
-from engine.durability.goal import goal_of, stops_early
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
+from engine.goal import goal_of, stops_early
 from engine.loop.epochs import epoch_ends
 from engine.loop.evaluator import Evaluator, SplitsEvaluator
 from engine.measure import environment, result

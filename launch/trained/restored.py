@@ -8,7 +8,6 @@ import tensorflow as tf
 import tf_keras
 
 from engine.config import ExperimentConfig
-from engine.durability.goal import goal_of
 from engine.durability.restore import (
   checkpoint_of,
   restore_best,
@@ -16,6 +15,7 @@ from engine.durability.restore import (
 )
 from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
+from engine.goal import goal_of
 from engine.step.averages import build_averages
 from engine.step.precision import precision_scope
 from engine.task import Task

@@ -10,12 +10,14 @@ from engine.measure.line_file import read_jsonl
 from launch.pages.page import write_page
 from tests.engine.run.trainer_test import run
 
+LOGS = {"log_example_ids": True}
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
   """The directory of a run, and what it reported."""
   directory = tmp_path_factory.mktemp("finished") / "run"
-  return directory, run(directory)
+  return directory, run(directory, runtime=LOGS)
 
 
 @pytest.fixture
@@ -43,14 +45,14 @@ def test_damaged_lines_cost_no_others_and_the_result_counts_them(
   ]:
     kept[name] = read_jsonl(str(again / name))
     edit(again / name, b"{", damage)
-  result = run(again)
+  result = run(again, runtime=LOGS)
   assert result["weights_sha256"] == finished[1]["weights_sha256"]
   assert result["lost"] == dict.fromkeys(kept, 1)
   for name in ("metrics.jsonl", "example_ids.jsonl"):
     assert read_jsonl(str(again / name)) == kept[name][1:]
     assert f"{name}: 1 of {len(kept[name])} lines are damaged" in caplog.text
     assert (again / f"{name}.damaged").exists()
-  assert run(again)["lost"] == {}  # It has been told.
+  assert run(again, runtime=LOGS)["lost"] == {}  # It has been told.
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_damaged_lines_cost_no_others_and_the_result_counts_them(
 )
 def test_a_damaged_result_is_made_anew(finished, again, content):
   (again / "result.json").write_bytes(content)
-  result = run(again)
+  result = run(again, runtime=LOGS)
   assert result["weights_sha256"] == finished[1]["weights_sha256"]
   assert result["eval"] == finished[1]["eval"]
 
@@ -66,7 +68,7 @@ def test_a_damaged_result_is_made_anew(finished, again, content):
 def test_a_damaged_list_of_tensorflow_is_made_anew(finished, again):
   path = again / "checkpoints" / "checkpoint"
   path.write_bytes(b"\xff" * 100)
-  result = run(again)
+  result = run(again, runtime=LOGS)
   assert result["weights_sha256"] == finished[1]["weights_sha256"]
 
 
@@ -74,7 +76,7 @@ def test_lost_checkpoints_cost_neither_the_log_nor_the_best_weights(again):
   shutil.rmtree(again / "checkpoints")
   before = {x: x.read_bytes() for x in again.rglob("*") if x.is_file()}
   with pytest.raises(UserError, match="has no finished checkpoint, but"):
-    run(again)
+    run(again, runtime=LOGS)
   after = {x: x.read_bytes() for x in again.rglob("*") if x.is_file()}
   assert {x: after[x] for x in before} == before
 
