@@ -9,7 +9,7 @@ from engine.durability import manifest
 from engine.durability.run_directory import RunDirectory
 from engine.errors import CannotBeRead, Damaged, UserError
 from engine.settings import identity
-from tests.engine.durability.manifest_test import rewrite, save
+from tests.engine.durability.checkpoints_test import rewrite, save
 
 CONFIG = ExperimentConfig(task=TaskConfig(name="demo"))
 RESULT = {
