@@ -139,6 +139,8 @@ def _middle_cut(text: str, most: int) -> str:
     return text
   left = (most - 3) // 2
   return f"{text[:left]}...{text[len(text) - (most - 3 - left) :]}"
+
+
 class Busy(RuntimeError):
   """Another job has the directory, and is about to end: doors exit 75.
 

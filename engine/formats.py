@@ -36,7 +36,7 @@ class Lines(NamedTuple):
   Attributes:
     values: of the lines that are as they must be, in their order.
     damaged: numbers, from 1, of those that are not. The end of the last line
-      may be missing: a killed process leaves it so.
+      may be missing: a killed process leaves its beginning.
   """
 
   values: list[Any]
@@ -125,7 +125,7 @@ def read_lines(path: str, shape: Any = dict, limit: int = _MOST) -> Lines:
     try:
       values.append(_parsed(path, line, _from_json, shape))
     except Damaged:
-      if line.endswith(b"\n"):
+      if line.endswith(b"\n") or not line.startswith(b"{"):
         damaged.append(number)
   return Lines(values, damaged)
 

@@ -11,9 +11,9 @@ from absl import logging
 
 from engine.durability import manifest, own
 from engine.durability.committer import Committer
-from engine.durability.goal import Goal
 from engine.errors import CannotBeRead, SaveFailed, Unreadable
 from engine.files import DISK_ERRORS, reason_of
+from engine.goal import Goal
 from engine.measure.ledger import Ledger
 
 
@@ -56,7 +56,7 @@ class BestCheckpoints:
     self._ledger = ledger
     self._newest = newest
     self._known: dict[int, Mapping[str, Any]] = {}  # By step, there or not.
-    self._lost: list[int] = []
+    self._lost: set[int] = set()
     self._seen: set[int] = set()  # Steps whose files were read once.
 
   def rewind(
@@ -68,7 +68,7 @@ class BestCheckpoints:
       step: that was restored.
       evaluations: log points up to there, with their steps.
     """
-    points = {line["step"]: line for line in evaluations}
+    points = {line["step"]: _numbers(line) for line in evaluations}
     for prefix in manifest.prefixes(self._directory):
       its = manifest.step_of(prefix)
       if its > step or not manifest.is_committed(prefix):
@@ -76,13 +76,16 @@ class BestCheckpoints:
           manifest.delete(prefix)
         continue
       try:
-        self._known[its] = manifest.verify(prefix).metrics
+        self._know(its, manifest.verify(prefix).metrics)
       except Unreadable as error:
         logging.warning("best/ckpt-%d: %s.", its, error.brief)
         with contextlib.suppress(Unreadable):
-          points[its] = manifest.read_manifest(prefix).metrics
-        if its in points:
-          self._known[its] = _numbers(points[its])
+          points[its] = dict(manifest.read_manifest(prefix).metrics)
+        self._know(its, points.get(its, {}))
+    for its, numbers in points.items():
+      # What could not be written is still among the newest.
+      if self._newest and manifest.is_committed(self._copy_of(its)):
+        self._know(its, numbers)
     with contextlib.suppress(*DISK_ERRORS):
       own.remove_leftovers(self._directory)
     self._mend()
@@ -141,7 +144,13 @@ class BestCheckpoints:
     for prefix in manifest.prefixes(self._directory):
       with contextlib.suppress(Unreadable):
         found = manifest.read_manifest(prefix)
-        self._known[found.step] = found.metrics
+        self._know(found.step, found.metrics)
+
+  def _know(self, step: int, metrics: Mapping[str, Any]) -> None:
+    value = metrics.get(self._goal.metric)
+    is_number = isinstance(value, int | float) and value == value
+    if is_number and step not in self._lost:
+      self._known[step] = metrics
 
   def _ranked(self) -> list[tuple[float, int]]:
     """(value, -step) of what is known, the best first."""
@@ -167,7 +176,7 @@ class BestCheckpoints:
         source = self._copies(step)
       if not source:
         del self._known[step]
-        self._lost.append(step)
+        self._lost.add(step)
         logging.warning(
           "The weights of step %d, among the best, are lost: neither %s nor "
           "the newest checkpoints have them.",
@@ -179,14 +188,17 @@ class BestCheckpoints:
 
   def _copies(self, step: int) -> str:
     """Returns the checkpoint that has the weights of a step, if one does."""
-    prefix = os.path.join(self._newest, f"ckpt-{step}")
-    if not self._newest:
-      return ""
+    prefix = self._copy_of(step)
     try:
-      manifest.verify(prefix)
+      if self._newest:
+        manifest.verify(prefix)
+        return prefix
     except Unreadable:
-      return ""
-    return prefix
+      pass
+    return ""
+
+  def _copy_of(self, step: int) -> str:
+    return os.path.join(self._newest, f"ckpt-{step}")
 
   def _write(self, step: int, write: Callable[[str], object]) -> bool:
     """Writes and commits what belongs to a step; tells what goes wrong."""
@@ -222,7 +234,11 @@ class BestCheckpoints:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-  return {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+  return {
+    name: value
+    for name, value in metrics.items()
+    if isinstance(value, int | float) and name != "step"
+  }
 
 
 def _copy(source: str, prefix: str) -> None:

@@ -236,7 +236,7 @@ _MARKER = re.compile(r"(ckpt-(?:0|[1-9]\d*))\.manifest\.json")
 
 def _belongs(file: str, name: str) -> bool:
   match = _OWN.fullmatch(file)
-  return bool(match) and match[1] == name
+  return match is not None and match[1] == name
 
 
 def _files(prefix: str, *more: str) -> list[str]:

@@ -131,9 +131,9 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
   )
   if lost := dict(result.get("lost") or {}):
     steps = lost.pop("best", [])
-    told = [f"{count} line(s) of {name}" for name, count in lost.items()]
-    told += [f"the weights of step {step}, among the best" for step in steps]
-    lines.append(f"  lost         {', '.join(told)}")
+    parts = [f"{count} line(s) of {name}" for name, count in lost.items()]
+    parts += [f"the weights of step {step}, among the best" for step in steps]
+    lines.append(f"  lost         {', '.join(parts)}")
   return [
     *lines,
     f"  seconds      {spent}",

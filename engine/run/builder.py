@@ -11,9 +11,9 @@ from engine.config import ExperimentConfig
 from engine.durability.best import BestCheckpoints
 from engine.durability.checkpoints import Checkpoints
 from engine.durability.committer import Committer
-from engine.durability.goal import goal_of
 from engine.durability.restore import checkpoint_of
 from engine.errors import UserError
+from engine.goal import goal_of
 from engine.loop.boundary import Boundary
 from engine.loop.epochs import epoch_ends, positions
 from engine.loop.evaluator import Evaluator, SplitsEvaluator, build_evaluator

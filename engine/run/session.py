@@ -12,10 +12,10 @@ from absl import logging
 from engine.cluster.peers import agree_on, part
 from engine.durability import assets, checkpoints, manifest
 from engine.durability.committer import Committer
-from engine.durability.goal import goal_of, stops_early
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
+from engine.goal import goal_of, stops_early
 from engine.loop.epochs import epoch_ends
 from engine.measure import environment
 from engine.measure.journal import POINT

@@ -10,7 +10,6 @@ from absl import logging
 
 from engine.config import ExperimentConfig
 from engine.durability import assets
-from engine.durability.goal import goal_of
 from engine.durability.restore import (
   checkpoint_of,
   restore_best,
@@ -18,6 +17,7 @@ from engine.durability.restore import (
 )
 from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
+from engine.goal import goal_of
 from engine.step.averages import build_averages
 from engine.step.precision import precision_scope
 from engine.task import Task

@@ -98,6 +98,7 @@ def test_a_damaged_line_stops_no_other(tmp_path):
   rows = [b'{"n": 0}', b'#"n": 1}', b"[]", b"\xff", b'{"m": 4}', b'{"n": 5}']
   lines = read_lines(file_of(tmp_path, b"\n".join(rows) + b"\n"), {"n": int})
   assert lines == ([{"n": 0}, {"n": 5}], [2, 3, 4, 5])
+  assert read_lines(file_of(tmp_path, b"\xff[[")) == ([], [1])
   # What a killed process left is no damage.
   lines = read_lines(file_of(tmp_path, b'{"n": 0}\n{"n'), {"n": int})
   assert lines == ([{"n": 0}], [])

@@ -1,6 +1,9 @@
 """Checkpoints lie at multiples of the interval; damage is said."""
 
+import hashlib
+import json
 import os
+import pathlib
 import shutil
 
 import pytest
@@ -15,7 +18,36 @@ from engine.durability.restore import restore_newest
 from engine.errors import UserError
 from engine.measure.ledger import Ledger
 from engine.settings import identity
-from tests.engine.durability.manifest_test import rewrite
+
+CONFIG = {"train.seed": 1, "task.name": "demo"}
+
+
+def save(directory, step=3):
+  """A small checkpoint with its manifest; returns its prefix."""
+  checkpoint = tf.train.Checkpoint(value=tf.Variable([1.0] * 64))
+  prefix = checkpoint.write(os.path.join(str(directory), f"ckpt-{step}"))
+  manifest.write_manifest(
+    prefix,
+    step=step,
+    config=CONFIG,
+    versions={"python": "3.12"},
+    metrics={"accuracy": 0.5},
+  )
+  return prefix
+
+
+def rewrite(prefix, old=False, **values):
+  """Writes other values, with the digest that belongs to them."""
+  path = pathlib.Path(prefix + ".manifest.json")
+  values = {**json.loads(path.read_text()), **values}
+  values.pop("digest", None)
+  if old:
+    values.pop("settings", None)
+    values["format"] = 1
+  else:
+    text = json.dumps(values, sort_keys=True)
+    values["digest"] = hashlib.sha256(text.encode()).hexdigest()
+  path.write_text(json.dumps(values))
 
 
 def manager(

@@ -1,9 +1,6 @@
 """A manifest proves that a checkpoint is whole, or names what is not."""
 
-import hashlib
-import json
 import os
-import pathlib
 import shutil
 
 import pytest
@@ -11,22 +8,7 @@ import tensorflow as tf
 
 from engine.durability import manifest
 from engine.errors import Damaged, Missing, UserError
-
-CONFIG = {"train.seed": 1, "task.name": "demo"}
-
-
-def save(directory, step=3):
-  """A small checkpoint with its manifest; returns its prefix."""
-  checkpoint = tf.train.Checkpoint(value=tf.Variable([1.0] * 64))
-  prefix = checkpoint.write(os.path.join(str(directory), f"ckpt-{step}"))
-  manifest.write_manifest(
-    prefix,
-    step=step,
-    config=CONFIG,
-    versions={"python": "3.12"},
-    metrics={"accuracy": 0.5},
-  )
-  return prefix
+from tests.engine.durability.checkpoints_test import CONFIG, rewrite, save
 
 
 @pytest.fixture
@@ -186,20 +168,6 @@ def test_a_newer_format_asks_for_a_newer_apsis(prefix):
   rewrite(prefix, format=manifest.FORMAT + 1, novelty=True)
   with pytest.raises(UserError, match="format 3, .*use the Apsis that wrote"):
     manifest.verify(prefix)
-
-
-def rewrite(prefix, old=False, **values):
-  """Writes other values, with the digest that belongs to them."""
-  path = pathlib.Path(prefix + ".manifest.json")
-  values = {**json.loads(path.read_text()), **values}
-  values.pop("digest", None)
-  if old:
-    values.pop("settings", None)
-    values["format"] = 1
-  else:
-    text = json.dumps(values, sort_keys=True)
-    values["digest"] = hashlib.sha256(text.encode()).hexdigest()
-  path.write_text(json.dumps(values))
 
 
 def test_prefixes_are_in_the_order_of_their_steps(tmp_path):

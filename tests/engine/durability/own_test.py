@@ -8,7 +8,7 @@ import pytest
 from engine.durability import manifest, own
 from engine.durability.run_directory import RunDirectory
 from engine.errors import CannotBeRead
-from tests.engine.durability.manifest_test import save
+from tests.engine.durability.checkpoints_test import save
 
 TOKEN = "0" * 32
 OWN = [

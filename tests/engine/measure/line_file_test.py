@@ -6,7 +6,8 @@ import resource
 
 import pytest
 
-from engine.measure.line_file import LineFile, read_jsonl
+from engine.errors import CannotBeRead
+from engine.measure.line_file import LineFile, read_counted, read_jsonl
 
 
 @contextlib.contextmanager
@@ -37,3 +38,25 @@ def test_what_finds_no_room_is_written_when_there_is_some(tmp_path):
 
 def test_a_file_that_is_not_there_has_no_lines(tmp_path):
   assert read_jsonl(str(tmp_path / "none")) == []
+
+
+def test_damaged_lines_are_counted_and_the_file_is_set_aside(tmp_path, caplog):
+  path = tmp_path / "lines.jsonl"
+  content = b'{"step": 1}\n#\n[]\n{"step": "2"}\n{"step": 3}\n'
+  path.write_bytes(content)
+  lines, lost = read_counted(str(path), {"step": int}, set_aside=True)
+  assert (lines, lost) == ([{"step": 1}, {"step": 3}], 3)
+  assert "3 of 5 lines are damaged and left out (line 2, 3, 4)" in caplog.text
+  assert (tmp_path / "lines.jsonl.damaged").read_bytes() == content
+
+
+def test_a_file_that_cannot_be_read_now_is_not_empty(tmp_path, monkeypatch):
+  path = tmp_path / "lines.jsonl"
+  path.write_bytes(b"{}\n")
+
+  def fails(path):
+    raise OSError(5, "Input/output error")
+
+  monkeypatch.setattr(os, "stat", fails)
+  with pytest.raises(CannotBeRead, match="Input/output error"):
+    read_jsonl(str(path))

@@ -31,7 +31,7 @@ def test_a_directory_that_is_no_run_and_holds_other_things_is_refused(tmp_path):
   folder = tmp_path / "downloads"
   check_model_dir(str(folder))
   folder.mkdir()
-  for nobodys in (".git", "train.log", "stop", "job_token", "seed_3"):
+  for nobodys in (".cache", "train.log", "stop", "job_token", "seed_3"):
     (folder / nobodys).mkdir()
   check_model_dir(str(folder))
   (folder / "checkpoints").mkdir()  # Of whatever library.

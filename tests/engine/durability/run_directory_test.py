@@ -1,0 +1,167 @@
+"""A run's own files are read as they must be, or from a second copy."""
+
+import json
+
+import pytest
+
+from engine.config import ExperimentConfig, TaskConfig
+from engine.durability import manifest
+from engine.durability.run_directory import RunDirectory
+from engine.errors import CannotBeRead, Damaged, UserError
+from engine.settings import identity
+from tests.engine.durability.checkpoints_test import rewrite, save
+
+CONFIG = ExperimentConfig(task=TaskConfig(name="demo"))
+RESULT = {
+  "global_step": 3,
+  "eval": None,
+  "train": {"timed_steps": 0},
+  "ledger": {"step": 1.0},
+  "checkpoints": {"stall_seconds_mean": 0.0},
+  "replicas": 1,
+  "precision": "float32",
+  "command": "",
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+  """A run with one checkpoint, whose manifest has all settings."""
+  run = RunDirectory(str(tmp_path / "run"))
+  run.create(CONFIG, ["train.seed"])
+  prefix = save(run.checkpoints)
+  manifest.write_manifest(
+    prefix,
+    step=3,
+    config=identity(CONFIG),
+    versions={},
+    settings=run.settings(CONFIG),
+  )
+  return run
+
+
+def damage(run, name, content):
+  with open(run.file(name), "wb") as file:
+    file.write(content)
+  return RunDirectory(run.path)
+
+
+@pytest.mark.parametrize(
+  "content",
+  [b"", b"- a", b"5", b"a: b: c", b"\xff", b"a: b\n", b"[" * 9999, b"&a [*a]"],
+)
+def test_a_damaged_config_is_taken_from_a_checkpoint(run, content, caplog):
+  config = run.read_config()
+  again = damage(run, "config.yaml", content)
+  assert again.read_config() == config
+  assert again.changed() == ["train.seed"]
+  assert again.check(CONFIG) == []
+  assert caplog.text.count("config.yaml is damaged") == 1
+  assert "the settings that" in caplog.text
+
+
+def test_any_flipped_byte_of_a_config_is_damage_or_means_nothing(run):
+  config = run.read_config()
+  with open(run.file("config.yaml"), "rb") as file:
+    content = file.read()
+  for at in range(0, len(content), 7):
+    flipped = bytes([content[at] ^ 1])
+    again = damage(
+      run, "config.yaml", content[:at] + flipped + content[at + 1 :]
+    )
+    assert again.read_config() == config, at
+
+
+def test_a_config_of_an_older_version_has_no_digest_and_few_settings(run):
+  prefix = manifest.prefixes(run.checkpoints)[0]
+  rewrite(prefix, old=True)
+  again = damage(run, "config.yaml", b"task: {name: demo}\ntrain: {seed: 0}\n")
+  assert again.read_config() == {"task": {"name": "demo"}, "train": {"seed": 0}}
+  again = damage(run, "config.yaml", b"\xff")
+  assert again.read_config()["train"]["seed"] == CONFIG.train.seed
+  assert again.check(CONFIG) == []
+
+
+def test_a_damaged_config_without_a_copy_is_one_error(tmp_path):
+  run = RunDirectory(str(tmp_path / "run"))
+  assert run.read_config() is None
+  run.create(CONFIG)
+  with pytest.raises(
+    Damaged, match=r"config.yaml is damaged .*: bring it back"
+  ):
+    damage(run, "config.yaml", b"\xff").read_config()
+
+
+@pytest.mark.parametrize(
+  "content",
+  [
+    b"",
+    b"5",
+    b'"x"',
+    b"\xff",
+    b'{"eval": {"loss": 1.0}}',
+    json.dumps({**RESULT, "eval": []}).encode(),
+  ],
+)
+def test_a_damaged_result_is_none_as_the_run_makes_it_anew(
+  run, content, caplog
+):
+  run.write_result(RESULT)
+  assert run.result() == RESULT
+  assert damage(run, "result.json", content).result() is None
+  assert "result.json is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("folder", ["checkpoints", "best", "assets"])
+def test_a_link_or_a_file_in_the_place_of_a_folder_is_refused(tmp_path, folder):
+  root = tmp_path / "run"
+  root.mkdir()
+  (root / folder).symlink_to(tmp_path)
+  with pytest.raises(UserError, match=f"{folder} is a link, and a run keeps"):
+    RunDirectory(str(root)).check(CONFIG)
+  (root / folder).unlink()
+  (root / folder).touch()
+  with pytest.raises(UserError, match=f"{folder} is no directory"):
+    RunDirectory(str(root)).check(CONFIG)
+
+
+def lose(run):
+  for path in manifest.prefixes(run.checkpoints):
+    manifest.delete(path)
+
+
+def test_a_run_that_lost_its_checkpoints_does_not_begin_anew(run):
+  run.check_not_lost()
+  lose(run)
+  run.check_not_lost()  # Nothing says that there has been one.
+  for write, trace in [
+    (lambda: save(run.best), "best/ckpt-3"),
+    (
+      lambda: damage(
+        run,
+        "checkpoints/checkpoint",
+        b'all_model_checkpoint_paths: "ckpt-3"\n',
+      ),
+      "checkpoints/checkpoint",
+    ),
+    (
+      lambda: damage(
+        run, "restarts.jsonl", b'{"step": 3, "committed": true}\n'
+      ),
+      "restarts.jsonl",
+    ),
+  ]:
+    write()
+    with pytest.raises(UserError, match=f"but {trace} says that there have"):
+      run.check_not_lost()
+    manifest.delete(f"{run.best}/ckpt-3")
+    damage(run, "checkpoints/checkpoint", b"")
+
+
+def test_checkpoints_that_cannot_be_listed_are_not_none(run, monkeypatch):
+  def fails(path):
+    raise OSError(5, "Input/output error")
+
+  monkeypatch.setattr("engine.durability.own.os.listdir", fails)
+  with pytest.raises(CannotBeRead, match="Input/output error"):
+    run.check_not_lost()

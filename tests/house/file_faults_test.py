@@ -1,0 +1,93 @@
+"""A run with damaged files goes on, loses no more than they, and says what."""
+
+import os
+import shutil
+
+import pytest
+
+from engine.errors import UserError
+from engine.measure.line_file import read_jsonl
+from launch.pages.page import write_page
+from tests.engine.run.trainer_test import run
+
+LOGS = {"log_example_ids": True}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """The directory of a run, and what it reported."""
+  directory = tmp_path_factory.mktemp("finished") / "run"
+  return directory, run(directory, runtime=LOGS)
+
+
+@pytest.fixture
+def again(finished, tmp_path):
+  """A copy of it that is to go on: its result is away."""
+  copy = shutil.copytree(finished[0], tmp_path / "run")
+  (copy / "result.json").unlink()
+  return copy
+
+
+def edit(path, old, new):
+  content = path.read_bytes()
+  assert old in content
+  path.write_bytes(content.replace(old, new, 1))
+
+
+def test_damaged_lines_cost_no_others_and_the_result_counts_them(
+  finished, again, caplog
+):
+  kept = {}
+  for name, damage in [
+    ("metrics.jsonl", b"#"),
+    ("example_ids.jsonl", b"\xff"),
+    ("restarts.jsonl", b"[]\n{"),
+  ]:
+    kept[name] = read_jsonl(str(again / name))
+    edit(again / name, b"{", damage)
+  result = run(again, runtime=LOGS)
+  assert result["weights_sha256"] == finished[1]["weights_sha256"]
+  assert result["lost"] == dict.fromkeys(kept, 1)
+  for name in ("metrics.jsonl", "example_ids.jsonl"):
+    assert read_jsonl(str(again / name)) == kept[name][1:]
+    assert f"{name}: 1 of {len(kept[name])} lines are damaged" in caplog.text
+    assert (again / f"{name}.damaged").exists()
+  assert run(again, runtime=LOGS)["lost"] == {}  # It has been told.
+
+
+@pytest.mark.parametrize(
+  "content", [b"", b"5", b"\xff", b'{"eval": {"loss": 1.0}}']
+)
+def test_a_damaged_result_is_made_anew(finished, again, content):
+  (again / "result.json").write_bytes(content)
+  result = run(again, runtime=LOGS)
+  assert result["weights_sha256"] == finished[1]["weights_sha256"]
+  assert result["eval"] == finished[1]["eval"]
+
+
+def test_a_damaged_list_of_tensorflow_is_made_anew(finished, again):
+  path = again / "checkpoints" / "checkpoint"
+  path.write_bytes(b"\xff" * 100)
+  result = run(again, runtime=LOGS)
+  assert result["weights_sha256"] == finished[1]["weights_sha256"]
+
+
+def test_lost_checkpoints_cost_neither_the_log_nor_the_best_weights(again):
+  shutil.rmtree(again / "checkpoints")
+  before = {x: x.read_bytes() for x in again.rglob("*") if x.is_file()}
+  with pytest.raises(UserError, match="has no finished checkpoint, but"):
+    run(again, runtime=LOGS)
+  after = {x: x.read_bytes() for x in again.rglob("*") if x.is_file()}
+  assert {x: after[x] for x in before} == before
+
+
+def test_a_page_leaves_out_what_is_damaged_and_says_so(again):
+  edit(again / "metrics.jsonl", b"{", b"#")
+  (again / "result.json").write_bytes(b"\xff")
+  for name in os.listdir(again / "examples"):
+    (again / "examples" / name).write_bytes(b"PK")
+  left_out = write_page([str(again)], str(again / "report.html"))
+  assert any("1 damaged line(s) of metrics.jsonl" in x for x in left_out)
+  assert any(".npz is damaged" in x for x in left_out)
+  page = (again / "report.html").read_text()
+  assert page.count("Left out of run:") == len(left_out)
