@@ -12,13 +12,14 @@ from launch.command.door import run_door
 from launch.command.flags import define_settings, require
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
-flags.DEFINE_string("input", "-", "Lines of TSV or JSON; -: stdin.")
+flags.DEFINE_string("input", "-", "TSV or JSON lines, packed or not; -: stdin.")
 flags.DEFINE_string("output", "-", "Where predictions go; -: stdout.")
 flags.DEFINE_list(
   "split", [], "Predict splits of its data, as their leaderboard wants."
 )
 _PLACES = ("data_dir", "test_file")  # Of the data, if it is elsewhere.
-define_settings(_PLACES)
+_SKIPS = "skip_bad_lines"
+define_settings((*_PLACES, _SKIPS))
 flags.DEFINE_enum(
   "checkpoint", "newest", ["newest", "best"], "Whose weights to take."
 )
@@ -28,7 +29,7 @@ flags.DEFINE_integer(
 
 
 def main() -> None:
-  """Predicts lines, or splits of the run's data, in their order."""
+  """Predicts lines, or splits of the run's data: a line for each row."""
   model_dir, values = require("model_dir"), flags.FLAGS
   output, splits = values.output, values.split
   check_run(model_dir, "model_dir")
@@ -43,7 +44,8 @@ def main() -> None:
 
   # Before somebody types lines for nothing.
   best = values.checkpoint == "best"
-  restored = restore_run(model_dir, best=best, moved=moved)
+  told = {_SKIPS: values[_SKIPS].value} if values[_SKIPS].present else {}
+  restored = restore_run(model_dir, best=best, moved={**moved, **told})
   if not (splits or moved):
     _write(output, predict_lines(restored, values.input, values.batch_size))
     return

@@ -17,7 +17,7 @@ from tasks.answers import Answers, Classes, Score
 from tasks.config import DEMO, FILES, SentencePairConfig
 from tasks.data import published, record_files
 from tasks.data.columns import open_table
-from tasks.data.forms import FormSettings, find_files
+from tasks.data.forms import FormSettings, find_files, short
 from tasks.data.labels import Labels, check_labelled, find_classes
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk, is_large
@@ -37,11 +37,12 @@ class Split(abc.ABC):
   table: Table | None = None
 
   @abc.abstractmethod
-  def read(self, answers: Answers) -> Pairs | PairsOnDisk:
+  def read(self, answers: Answers | None) -> Pairs | PairsOnDisk:
     """Reads the pairs, or where they are; labels are None if nobody has them.
 
     Args:
-      answers: what labels mean.
+      answers: what labels mean; None: they are not looked at, and all pairs
+        are read that can be.
 
     Raises:
       UserError: where they are not there, or are not as they must be.
@@ -64,31 +65,36 @@ class TextSplit(Split):
   name: str
   table: Table
 
-  def read(self, answers: Answers) -> Pairs | PairsOnDisk:
-    paths = ", ".join(self.table.paths)
+  def read(self, answers: Answers | None) -> Pairs | PairsOnDisk:
+    table = self.table
+    if answers is None:
+      table = table.without_labels()
+    paths = ", ".join(table.paths)
     pairs: Pairs | PairsOnDisk
-    if is_large(self.table):
+    if is_large(table):
       logging.warning(
         "%s: pairs are read and encoded whenever a batch has them; "
         "launch.encode does it once.",
-        paths,
+        short(paths),
       )
-      pairs = self._left_on_disk(answers)
-      bad = pairs.bad
+      pairs = self._left_on_disk(table, answers)
+      left = pairs.left
     else:
-      pairs = pairs_of(self.table.rows(), answers)
-      bad = self.table.bad
-    if bad:
-      logging.warning("%s: passed over %d bad lines.", paths, bad)
+      pairs = pairs_of(table.rows(), answers)
+      left = table.left
+      pairs = dataclasses.replace(pairs, unread=left.bad)
+    left.tell(table.paths)
     if not len(pairs):
-      raise UserError(f"{paths} has no pair of {self.name!r}.")
+      raise UserError(f"{short(paths)} has no pair of {self.name!r}.")
     return pairs
 
-  def _left_on_disk(self, answers: Answers) -> PairsOnDisk:
+  def _left_on_disk(self, table: Table, answers: Answers | None) -> PairsOnDisk:
+    if answers is None:
+      return PairsOnDisk(table)
     unknown = self.name == "train" and not _known_classes(self.config)
     if unknown and answers.classes:
       return pairs_and_classes(self.config)[0]
-    return PairsOnDisk(self.table, answers.number)
+    return PairsOnDisk(table, answers.number)
 
   def find_classes(self) -> Sequence[str]:
     if is_large(self.table):
@@ -103,7 +109,7 @@ class RecordSplit(Split):
   config: SentencePairConfig
   paths: Sequence[str]
 
-  def read(self, answers: Answers) -> Pairs:
+  def read(self, answers: Answers | None) -> Pairs:
     raise UserError(
       f"{self.paths[0]} holds no texts: name the files it was made of."
     )
@@ -125,8 +131,9 @@ class PublishedSplit(Split):
   config: SentencePairConfig
   name: str
 
-  def read(self, answers: Answers) -> Pairs:
-    return published.read_tfds(self.config, self.name)
+  def read(self, answers: Answers | None) -> Pairs:
+    labelled = answers is not None
+    return published.read_tfds(self.config, self.name, labelled=labelled)
 
   def find_classes(self) -> Sequence[str]:
     raise UserError(
@@ -162,7 +169,7 @@ def open_texts(config: SentencePairConfig, split: str) -> Table:
 
 
 def read_split(
-  config: SentencePairConfig, split: str, answers: Answers
+  config: SentencePairConfig, split: str, answers: Answers | None
 ) -> Pairs | PairsOnDisk:
   """Opens and reads a split: see `open_split` and `Split.read`."""
   return open_split(config, split).read(answers)

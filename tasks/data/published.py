@@ -10,6 +10,7 @@ import tensorflow as tf
 from engine.errors import UserError
 from tasks.config import SentencePairConfig
 from tasks.data.columns import open_table
+from tasks.data.left_out import LeftOut
 from tasks.data.pairs import Pairs
 from tasks.data.tables import Choice, Roles, Table
 from tasks.named_sets import NAMED_SETS, NamedSet
@@ -42,8 +43,15 @@ def open_official(config: SentencePairConfig, split: str) -> Table:
 
 
 @functools.lru_cache(maxsize=4)
-def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
+def read_tfds(
+  config: SentencePairConfig, split: str, *, labelled: bool = True
+) -> Pairs:
   """Reads a split through TFDS.
+
+  Args:
+    config: of the task.
+    split: of the set.
+    labelled: whether pairs without a label are left out, where some have one.
 
   Raises:
     UserError: where it is neither prepared nor to be fetched.
@@ -77,10 +85,12 @@ def read_tfds(config: SentencePairConfig, split: str) -> Pairs:
   text_a, text_b, label = named.columns
   labels = rows[label]
   known = labels != _NO_LABEL
-  if not known.any():
+  if not labelled or not known.any():
     labels, known = None, np.ones_like(known)
   keep = np.flatnonzero(known)
   ids = rows.get("idx", np.arange(len(known)))
+  left = LeftOut(len(known), unlabelled=ids[~known].tolist())
+  left.tell([f"{named.tfds}, {split}"])
   return Pairs(
     texts_a=[rows[text_a][i].decode() for i in keep],
     texts_b=[rows[text_b][i].decode() for i in keep],

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from engine.errors import UserError
 from tasks.answers import Answers
-from tasks.data.forms import Form
+from tasks.data.forms import Form, short
+from tasks.data.left_out import LeftOut
 from tasks.data.pairs import Pairs
 from tasks.data.row_files import MEND, RowFile, opened
 
@@ -25,6 +26,7 @@ class Row(NamedTuple):
     text_b: the second one; "" where there is one only.
     label: as the file has it; None where no column has labels.
     weight: of the pair in training.
+    number: of the row, its id: see `LeftOut`.
   """
 
   path: str
@@ -33,6 +35,7 @@ class Row(NamedTuple):
   text_b: str
   label: str | None
   weight: float = 1.0
+  number: int = 0
 
   @property
   def place(self) -> str:
@@ -48,12 +51,14 @@ class Cut:
     path: of the file.
     offset: bytes before the first row, unpacked.
     line: its line number.
+    number: its own number.
     count: good rows from there on.
   """
 
   path: str
   offset: int
   line: int
+  number: int
   count: int
 
 
@@ -97,14 +102,23 @@ class Table:
     form: of all files.
     roles: of their columns.
     choice: of their rows.
-    bad: rows passed over in the last pass over the files.
+    left: the rows left out in the last pass over the files.
   """
 
   paths: Sequence[str]
   form: Form
   roles: Roles
   choice: Choice = Choice()
-  bad: int = 0
+  left: LeftOut = dataclasses.field(default_factory=LeftOut)
+
+  def without_labels(self) -> "Table":
+    """Returns a table of all rows, whatever their labels and weights are."""
+    return dataclasses.replace(
+      self,
+      roles=self.roles._replace(label="", weight=""),
+      choice=dataclasses.replace(self.choice, unlabelled=None),
+      left=LeftOut(),
+    )
 
   def rows(self) -> Iterator[Row]:
     """Yields the rows of all files.
@@ -112,13 +126,14 @@ class Table:
     Raises:
       UserError: naming file and line, at the first fault.
     """
-    self.bad = 0
+    self.left = LeftOut()
     for path in self.paths:
       with opened(path, self.form) as file:
         yield from (row for _, row in self.rows_of(file))
 
   def read(self, cut: Cut) -> Iterator[Row]:
     """Yields the rows of a range."""
+    self.left = LeftOut(rows=cut.number)
     with opened(cut.path, self.form) as file:
       file.seek(cut.offset, cut.line)
       for count, (_, row) in enumerate(self.rows_of(file), 1):
@@ -136,12 +151,12 @@ class Table:
       size: most rows of a range.
       look: is called with each row.
     """
-    self.bad = 0
+    self.left = LeftOut()
     for path in self.paths:
       with opened(path, self.form) as file:
-        begun, count = (0, 0), 0
+        begun, count = (0, 0, 0), 0
         for offset, row in self.rows_of(file):
-          begun = begun if count else (offset, row.line)
+          begun = begun if count else (offset, row.line, row.number)
           look(row)
           count += 1
           if count == size:
@@ -151,32 +166,43 @@ class Table:
           yield Cut(path, *begun, count)
 
   def rows_of(self, file: RowFile) -> Iterator[tuple[int, Row]]:
-    """Yields where a row of an open file begins, and the row."""
-    only = self.choice.only
+    """Yields where a row of an open file begins, and the row.
+
+    Rows that belong to another split are none of this table, and not counted.
+    """
+    only, left = self.choice.only, self.left
     names = [*self.roles, only[0] if only else ""]
     for offset, line, values in file.rows(names):
+      number = left.rows
       try:
         if isinstance(values, UserError):
           raise values
-        row = self._row(file.path, line, values)
-      except UserError:
+        if only and values[-1] != only[1]:
+          continue
+        row = self._row(file.path, line, number, values)
+      except UserError as error:
         if not self.choice.skips:
           raise
-        self.bad += 1
+        left.bad[number] = (
+          "" if left.bad else str(error).removesuffix(f": {MEND}")
+        )
       else:
         if row:
           yield offset, row
+        else:
+          left.unlabelled.append(number)
+      left.rows = number + 1
 
-  def _row(self, path: str, line: int, values: Sequence[Any]) -> Row | None:
-    text_a, text_b, label, weight, mark = values
+  def _row(
+    self, path: str, line: int, number: int, values: Sequence[Any]
+  ) -> Row | None:
+    text_a, text_b, label, weight, _ = values
     roles, choice = self.roles, self.choice
     fault = lambda what: UserError(f"{path}, line {line}: {what}: {MEND}")
     if None in values:
       lacking = [x for x, y in zip(roles, values, strict=False) if y is None]
       if lacking:
         raise fault(f"there is no {', '.join(lacking)}")
-    if choice.only and mark != choice.only[1]:
-      return None
     label = _plain(label) if roles.label else None
     if label is not None and label == choice.unlabelled:
       return None
@@ -187,35 +213,35 @@ class Table:
       raise fault("the first sentence is empty")
     if roles.text_b and not text_b.strip():
       raise fault("the second sentence is empty")
-    number = _weight(weight) if roles.weight else 1.0
-    if number is None:
-      raise fault(f"the weight {weight!r} is no number of 0 or more")
-    return Row(path, line, text_a, text_b, label, number)
+    weighs = _weight(weight) if roles.weight else 1.0
+    if weighs is None:
+      raise fault(f"the weight {short(weight)!r} is no number of 0 or more")
+    return Row(path, line, text_a, text_b, label, weighs, number)
 
 
-def pairs_of(rows: Iterable[Row], answers: Answers, first: int = 0) -> Pairs:
+def pairs_of(rows: Iterable[Row], answers: Answers | None) -> Pairs:
   """Collects rows.
 
   Args:
     rows: of a table.
-    answers: what labels mean.
-    first: id of the first row; the others follow.
+    answers: what labels mean; None where the table has none.
 
   Raises:
     UserError: where a label is none.
   """
-  texts_a, texts_b, labels, weights = [], [], [], []
+  texts_a, texts_b, labels, weights, numbers = [], [], [], [], []
   for row in rows:
+    numbers.append(row.number)
     texts_a.append(row.text_a)
     texts_b.append(row.text_b)
     weights.append(row.weight)
-    if row.label is not None:
+    if answers and row.label is not None:
       labels.append(answers.number(row.label, row.place))
   return Pairs(
     texts_a,
     texts_b if any(texts_b) else None,
     labels or None,
-    range(first, first + len(texts_a)),
+    numbers,
     weights if any(weight != 1.0 for weight in weights) else None,
   )
 

@@ -1,7 +1,7 @@
 """The splits of a task: pairs are read, encoded, looked at and laid out."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,9 @@ class Splits:
 
   def unlabelled(self, pairs: Pairs | PairsOnDisk) -> PairSource:
     """Lays out pairs whose labels need not be known."""
-    return self._laid_out(self._encode(pairs), pairs.labels, pairs.ids)
+    return self._laid_out(
+      self._encode(pairs), pairs.labels, pairs.ids, unread=pairs.unread
+    )
 
   def _read(self, split: str) -> tuple[Found, Encoded]:
     """Returns the pairs of a split as its files have them, and encoded."""
@@ -205,6 +207,7 @@ class Splits:
     *,
     weights: Any = None,
     texts: Callable[[int], str] | None = None,
+    unread: Mapping[int, str] | None = None,
   ) -> PairSource:
     words = lambda i: self._tokenizer.decode(
       encoded.pick(np.array([i])).ids.tolist()
@@ -219,4 +222,5 @@ class Splits:
       batching=self._config.batching,
       width=self._config.max_seq_length,
       flops=self._flops,
+      unread=unread,
     )

@@ -46,8 +46,8 @@ NAMES = {
     {PAIRS} {LAYERS} beam casing encoder output_dir shard_size splits workers
   """,
   "predict": f"""
-    {LAYERS} batch_size checkpoint data_dir input model_dir output split
-    test_file
+    {LAYERS} batch_size checkpoint data_dir input model_dir output
+    skip_bad_lines split test_file
   """,
   "export": "checkpoint export_dir format model_dir",
   "cluster": f"{RESTARTS} num_workers",
