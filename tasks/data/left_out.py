@@ -38,7 +38,7 @@ class LeftOut:
     """Returns the line: how many of what has this name, which, and why."""
     kinds = []
     if self.bad:
-      first = next(iter(self.bad.values()))
+      first = next(iter(self.bad.values())).removeprefix(f"{name}, ")
       kinds.append(
         f"{len(self.bad):,} bad ({numbered(self.bad)}; the first: {first})"
       )

@@ -56,9 +56,10 @@ class RowFile:
     """Returns the names in the first row, or in the first good one."""
     fault: UserError | None = None
     for *_, row in self._read(list):
-      if not isinstance(row, UserError):
+      if isinstance(row, UserError):
+        fault = fault or row
+      elif row:
         return row
-      fault = fault or row
       if not may_be_bad:
         break
     raise fault or UserError(f"{self.path} is empty: name a file with pairs.")
