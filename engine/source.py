@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import zlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,15 @@ class Layout:
 
 
 class Source(abc.ABC):
-  """Random access to the examples of one split."""
+  """Random access to the examples of one split.
+
+  Attributes:
+    unread: rows or lines, of those that the examples come from, which could
+      not be read: number, from 0 -> what is wrong, of the first at least. The
+      ids of the examples are then such numbers too.
+  """
+
+  unread: Mapping[int, str] = MappingProxyType({})
 
   @abc.abstractmethod
   def __len__(self) -> int:

@@ -111,6 +111,9 @@ class Task(abc.ABC):
 
     Args:
       lines: (place, text) of each; the place is for complaints.
+
+    Returns:
+      A source of one example a line; but of those in its `unread`.
     """
     raise self._lacks("read_inputs", "by which lines of text are read")
 

@@ -13,14 +13,15 @@ from launch.command.door import run_door
 from launch.command.flags import define_settings, define_trust, require
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
-flags.DEFINE_string("input", "-", "Lines of TSV or JSON; -: stdin.")
+flags.DEFINE_string("input", "-", "TSV or JSON lines, packed or not; -: stdin.")
 flags.DEFINE_string("output", "-", "Where predictions go; -: stdout.")
 flags.DEFINE_list(
   "split", [], "Predict splits of its data, as their leaderboard wants."
 )
 define_trust()
 _PLACES = ("data_dir", "test_file")  # Of the data, if it is elsewhere.
-define_settings(_PLACES)
+_SKIPS = "skip_bad_lines"
+define_settings((*_PLACES, _SKIPS))
 flags.DEFINE_enum(
   "checkpoint", "newest", ["newest", "best"], "Whose weights to take."
 )
@@ -30,7 +31,7 @@ flags.DEFINE_integer(
 
 
 def main() -> None:
-  """Predicts lines, or splits of the run's data, in their order."""
+  """Predicts lines, or splits of the run's data: a line for each row."""
   model_dir, values = require("model_dir"), flags.FLAGS
   output, splits = values.output, values.split
   check_run(model_dir, "model_dir")
@@ -46,8 +47,9 @@ def main() -> None:
 
   # Before somebody types lines for nothing.
   best = values.checkpoint == "best"
+  told = {_SKIPS: values[_SKIPS].value} if values[_SKIPS].present else {}
   restored = restore_run(
-    model_dir, best=best, moved=moved, task_name=values.task
+    model_dir, best=best, moved={**moved, **told}, task_name=values.task
   )
   if not (splits or moved):
     _write(output, predict_lines(restored, values.input, values.batch_size))

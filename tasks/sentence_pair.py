@@ -1,6 +1,7 @@
 """Classification of sentence pairs with an encoder and a head."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -153,7 +154,10 @@ class SentencePairTask(Task):
     return cls(dataclasses.replace(config, encoder=directory, classes=classes))
 
   def read_inputs(self, lines: Iterable[tuple[str, str]]) -> PairSource:
-    return self.pair_source(parse_pairs(lines, single=self._single))
+    skips = self.config.skip_bad_lines
+    return self.pair_source(
+      parse_pairs([*lines], single=self._single, skips=skips)
+    )
 
   def read_split(self, split: str) -> PairSource:
     return self.pair_source(read_split(self.config, split, None))
@@ -164,7 +168,11 @@ class SentencePairTask(Task):
   def describe_output(
     self, reading: Mapping[str, np.ndarray], line: str
   ) -> dict[str, Any]:
-    texts = parse_pair(line, "its line", single=self._single)
+    parse = functools.partial(parse_pair, line, "its line", single=self._single)
+    try:
+      texts = parse(is_json=line.lstrip().startswith("{"))
+    except UserError:  # A text begins with a brace.
+      texts = parse()
     named = zip(("text_a", "text_b"), texts, strict=False)
     return {**self.answers.describe(reading), **dict(named)}
 
@@ -177,7 +185,12 @@ class SentencePairTask(Task):
   ) -> Iterator[dict[str, str]]:
     ids = source.ids(np.arange(len(source)))
     return submission.rows_of(
-      self.config, split, ids=ids, classes=self.classes, readings=readings
+      self.config,
+      split,
+      ids=ids,
+      classes=self.classes,
+      readings=readings,
+      unread=source.unread,
     )
 
   def export(self, model: tf_keras.Model, form: str, directory: str) -> str:

@@ -1,12 +1,14 @@
 """Predictions of a split, in the form that a leaderboard wants."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from tasks.config import SentencePairConfig
 from tasks.data.datasets import open_texts
+from tasks.data.left_out import UNREADABLE
+from tasks.data.tables import Roles
 from tasks.named_sets import NAMED_SETS, Board
 
 
@@ -25,11 +27,12 @@ def rows_of(
   config: SentencePairConfig,
   split: str,
   *,
-  ids: Sequence[int | str],
+  ids: Sequence[int],
   classes: Sequence[str],
   readings: Mapping[str, np.ndarray],
+  unread: Collection[int] = (),
 ) -> Iterator[dict[str, str]]:
-  """Yields the columns of each pair, in the order of its id.
+  """Yields the columns of each row, in the order of its id.
 
   Args:
     config: of the task.
@@ -37,6 +40,7 @@ def rows_of(
     ids: of the pairs.
     classes: names of the classes; none for a score.
     readings: `probabilities` [pairs, classes], or `score` [pairs].
+    unread: ids of the rows that could not be read: `UNREADABLE`.
   """
   board = board_of(config)
   named = NAMED_SETS.get(config.name)
@@ -47,17 +51,21 @@ def rows_of(
     scores = np.clip(readings["score"], *board.limits)
     said = [f"{score:.3f}" for score in scores]
   names = {"prediction", named.file_columns[2]} if named else {"prediction"}
-  keys = _official_ids(config, split, board.ids) if board.ids else ids
-  for i in sorted(range(len(ids)), key=lambda i: ids[i]):
-    rest = (said[i] if x in names else "NA" for x in board.columns[1:])
-    yield dict(zip(board.columns, (str(keys[i]), *rest), strict=True))
+  keys = _official_ids(config, split, board.ids) if board.ids else {}
+  of_row = dict.fromkeys(unread, UNREADABLE)
+  of_row |= dict(zip(ids, said, strict=True))
+  for row in sorted(of_row):
+    rest = (of_row[row] if x in names else "NA" for x in board.columns[1:])
+    key = keys.get(row, str(row))
+    yield dict(zip(board.columns, (key, *rest), strict=True))
 
 
 def _official_ids(
   config: SentencePairConfig, split: str, column: str
-) -> list[str]:
-  # Names, where the official files have some, are read as labels are.
+) -> dict[int, str]:
+  """Returns the names of rows, where the official files have some."""
   table = open_texts(config, split)
-  roles = table.roles._replace(label=column)
-  table = dataclasses.replace(table, roles=roles)
-  return [row.label for row in table.rows() if row.label is not None]
+  choice = dataclasses.replace(table.choice, unlabelled=None)
+  roles = Roles(column, "", "")
+  named = dataclasses.replace(table, roles=roles, choice=choice)
+  return {row.number: row.text_a for row in named.rows()}

@@ -15,7 +15,8 @@ from engine.formats import read_arrays
 from engine.measure.journal import Journal
 from engine.task import LABELS, WEIGHTS, Source
 
-_WORST = 50  # Examples whose content is kept.
+_WORST = 50  # Examples whose content is kept,
+_LONGEST = 2000  # and so many characters of each.
 
 
 def path_of(directory: str, split: str) -> str:
@@ -75,16 +76,17 @@ def write(
   Returns:
     (loss, content) of those with the largest losses, the largest first.
   """
-  losses = table["losses"]
+  losses, every = table["losses"], np.arange(len(table["losses"]))
   worst = np.argsort(-losses, kind="stable")[:_WORST]
-  texts = source.describe(worst)
+  texts = [_shortened(text) for text in source.describe(worst)]
   outputs = table["outputs"]
   arrays = {
     "step": np.array(step),
     "labels": table[LABELS],
     "weights": table[WEIGHTS],
     "losses": losses,
-    "sizes": source.sizes(np.arange(len(losses))),
+    "ids": _ids(source.ids(every)),
+    "sizes": source.sizes(every),
     "worst": worst,
     "texts": np.array(texts, str),
   }
@@ -98,6 +100,15 @@ def write(
   return [
     (float(losses[i]), text) for i, text in zip(worst, texts, strict=True)
   ]
+
+
+def _ids(ids: Sequence[Any]) -> np.ndarray:
+  numbers = all(isinstance(x, int) for x in ids)
+  return np.array(ids if numbers else [str(x) for x in ids])
+
+
+def _shortened(text: str) -> str:
+  return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def read(directory: str, split: str) -> dict[str, np.ndarray] | None:

@@ -86,11 +86,12 @@ def tables(
     )
   elif _are_scores(table):
     tell = lambda i: f"{labels[i]:.2f}, called {table['outputs'][i, 0]:.2f}"
+  ids = table.get("ids", np.arange(len(labels)))
   worst = zip(table["worst"].tolist(), table["texts"].tolist(), strict=True)
   yield markup.table(
     "Most confident mistakes: the largest losses",
-    ["label", "example"],
-    [[tell(i), text] for i, text in list(worst)[:_MISTAKES]],
+    ["id", "label", "example"],
+    [[str(ids[i]), tell(i), text] for i, text in list(worst)[:_MISTAKES]],
   )
 
 

@@ -1,66 +1,67 @@
 """Examples and predictions as lines of text."""
 
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from engine.errors import UserError
 from engine.settings import flatten
+from tasks.data.left_out import UNREADABLE
+from tasks.data.line_files import opened_lines
+
+_IN_A_CELL = str.maketrans("\t\n\r", "   ")
 
 
-def read_lines(path: str, noun: str) -> Iterator[tuple[str, str]]:
+def read_lines(path: str, noun: str) -> Iterator[tuple[str, str | UserError]]:
   """Yields (place, line) of a UTF-8 file; place is `file, line number`.
 
+  Instead of a line that is not UTF-8 there is what is wrong with it. Blank
+  lines at the end are none.
+
   Args:
-    path: of the file; "-" is the standard input.
+    path: of the file, packed or not; "-" is the standard input.
     noun: what a line holds.
 
   Raises:
-    UserError: where the file is missing or empty, or a line is not UTF-8.
+    UserError: where the file is missing, damaged, or has no line.
   """
-  name = "standard input" if path == "-" else path
-  number = 0
-  for number, raw in enumerate(_raw_lines(path), 1):
-    yield f"{name}, line {number}", _decode(raw, f"{name}, line {number}")
-  if not number:
+  blank: list[tuple[str, str | UserError]] = []
+  has_some = False
+  with opened_lines(path) as file:
+    for _, number, raw in file:
+      place = f"{file.path}, line {number}"
+      line = _decode(raw, place)
+      blank.append((place, line))
+      if isinstance(line, UserError) or line.strip():
+        has_some = True
+        yield from blank
+        blank.clear()
+  if not has_some:
     raise UserError(f"`input` {path} has no {noun}.")
 
 
-def _raw_lines(path: str) -> Iterator[bytes]:
-  if path == "-":
-    yield from sys.stdin.buffer
-    return
-  try:
-    with tf.io.gfile.GFile(path, "rb") as file:
-      yield from file
-  except tf.errors.OpError as error:
-    raise UserError(f"{path} cannot be read: {error.message}.") from error
-
-
-def _decode(raw: bytes, place: str) -> str:
+def _decode(raw: bytes, place: str) -> str | UserError:
   """Decodes one line, without its end."""
   try:
-    return raw.decode("utf-8-sig").rstrip("\r\n")
+    return raw.decode().rstrip("\r\n")
   except UnicodeDecodeError as error:
-    raise UserError(
+    return UserError(
       f"{place}: byte {raw[error.start]:#04x} is not UTF-8: save the file as "
       "UTF-8."
-    ) from error
+    )
 
 
-def described(values: Mapping[str, Any], line: str) -> str:
-  """Writes what is said of a line: with tabs, or as JSON if it is that.
+def described(values: Mapping[str, Any], *, as_json: bool) -> str:
+  """Writes what is said of a line: with tabs, or as JSON.
 
   Args:
     values: texts and numbers, or lists of such; where they are in a mapping,
       their columns are `name=value`.
-    line: of the input.
+    as_json: whether the lines of the input were that.
   """
-  if line.lstrip().startswith("{"):
+  if as_json:
     return json.dumps(values, default=lambda x: x.tolist())
   cells: list[str] = []
   for value in values.values():
@@ -69,6 +70,11 @@ def described(values: Mapping[str, Any], line: str) -> str:
     else:
       cells += map(_cell, value if isinstance(value, list) else [value])
   return "\t".join(cells)
+
+
+def unreadable(*, as_json: bool) -> str:
+  """Returns what stands where nothing can be said of a line."""
+  return json.dumps({UNREADABLE: True}) if as_json else UNREADABLE
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -89,5 +95,6 @@ def table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> str:
+  """Returns a value in one cell of one line."""
   is_float = isinstance(value, float | np.floating)
-  return f"{value:.4f}" if is_float else str(value)
+  return f"{value:.4f}" if is_float else str(value).translate(_IN_A_CELL)

@@ -1,11 +1,11 @@
 """What the model of a run says of examples, in numbers and in lines."""
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from engine.errors import UserError
 from engine.loop.evaluator import build_evaluator
@@ -13,6 +13,8 @@ from engine.measure.ledger import Ledger
 from engine.task import Source, each_of
 from launch.trained import lines
 from launch.trained.restored import Restored
+from tasks.data.json_lines import are_json
+from tasks.data.left_out import UNREADABLE, numbered
 
 
 def predict(
@@ -52,21 +54,54 @@ def predict_lines(
 ) -> Iterator[str]:
   """Yields what is said of each line of a file; "-" is the standard input.
 
+  Where the task passes over bad lines, these are marked.
+
   Raises:
     UserError: where the task reads no lines, or a line is not as it must be.
   """
   task = restored.task
-  given, kept = itertools.tee(lines.read_lines(path, task.noun))
+  read = [*lines.read_lines(path, task.noun)]
+  skips = getattr(restored.config.task, "skip_bad_lines", False)
+  given, numbers, unread = [], [], {}
+  for number, (place, text) in enumerate(read):
+    if not isinstance(text, UserError):
+      given.append((place, text))
+      numbers.append(number)
+    elif skips:
+      unread[number] = str(text)
+    else:
+      raise text
   source = task.read_inputs(given)
-  texts = [text for _, text in kept]
-  if len(source) != len(texts):
+  if len(source) + len(source.unread) != len(given):
     raise UserError(
-      f"`read_inputs` gave {len(source)} examples for {len(texts)} lines: let "
+      f"`read_inputs` gave {len(source)} examples for {len(given)} lines: let "
       "it give one for each."
     )
-  readings = predict(restored, source, batch_size)
-  for reading, text in zip(each_of(readings), texts, strict=True):
-    yield lines.described(task.describe_output(reading, text), text)
+  as_json = are_json([text for _, text in given])
+  unread |= {numbers[i]: why for i, why in source.unread.items()}
+  _tell(unread, len(read))
+  readings = predict(restored, source, batch_size) if len(source) else {}
+  each = each_of(readings)
+  for number, (_, text) in enumerate(read):
+    if number in unread or isinstance(text, UserError):
+      yield lines.unreadable(as_json=as_json)
+    else:
+      values = task.describe_output(next(each), text)
+      yield lines.described(values, as_json=as_json)
+
+
+def _tell(unread: Mapping[int, str], rows: int) -> None:
+  """Says in one line which rows have no prediction, and why the first has."""
+  if unread:
+    logging.warning(
+      "%d of %d rows cannot be read and are marked %r: %s, from 0; the first: "
+      "%s",
+      len(unread),
+      rows,
+      UNREADABLE,
+      numbered(unread),
+      unread[min(unread)],
+    )
 
 
 def predict_split(

@@ -1,13 +1,10 @@
 """Which columns of text files have the sentences, and which the labels."""
 
-import functools
 import re
 from collections.abc import Sequence
 
-from absl import logging
-
 from engine.errors import UserError
-from tasks.data.forms import Form, FormSettings, find_files
+from tasks.data.forms import Form, FormSettings, find_files, say_once, short
 from tasks.data.row_files import opened
 from tasks.data.tables import Choice, Roles, Table
 
@@ -71,8 +68,14 @@ def open_table(
   if faults:
     flags = " ".join(f"--{role}=COLUMN" for role in faults)
     raise UserError(
-      f"{paths[0]} has the columns {there}, but {'; '.join(faults.values())}: "
-      f"say {flags}, or name all by --columns=... if there is no header."
+      f"{paths[0]} has the columns {short(there)}, but "
+      f"{'; '.join(faults.values())}: say {flags}, or name all by "
+      "--columns=... if there is no header."
+    )
+  if form.quoting == "auto" and not found_form.quoting and _are_quoted(there):
+    say_once(
+      f"{paths[0]}: its columns are in quotes, which are taken as parts of "
+      "names and texts: --quoting=on reads them as quotes."
     )
   if found["label"] and found["label"] in (found["text_a"], found["text_b"]):
     raise UserError(
@@ -81,20 +84,18 @@ def open_table(
     )
   guessed = [f"{k}={v}" for k, v in found.items() if v and given[k] == GUESS]
   if guessed:
-    _say(f"{paths[0]}: took {', '.join(guessed)}.")
+    say_once(f"{paths[0]}: took {', '.join(guessed)}.")
   return Table(paths, found_form, Roles(**found), choice)
-
-
-@functools.cache
-def _say(line: str) -> None:
-  """Tells what was guessed, once: a file may be opened more than once."""
-  logging.warning(line)
 
 
 def columns_of(path: str, form: Form) -> list[str]:
   """Returns the names of the columns of a file."""
   with opened(path, form) as file:
     return file.columns
+
+
+def _are_quoted(columns: Sequence[str]) -> bool:
+  return all(re.fullmatch('".+"', name) for name in columns)
 
 
 def _find(

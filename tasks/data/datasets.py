@@ -18,7 +18,7 @@ from tasks.answers import Answers, Classes, Score
 from tasks.config import DEMO, FILES, SentencePairConfig
 from tasks.data import published, record_files
 from tasks.data.columns import open_table
-from tasks.data.forms import FormSettings, find_files
+from tasks.data.forms import FormSettings, find_files, short
 from tasks.data.labels import Labels, check_labelled, find_classes
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk, is_large
@@ -42,7 +42,8 @@ class Split(abc.ABC):
     """Reads the pairs, or where they are; labels are None if nobody has them.
 
     Args:
-      answers: what labels mean; None: no label is looked at.
+      answers: what labels mean; None: they are not looked at, and all pairs
+        are read that can be.
 
     Raises:
       UserError: where they are not there, or are not as they must be.
@@ -66,30 +67,33 @@ class TextSplit(Split):
   table: Table
 
   def read(self, answers: Answers | None) -> Pairs | PairsOnDisk:
-    paths = ", ".join(self.table.paths)
+    table = self.table
+    paths = ", ".join(table.paths)
     pairs: Pairs | PairsOnDisk
-    if is_large(self.table):
+    if is_large(table):
       logging.warning(
         "%s: pairs are read and encoded whenever a batch has them; "
         "launch.encode does it once.",
-        paths,
+        short(paths),
       )
-      pairs = self._left_on_disk(answers)
-      bad = pairs.bad
+      pairs = self._left_on_disk(table, answers)
+      left = pairs.left
     else:
-      pairs = pairs_of(self.table.rows(), answers)
-      bad = self.table.bad
-    if bad:
-      logging.warning("%s: passed over %d bad lines.", paths, bad)
+      pairs = pairs_of(table.rows(), answers)
+      left = table.left
+      pairs = dataclasses.replace(pairs, unread=left.bad)
+    left.tell(table.paths)
     if not len(pairs):
-      raise UserError(f"{paths} has no pair of {self.name!r}.")
+      raise UserError(f"{short(paths)} has no pair of {self.name!r}.")
     return pairs
 
-  def _left_on_disk(self, answers: Answers | None) -> PairsOnDisk:
+  def _left_on_disk(self, table: Table, answers: Answers | None) -> PairsOnDisk:
+    if answers is None:
+      return PairsOnDisk(table)
     unknown = self.name == "train" and not _known_classes(self.config)
-    if unknown and answers and answers.classes:
+    if unknown and answers.classes:
       return pairs_and_classes(self.config)[0]
-    return PairsOnDisk(self.table, answers.number if answers else None)
+    return PairsOnDisk(table, answers.number)
 
   def find_classes(self) -> Sequence[str]:
     if is_large(self.table):

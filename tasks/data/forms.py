@@ -1,15 +1,19 @@
 """Which files a pattern means, and what lies in them by name and settings."""
 
 import bz2
+import collections
 import dataclasses
+import functools
+import glob
 import gzip
 import io
 import lzma
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import tensorflow as tf
+from absl import logging
 
 from engine.errors import UserError
 
@@ -66,7 +70,7 @@ class FormSettings:
     Raises:
       UserError: where neither the user nor its name says what it holds.
     """
-    stem, ending = os.path.splitext(path)
+    stem, ending = os.path.splitext(path.lower())
     if ending in PACKERS:
       ending = os.path.splitext(stem)[1]
     if self.kind == "auto" and ending not in _KINDS:
@@ -82,23 +86,82 @@ class FormSettings:
 def find_files(pattern: str, setting: str) -> list[str]:
   """Returns the files of a pattern: paths and globs, with commas between.
 
+  What is there is meant by its own name, whatever signs that has.
+
   Raises:
-    UserError: where a part of it finds none.
+    UserError: where a part of it finds none, or what is no file.
   """
   found: list[str] = []
-  for part in filter(None, pattern.split(",")):
-    try:
-      here = sorted(tf.io.gfile.glob(part))
-    except tf.errors.OpError as error:
-      raise UserError(f"`{setting}` {part} cannot be read: {error}.") from error
-    if not here:
+  parts = [pattern] if os.path.exists(pattern) else pattern.split(",")
+  while parts:
+    here, used = _matching(parts[0], setting), 1
+    while not here and used < len(parts):  # A comma may belong to a name.
+      used += 1
+      here = _local(",".join(parts[:used]))
+    if not here and parts[0]:
       raise UserError(
-        f"`{setting}` {part} finds no file: name one that is there."
+        f"`{setting}` {short(parts[0])} finds no file: name one that is there."
       )
     found += here
+    parts = parts[used if here else 1 :]
+  for path in found:
+    _check_file(path, setting)
+  for path, times in collections.Counter(found).items():
+    if times > 1:
+      say_once(
+        f"`{setting}` names {path} {times} times: each of its rows is there "
+        f"{times} times."
+      )
   return found
 
 
-def is_packed(path: str) -> bool:
-  """Whether a file must be unpacked to be read."""
-  return path.endswith(tuple(PACKERS))
+def _matching(part: str, setting: str) -> list[str]:
+  """Returns the files that a path or a glob means, sorted."""
+  if not part or os.path.exists(part):
+    return [part] if part else []
+  try:
+    return sorted(tf.io.gfile.glob(part)) or _local(part)
+  except (tf.errors.OpError, ValueError) as error:
+    raise UserError(
+      f"`{setting}` {short(part)} cannot be read: {error}."
+    ) from error
+
+
+def _local(part: str) -> list[str]:
+  """As `_matching`, in a directory whose own name may have brackets."""
+  if os.path.exists(part):
+    return [part]
+  folder, name = os.path.split(part)
+  return sorted(glob.glob(os.path.join(glob.escape(folder), name)))
+
+
+def _check_file(path: str, setting: str) -> None:
+  """Refuses what is there but cannot be read again and again."""
+  if os.path.isdir(path):
+    raise UserError(
+      f"`{setting}` {path} is a directory: name the files in it, "
+      f"{os.path.join(path, '*.tsv')} for example."
+    )
+  if os.path.exists(path) and not os.path.isfile(path):
+    raise UserError(
+      f"`{setting}` {path} can be read only once, but pairs are read more "
+      "often: write them to a file, and name that."
+    )
+
+
+def packing_of(path: str) -> str:
+  """Returns how a file is packed: the ending of its name, or ""."""
+  ending = os.path.splitext(path)[1].lower()
+  return ending if ending in PACKERS else ""
+
+
+def short(value: Any, most: int = 100) -> str:
+  """Returns a value as a complaint can show it, whatever its length."""
+  text = value if isinstance(value, str) else repr(value)
+  return text if len(text) <= most else f"{text[:most]}..."
+
+
+@functools.cache
+def say_once(line: str) -> None:
+  """Tells what was guessed, once: a file may be opened more than once."""
+  logging.warning("%s", line)

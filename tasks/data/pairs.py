@@ -2,13 +2,13 @@
 
 import dataclasses
 import itertools
-import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from engine.errors import UserError
+from tasks.data.json_lines import are_json, parse_record, value_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Pairs:
     labels: a class or a score for each pair; None where they are not known.
     ids: a stable name for each pair.
     weights: of each pair in training; None: all weigh the same.
+    unread: ids of rows that cannot be read, with what is wrong, of the first at
+      least: they are none of these.
   """
 
   texts_a: Sequence[str]
@@ -28,6 +30,9 @@ class Pairs:
   labels: Sequence[float] | None
   ids: Sequence[int | str]
   weights: Sequence[float] | None = None
+  unread: Mapping[int, str] = dataclasses.field(
+    default_factory=dict, repr=False
+  )
 
   def __len__(self) -> int:
     return len(self.texts_a)
@@ -62,23 +67,35 @@ def digest_of_texts(text_a: str, text_b: str) -> int:
   return zlib.crc32(text_a.encode()) << 32 | zlib.crc32(text_b.encode())
 
 
-def parse_pairs(lines: Iterable[tuple[str, str]], *, single: bool) -> Pairs:
-  """Reads unlabelled pairs, one of each line.
+def parse_pairs(
+  lines: Sequence[tuple[str, str]], *, single: bool, skips: bool = False
+) -> Pairs:
+  """Reads unlabelled pairs, one of each line; ids are the numbers of lines.
 
   Args:
-    lines: (place, line) of each, as `parse_pair` takes them.
+    lines: (place, line) of each: all JSON, or all `a TAB b`.
     single: whether there is a first sentence only.
+    skips: whether lines that are no pair are passed over.
 
   Raises:
     UserError: at the first line that is no pair.
   """
-  pairs = [parse_pair(line, place, single=single) for place, line in lines]
-  texts_b = None if single else [pair[1] for pair in pairs]
-  return Pairs([pair[0] for pair in pairs], texts_b, None, range(len(pairs)))
+  is_json = are_json([line for _, line in lines])
+  texts, ids, unread = [], [], {}
+  for number, (place, line) in enumerate(lines):
+    try:
+      texts.append(parse_pair(line, place, single=single, is_json=is_json))
+      ids.append(number)
+    except UserError as error:
+      if not skips:
+        raise
+      unread[number] = str(error)
+  texts_b = None if single else [each[1] for each in texts]
+  return Pairs([each[0] for each in texts], texts_b, None, ids, unread=unread)
 
 
 def parse_pair(
-  line: str, place: str, *, single: bool = False
+  line: str, place: str, *, single: bool = False, is_json: bool = False
 ) -> tuple[str, ...]:
   """Reads an unlabelled pair: `a TAB b`, or {"text_a": ..., "text_b": ...}.
 
@@ -86,21 +103,14 @@ def parse_pair(
     line: without its end.
     place: of it, for complaints.
     single: whether there is a first sentence only.
+    is_json: whether it is JSON.
 
   Raises:
-    UserError: naming the place, where the line is neither.
+    UserError: naming the place, where the line is something else.
   """
   names = ("text_a",) if single else ("text_a", "text_b")
-  if line.lstrip().startswith("{"):
-    try:
-      row = json.loads(line)
-      texts = tuple(row[name] for name in names)
-      if not all(isinstance(text, str) for text in texts):
-        raise TypeError("they must be strings")
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-      raise UserError(
-        f"{place}: no JSON object with {' and '.join(names)} ({error})."
-      ) from error
+  if is_json:
+    texts = _texts_of(line, place, names)
   else:
     texts = tuple(line.split("\t"))
     if len(texts) != len(names):
@@ -110,3 +120,17 @@ def parse_pair(
     if not text.strip():
       raise UserError(f"{place}: the {name} sentence is empty.")
   return texts
+
+
+def _texts_of(line: str, place: str, names: Sequence[str]) -> tuple[str, ...]:
+  """Returns the texts of a JSON object."""
+  try:
+    record = parse_record(line) or {}
+    texts = [value_of(record, name) for name in names]
+    if not all(isinstance(text, str) for text in texts):
+      raise ValueError("they must be strings")
+  except ValueError as error:
+    raise UserError(
+      f"{place}: no JSON object with {' and '.join(names)} ({error})."
+    ) from error
+  return tuple(texts)

@@ -8,12 +8,13 @@ import array
 import bisect
 import itertools
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from engine.errors import UserError
-from tasks.data.forms import is_packed
+from tasks.data.forms import packing_of
+from tasks.data.left_out import LeftOut
 from tasks.data.pairs import Pairs, digest_of_texts
 from tasks.data.row_files import RowFile, opened
 from tasks.data.tables import Table
@@ -23,7 +24,7 @@ LARGE = 2**27  # Bytes: reading and encoding all of it would take a minute.
 
 def is_large(table: Table) -> bool:
   """Whether files had better stay on disk, and can: local, and not packed."""
-  if not all(os.path.exists(x) and not is_packed(x) for x in table.paths):
+  if not all(os.path.exists(x) and not packing_of(x) for x in table.paths):
     return False
   return sum(map(os.path.getsize, table.paths)) > LARGE
 
@@ -36,10 +37,12 @@ class PairsOnDisk:
     ids: a stable name for each pair.
     weights: of each pair in training; None: all weigh the same.
     digests: uint64 [pairs], of their sentences.
-    bad: rows that were passed over.
+    left: the rows that are none of these.
   """
 
-  def __init__(self, table: Table, number: Callable[[str, str], float] | None):
+  def __init__(
+    self, table: Table, number: Callable[[str, str], float] | None = None
+  ):
     """Reads all rows once.
 
     Args:
@@ -55,11 +58,13 @@ class PairsOnDisk:
     offsets, digests = array.array("q"), array.array("Q")
     labels, weights = array.array("d"), array.array("f")
     whole = True  # Classes are int, as of pairs in memory.
-    table.bad = 0
+    table.left = LeftOut()
+    numbers = array.array("q")
     for path in table.paths:
       with opened(path, table.form) as file:
         for offset, row in table.rows_of(file):
           offsets.append(offset)
+          numbers.append(row.number)
           digests.append(digest_of_texts(row.text_a, row.text_b))
           if number and row.label is not None:
             label = number(row.label, row.place)
@@ -68,16 +73,23 @@ class PairsOnDisk:
           if table.roles.weight:
             weights.append(row.weight)
       self._bounds.append(len(offsets))
-    self.ids = range(len(offsets))
+    self.ids: Sequence[int] = numbers
+    if numbers and numbers[-1] + 1 == len(numbers):
+      self.ids = range(len(numbers))
     kind = np.int64 if whole else np.float64
     self.labels = np.array(labels, kind) if labels else None
     self.weights = np.array(weights) if weights else None
     self.digests = np.array(digests)
     self._offsets = np.array(offsets)
-    self.bad = table.bad
+    self.left, table.left = table.left, LeftOut()
 
   def __len__(self) -> int:
     return len(self.ids)
+
+  @property
+  def unread(self) -> Mapping[int, str]:
+    """As `Pairs.unread`."""
+    return self.left.bad
 
   def relabel(self, numbers: Sequence[float]) -> None:
     """Replaces each label, an index into `numbers`, by what it stands for."""
@@ -104,7 +116,8 @@ class PairsOnDisk:
           texts[i] = self._read_row(file, i)
     texts_a, texts_b = zip(*(texts[int(i)] for i in indices), strict=True)
     single = not self._table.roles.text_b
-    return Pairs(texts_a, None if single else texts_b, None, list(indices))
+    ids = [self.ids[i] for i in indices]
+    return Pairs(texts_a, None if single else texts_b, None, ids)
 
   def _read_row(self, file: RowFile, index: int) -> tuple[str, str]:
     file.seek(int(self._offsets[index]), 0)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from engine.errors import UserError, quoted
 from tasks.answers import Answers
 from tasks.config import SentencePairConfig
 from tasks.data.columns import open_table
+from tasks.data.left_out import LeftOut
 from tasks.data.pairs import Pairs
 from tasks.data.tables import Choice, Roles, Table
 from tasks.named_sets import NAMED_SETS, NamedSet
@@ -76,12 +76,9 @@ def read_tfds(
   if answers is not None and labels is not None:
     _check_order(named, answers)
     answers.check(labels, f"{config.name}, {split!r},")
-    if len(keep) < len(known):
-      logging.warning(
-        "%r has %d pairs that nobody has labelled: they are left out.",
-        *(split, len(known) - len(keep)),
-      )
   ids = rows.get("idx", np.arange(len(known)))
+  left = LeftOut(len(known), unlabelled=ids[~(known | hidden)].tolist())
+  left.tell([f"{named.tfds}, {split}"])
   return Pairs(
     texts_a=[rows[text_a][i].decode() for i in keep],
     texts_b=[rows[text_b][i].decode() for i in keep],

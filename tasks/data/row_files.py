@@ -5,27 +5,24 @@ A row begins at a byte (of the unpacked file), from which it can be read again.
 
 import contextlib
 import csv
-import io
-import json
-import lzma
 import operator
-import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
-
-import tensorflow as tf
+from typing import Any
 
 from engine.errors import UserError
-from tasks.data.forms import PACKERS, Form
+from tasks.data.forms import Form, say_once, short
+from tasks.data.json_lines import parse_record, value_of
+from tasks.data.line_files import DamagedFile, LineFile, opened_lines
 
 MEND = "mend the line, or pass over such lines with --skip_bad_lines."
 
 _DELIMITERS = {"tsv": "\t", "csv": ","}
-_MARK = b"\xef\xbb\xbf"  # Of UTF-8, at the beginning of a file.
+# Characters of a field: what stays open must end somewhere. For all of `csv`,
+# which has no other way to say it.
+csv.field_size_limit(2**26)
 
-
-class DamagedFile(UserError):
-  """What comes behind a place cannot be read."""
+# Bytes before a row, the number of its first line, and what was taken of it.
+Found = tuple[int, int, Any]
 
 
 @contextlib.contextmanager
@@ -35,16 +32,8 @@ def opened(path: str, form: Form) -> Iterator["RowFile"]:
   Raises:
     UserError: where it cannot be read.
   """
-  try:
-    with contextlib.ExitStack() as stack:
-      opens = open if os.path.exists(path) else tf.io.gfile.GFile
-      file = stack.enter_context(opens(path, "rb"))
-      unpack = PACKERS.get(os.path.splitext(path)[1])
-      if unpack:
-        file = stack.enter_context(unpack(file))
-      yield RowFile(file, path, form)
-  except (OSError, tf.errors.OpError) as error:
-    raise UserError(f"{path} cannot be read: {error}.") from error
+  with opened_lines(path, quoted=form.quoting) as lines:
+    yield RowFile(lines, form)
 
 
 class RowFile:
@@ -55,30 +44,36 @@ class RowFile:
     columns: names of the columns; those of the first row, in JSON lines.
   """
 
-  def __init__(
-    self, file: IO[bytes] | io.BufferedIOBase, path: str, form: Form
-  ):
-    self.path = path
-    self._file, self._form = file, form
-    self._offset, self._line = 0, 1
-    *_, first = next(self._read(list), (None,))
-    if first is None:
-      raise UserError(f"{path} is empty: name a file with pairs.")
-    if isinstance(first, UserError):
-      raise first
-    self.columns = list(form.columns) or first
-    if form.columns or form.kind == "jsonl":
+  def __init__(self, lines: LineFile, form: Form):
+    self.path = lines.path
+    self._lines, self._form = lines, form
+    has_header = form.kind != "jsonl" and not form.columns
+    self.columns = list(form.columns) or self._first(may_be_bad=not has_header)
+    if not has_header:
       self.seek(0, 1)
+
+  def _first(self, *, may_be_bad: bool) -> list[str]:
+    """Returns the names in the first row, or in the first good one."""
+    fault: UserError | None = None
+    for *_, row in self._read(list):
+      if isinstance(row, UserError):
+        fault = fault or row
+      elif row:
+        return row
+      if not may_be_bad:
+        break
+    raise fault or UserError(f"{self.path} is empty: name a file with pairs.")
 
   def seek(self, offset: int, line: int) -> None:
     """Goes to a row that begins there."""
-    self._file.seek(offset)
-    self._offset, self._line = offset, line
+    self._lines.seek(offset, line)
 
   def rows(
     self, names: Sequence[str]
   ) -> Iterator[tuple[int, int, Sequence[Any] | UserError]]:
     """Yields the rows from here on; nothing is read ahead.
+
+    Blank lines are none.
 
     Args:
       names: of columns, two or more; "" has "" in all rows.
@@ -96,12 +91,12 @@ class RowFile:
   def _picker(self, names: Sequence[str]) -> Callable[[Any], Any]:
     """Returns what takes values out of a row; raises `ValueError`."""
     if self._form.kind == "jsonl":
-      return lambda record: record and [x and record.get(x) for x in names]
+      return lambda record: [x and value_of(record, x) for x in names]
     missing = [x for x in names if x and x not in self.columns]
     if missing:
       raise UserError(
-        f"{self.path} has the columns {self.columns}, but not {missing}: all "
-        "files of a split must have those of the first."
+        f"{self.path} has the columns {short(self.columns)}, but not "
+        f"{missing}: all files of a split must have those of the first."
       )
     columns, there = len(self.columns), "the header has"
     if self._form.columns:
@@ -116,63 +111,75 @@ class RowFile:
 
     return checked
 
-  def _read(self, take: Callable[[Any], Any]) -> Iterator[Any]:
+  def _read(self, take: Callable[[Any], Any]) -> Iterator[Found]:
     """As `rows`, with what `take` takes out of the fields of each row."""
     kind = self._form.kind
     if self._form.quoting and kind != "jsonl":
       yield from self._quoted(_DELIMITERS[kind], take)
       return
     split = operator.methodcaller("split", _DELIMITERS.get(kind))
-    parse = _parse_json if kind == "jsonl" else split
-    for offset, line, raw in self._lines():
+    parse = parse_record if kind == "jsonl" else split
+    for offset, line, raw in self._lines:
       try:
         text = raw.decode().rstrip("\r\n")
-        values = take(parse(text)) if text else None
+        fields = parse(text) if text else None
+        values = None if fields is None else take(fields)
       except ValueError as error:
         yield offset, line, self._fault(line, error)
       else:
-        if values:
+        if values is not None:
           yield offset, line, values
 
   def _quoted(
     self, delimiter: str, take: Callable[[Any], Any]
-  ) -> Iterator[Any]:
-    """As `_read`, where fields may have quotes, and rows several lines."""
+  ) -> Iterator[Found]:
+    r"""As `_read`, where fields may have quotes, and rows several lines.
+
+    Quotes within quotes are doubled. A row that has `\"` and cannot be read so
+    is read as R's `write.table` writes it: by the row alone, so that it is the
+    same from wherever the reading began.
+    """
+    lines = self._lines
     while True:
-      offset, line = self._offset, self._line
-      lines = (raw.decode() for *_, raw in self._lines())
+      offset, line = lines.offset, lines.line
+      row = _Row(lines, delimiter)
       try:
-        fields = next(csv.reader(lines, delimiter=delimiter, strict=True), None)
+        fields = row.read()
         if fields is None:
           return
         values = take(fields) if fields else None
       except DamagedFile:  # Which no row is to blame for.
         raise
-      except UnicodeDecodeError as error:
-        yield offset, line, self._fault(self._line - 1, error)
-      except csv.Error as error:
-        self.seek(offset, line)
-        next(self._lines())  # What is open takes no more lines with it.
-        cure = "or read without quotes by --quoting=off"
-        yield offset, line, self._fault(line, f"{error} ({cure})")
-      except ValueError as error:
-        yield offset, line, self._fault(line, error)
-      else:
-        if values:
-          yield offset, line, values
+      except (csv.Error, ValueError) as error:
+        end = lines.offset, lines.line
+        values = None
+        if row.has_escapes:
+          self.seek(offset, line)
+          with contextlib.suppress(csv.Error, ValueError):
+            values = take(_Row(lines, delimiter, escaped=True).read())
+        if values is not None:
+          say_once(
+            f'{self.path}: rows with \\" (from line {line} on) are read as R '
+            "writes quotes within quotes."
+          )
+        else:
+          self.seek(offset, line)
+          values = self._fault_of_quotes(line, error, end)
+      if values is not None:
+        yield offset, line, values
 
-  def _lines(self) -> Iterator[tuple[int, int, bytes]]:
-    """Yields offset, number and bytes of lines; goes on behind them."""
-    try:
-      for raw in self._file:
-        offset, line = self._offset, self._line
-        self._offset, self._line = offset + len(raw), line + 1
-        yield offset, line, raw if offset else raw.removeprefix(_MARK)
-    except (EOFError, OSError, lzma.LZMAError, tf.errors.OpError) as error:
-      raise DamagedFile(
-        f"{self.path}, line {self._line}: {error}: the file is damaged, bring "
-        "back a whole one."
-      ) from error
+  def _fault_of_quotes(
+    self, line: int, error: Exception, end: tuple[int, int]
+  ) -> UserError:
+    """Returns what is wrong with the row here, and goes behind it."""
+    if isinstance(error, csv.Error):
+      next(iter(self._lines))  # What is open takes no more lines with it.
+      what = f"{error} (or read without quotes by --quoting=off)"
+      return self._fault(line, what)
+    self.seek(*end)
+    if isinstance(error, UnicodeDecodeError):
+      line = end[1] - 1
+    return self._fault(line, error)
 
   def _fault(self, line: int, what: str | Exception) -> UserError:
     if isinstance(what, UnicodeDecodeError):
@@ -181,11 +188,29 @@ class RowFile:
     return UserError(f"{self.path}, line {line}: {what}: {MEND}")
 
 
-def _parse_json(text: str) -> dict[str, Any]:
-  try:
-    record = json.loads(text) if text.strip() else {}
-  except ValueError as error:
-    raise ValueError(f"no JSON object ({error})") from error
-  if not isinstance(record, dict):
-    raise ValueError("no JSON object, but something else")
-  return record
+class _Row:
+  """A row with quotes, from where some lines are.
+
+  Attributes:
+    has_escapes: whether a quote stood behind a backslash, once it is read.
+  """
+
+  def __init__(self, lines: LineFile, delimiter: str, *, escaped: bool = False):
+    self.has_escapes = False
+    self._lines, self._delimiter = lines, delimiter
+    self._escaped = escaped
+
+  def read(self) -> list[str] | None:
+    """Returns its fields; None at the end of the file."""
+    return next(
+      csv.reader(self._texts(), delimiter=self._delimiter, strict=True), None
+    )
+
+  def _texts(self) -> Iterator[str]:
+    for *_, raw in self._lines:
+      text = raw.decode()
+      if '\\"' in text:
+        self.has_escapes = True
+        if self._escaped:
+          text = text.replace('\\"', '""')
+      yield text

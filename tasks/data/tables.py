@@ -12,6 +12,7 @@ from engine.errors import UserError
 from tasks.answers import Answers
 from tasks.data import cells
 from tasks.data.forms import Form
+from tasks.data.left_out import LeftOut
 from tasks.data.pairs import Pairs
 from tasks.data.row_files import MEND, RowFile, opened
 
@@ -26,6 +27,7 @@ class Row(NamedTuple):
     text_b: the second one; "" where there is one only.
     label: as the file has it; None where no column has labels.
     weight: of the pair in training.
+    number: of the row, its id: see `LeftOut`.
   """
 
   path: str
@@ -34,6 +36,7 @@ class Row(NamedTuple):
   text_b: str
   label: str | None
   weight: float = 1.0
+  number: int = 0
 
   @property
   def place(self) -> str:
@@ -49,12 +52,14 @@ class Cut:
     path: of the file.
     offset: bytes before the first row, unpacked.
     line: its line number.
+    number: its own number.
     count: good rows from there on.
   """
 
   path: str
   offset: int
   line: int
+  number: int
   count: int
 
 
@@ -98,14 +103,14 @@ class Table:
     form: of all files.
     roles: of their columns.
     choice: of their rows.
-    bad: rows passed over in the last pass over the files.
+    left: the rows left out in the last pass over the files.
   """
 
   paths: Sequence[str]
   form: Form
   roles: Roles
   choice: Choice = Choice()
-  bad: int = 0
+  left: LeftOut = dataclasses.field(default_factory=LeftOut)
 
   def rows(self) -> Iterator[Row]:
     """Yields the rows of all files.
@@ -113,13 +118,14 @@ class Table:
     Raises:
       UserError: naming file and line, at the first fault.
     """
-    self.bad = 0
+    self.left = LeftOut()
     for path in self.paths:
       with opened(path, self.form) as file:
         yield from (row for _, row in self.rows_of(file))
 
   def read(self, cut: Cut) -> Iterator[Row]:
     """Yields the rows of a range."""
+    self.left = LeftOut(rows=cut.number)
     with opened(cut.path, self.form) as file:
       file.seek(cut.offset, cut.line)
       for count, (_, row) in enumerate(self.rows_of(file), 1):
@@ -137,12 +143,12 @@ class Table:
       size: most rows of a range.
       look: is called with each row.
     """
-    self.bad = 0
+    self.left = LeftOut()
     for path in self.paths:
       with opened(path, self.form) as file:
-        begun, count = (0, 0), 0
+        begun, count = (0, 0, 0), 0
         for offset, row in self.rows_of(file):
-          begun = begun if count else (offset, row.line)
+          begun = begun if count else (offset, row.line, row.number)
           look(row)
           count += 1
           if count == size:
@@ -152,24 +158,37 @@ class Table:
           yield Cut(path, *begun, count)
 
   def rows_of(self, file: RowFile) -> Iterator[tuple[int, Row]]:
-    """Yields where a row of an open file begins, and the row."""
-    only = self.choice.only
+    """Yields where a row of an open file begins, and the row.
+
+    Rows that belong to another split are none of this table, and not counted.
+    """
+    only, left = self.choice.only, self.left
     names = [*self.roles, only[0] if only else ""]
     for offset, line, values in file.rows(names):
+      number = left.rows
       try:
         if isinstance(values, UserError):
           raise values
-        row = self._row(file.path, line, values)
-      except UserError:
+        if only and values[-1] != only[1]:
+          continue
+        row = self._row(file.path, line, number, values)
+      except UserError as error:
         if not self.choice.skips:
           raise
-        self.bad += 1
+        left.bad[number] = (
+          "" if left.bad else str(error).removesuffix(f": {MEND}")
+        )
       else:
         if row:
           yield offset, row
+        else:
+          left.unlabelled.append(number)
+      left.rows = number + 1
 
-  def _row(self, path: str, line: int, values: Sequence[Any]) -> Row | None:
-    text_a, text_b, label, weight, mark = values
+  def _row(
+    self, path: str, line: int, number: int, values: Sequence[Any]
+  ) -> Row | None:
+    text_a, text_b, label, weight, _ = values
     roles, choice = self.roles, self.choice
     fault = lambda what: UserError(f"{path}, line {line}: {what}: {MEND}")
     try:
@@ -181,8 +200,6 @@ class Table:
         lacking = [name for name, value in pairs if value is None]
         if lacking:
           raise ValueError(f"there is no {', '.join(lacking)}")
-      if choice.only and mark != choice.only[1]:
-        return None
       return Row(
         path,
         line,
@@ -190,26 +207,25 @@ class Table:
         cells.text_of(text_b, "second") if roles.text_b else "",
         cells.label_of(label) if roles.label else None,
         cells.weight_of(weight) if roles.weight else 1.0,
+        number,
       )
     except ValueError as error:
       raise fault(str(error)) from error
 
 
-def pairs_of(
-  rows: Iterable[Row], answers: Answers | None, first: int = 0
-) -> Pairs:
+def pairs_of(rows: Iterable[Row], answers: Answers | None) -> Pairs:
   """Collects rows.
 
   Args:
     rows: of a table.
     answers: what labels mean; None: the table has none.
-    first: id of the first row; the others follow.
 
   Raises:
     UserError: where a label is none.
   """
-  texts_a, texts_b, labels, weights = [], [], [], []
+  texts_a, texts_b, labels, weights, numbers = [], [], [], [], []
   for row in rows:
+    numbers.append(row.number)
     texts_a.append(row.text_a)
     texts_b.append(row.text_b)
     weights.append(row.weight)
@@ -219,6 +235,6 @@ def pairs_of(
     texts_a,
     texts_b if any(texts_b) else None,
     labels or None,
-    range(first, first + len(texts_a)),
+    numbers,
     weights if any(weight != 1.0 for weight in weights) else None,
   )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -39,6 +39,7 @@ class PairSource(Source):
     batching: Batching,
     width: int,
     flops: Callable[[np.ndarray], Flops],
+    unread: Mapping[int, str] | None = None,
   ):
     """Initializes the source.
 
@@ -52,8 +53,9 @@ class PairSource(Source):
       batching: how they lie in a batch.
       width: tokens of the longest pair that there can be.
       flops: lengths -> operations of a training step on each pair.
+      unread: as `Source.unread`.
     """
-    self.encoded = encoded
+    self.encoded, self.unread = encoded, unread or {}
     self._ids = ids.tolist() if isinstance(ids, np.ndarray) else ids
     self._tell = tell
     self._flops = flops

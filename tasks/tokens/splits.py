@@ -1,7 +1,7 @@
 """The splits of a task: pairs are read, encoded, looked at and laid out."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,9 @@ class Splits:
 
   def unlabelled(self, pairs: Pairs | PairsOnDisk) -> PairSource:
     """Lays out pairs whose labels need not be known."""
-    return self._laid_out(self._encode(pairs), pairs.labels, pairs.ids)
+    return self._laid_out(
+      self._encode(pairs), pairs.labels, pairs.ids, unread=pairs.unread
+    )
 
   def _read(self, split: str, answers: Answers | None) -> tuple[Found, Encoded]:
     """Returns the pairs of a split as its files have them, and encoded."""
@@ -190,6 +192,7 @@ class Splits:
     *,
     weights: Any = None,
     texts: Callable[[int], str] | None = None,
+    unread: Mapping[int, str] | None = None,
   ) -> PairSource:
     words = lambda i: self._tokenizer.decode(
       encoded.pick(np.array([i])).ids.tolist()
@@ -204,4 +207,5 @@ class Splits:
       batching=self._config.batching,
       width=self._config.max_seq_length,
       flops=self._flops,
+      unread=unread,
     )

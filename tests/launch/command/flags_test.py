@@ -47,8 +47,8 @@ NAMES = {
     {PAIRS} {LAYERS} beam casing encoder output_dir shard_size splits workers
   """,
   "predict": f"""
-    {LAYERS} batch_size checkpoint data_dir input model_dir output split
-    task test_file
+    {LAYERS} batch_size checkpoint data_dir input model_dir output
+    skip_bad_lines split task test_file
   """,
   "export": "checkpoint export_dir format model_dir task",
   "cluster": f"{RESTARTS} num_workers",

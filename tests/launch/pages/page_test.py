@@ -241,6 +241,7 @@ def test_examples_come_back_with_the_worst_first(tmp_path):
   back = examples.read(str(tmp_path), "dev")
   assert int(back["step"]) == 7
   assert np.array_equal(back["losses"], found["losses"])
+  assert np.array_equal(back["ids"], np.arange(60))
   assert back["texts"].tolist()[:2] == ["59", "58"]
   assert examples.read(str(tmp_path), "test") is None
   text = examples.markdown([(1.5, "a | b\nc")])

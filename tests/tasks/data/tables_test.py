@@ -172,9 +172,9 @@ def test_classes_are_the_labels_that_occur(tmp_path, labels, classes):
   rows = [("a", "b", label) for label in labels]
   table = table_of(write(tmp_path / "x.tsv", rows))
   assert find_classes(table) == classes
-  pairs = pairs_of(table.rows(), Classes(classes), first=7)
+  pairs = pairs_of(table.rows(), Classes(classes))
   assert [classes[i] for i in pairs.labels] == labels
-  assert list(pairs.ids) == [7, 8, 9]
+  assert list(pairs.ids) == [0, 1, 2]
   with pytest.raises(UserError, match=f"line 2: the label '{labels[0]}'"):
     others = [f"not {x}" if x == labels[0] else x for x in classes]
     pairs_of(table.rows(), Classes(others))
@@ -215,10 +215,14 @@ def test_a_bad_line_is_named_or_passed_over(tmp_path, name):
       list(table_of(path).rows())
     table = table_of(path, skips=True)
     assert texts(table.rows()) == ROWS
-    assert table.bad == 1
+    row = 3 + name.endswith("l")  # JSON lines have no header.
+    assert [*table.left.bad] == [row]
+    numbers = [*range(row), *range(row + 1, 11)]
+    assert [row.number for row in table.rows()] == numbers
     cuts = list(table.cuts(3))
-    assert table.bad == 1
-    assert [x for cut in cuts for x in texts(table.read(cut))] == ROWS
+    assert (table.left.rows, [*table.left.bad]) == (11, [row])
+    found = [row for cut in cuts for row in table.read(cut)]
+    assert (texts(found), [row.number for row in found]) == (ROWS, numbers)
 
 
 def test_a_file_without_a_header_has_its_columns_named(tmp_path):
@@ -243,7 +247,9 @@ def test_pairs_without_a_label_are_left_out_or_refused(tmp_path):
   rows = [("a", "b", "-"), ("c", "d", "yes")]
   path = write(tmp_path / "x.tsv", rows)
   assert len(texts(table_of(path).rows())) == 2
-  assert texts(table_of(path, unlabelled="-").rows()) == rows[1:]
+  table = table_of(path, unlabelled="-")
+  assert texts(table.rows()) == rows[1:]
+  assert (table.left.unlabelled, next(table.rows()).number) == ([0], 1)
   path = write(tmp_path / "x.csv", [("a", "b", ""), rows[1]])
   with pytest.raises(UserError, match="line 2: the label is empty.*--skip_bad"):
     list(table_of(path).rows())
@@ -267,7 +273,7 @@ def test_a_quote_that_stays_open_costs_one_line(tmp_path):
   with pytest.raises(UserError, match="line 6: .*--quoting=off"):
     list(table_of(path).rows())
   table = table_of(path, skips=True)
-  assert (texts(table.rows()), table.bad) == (ROWS, 1)
+  assert (texts(table.rows()), [*table.left.bad]) == (ROWS, [4])
 
 
 def test_labels_that_differ_in_case_alone_are_told(tmp_path, caplog):

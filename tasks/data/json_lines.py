@@ -1,0 +1,81 @@
+"""JSON lines: an object a line, and the texts that it has."""
+
+import json
+import math
+from collections.abc import Collection
+from typing import Any
+
+
+def parse_record(text: str) -> dict[str, Any] | None:
+  """Returns the object of a line; None where it is blank.
+
+  Raises:
+    ValueError: where it is something else.
+  """
+  if not text.strip():
+    return None
+  try:
+    record = json.loads(text)
+  except RecursionError as error:
+    raise ValueError("no JSON object (it is nested too deep)") from error
+  except json.JSONDecodeError as error:
+    raise ValueError(f"no JSON object ({error})") from error
+  except ValueError as error:
+    raise ValueError("no JSON object (a number has too many digits)") from error
+  if not isinstance(record, dict):
+    raise ValueError("no JSON object, but something else")
+  return record
+
+
+def value_of(record: dict[str, Any], name: str) -> Any:
+  """Returns a text, a number or a truth of an object; None where it has none.
+
+  NaN and the infinities, which are no JSON, are none: libraries write them
+  where a value is missing.
+
+  Raises:
+    ValueError: where it is an object or a list, or no text can be like it.
+  """
+  value = record.get(name)
+  if type(value) is str:
+    check_text(value, name)
+  elif isinstance(value, list | dict):
+    kind = "a list" if isinstance(value, list) else "an object"
+    raise ValueError(f"{name!r} is {kind}, not a text")
+  elif isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+def check_text(text: str, name: str) -> None:
+  r"""Refuses half a character, as JSON can have it: "\ud83d" and no more.
+
+  Raises:
+    ValueError: naming it.
+  """
+  try:
+    text.encode()
+  except UnicodeEncodeError as error:
+    half = f"\\u{ord(text[error.start]):04x}"
+    raise ValueError(
+      f"{name!r} has {half}, half of a character (a lone surrogate)"
+    ) from error
+
+
+def are_json(lines: Collection[str]) -> bool:
+  """Whether most lines that are not blank are JSON objects.
+
+  The form is that of the whole: a text may begin with a brace.
+  """
+  filled = sum(bool(line.strip()) for line in lines)
+  found = sum(map(_is_record, lines))
+  return found > 0 and filled <= 2 * found
+
+
+def _is_record(line: str) -> bool:
+  if not line.lstrip().startswith("{"):
+    return False
+  try:
+    return parse_record(line) is not None
+  except ValueError:
+    return False
