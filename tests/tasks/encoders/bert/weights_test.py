@@ -90,14 +90,14 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path):
   with pytest.raises(UserError, match="cannot be read"):
     task_of(tmp_path / "face")
   path.unlink()
-  with pytest.raises(UserError, match="cannot be read"):
+  with pytest.raises(UserError, match="has no weights, model.safetensors"):
     task_of(tmp_path / "face")
 
 
 def test_another_file_than_the_demos_is_refused(tmp_path, monkeypatch):
   hugging_face_directory(tmp_path / "face")
   monkeypatch.setattr(named, "demo_directory", lambda: str(tmp_path / "face"))
-  with pytest.raises(UserError, match="has SHA-256 .*, expected 53aa51172d14"):
+  with pytest.raises(UserError, match="have SHA-256 .*, expected 53aa51172d14"):
     encoders.find("demo")
 
 
@@ -138,18 +138,16 @@ def change_config(garden, **changes):
 @pytest.mark.parametrize(
   ("changes", "complaint"),
   [
-    ({"intermediate_size": 48}, "layer_0/intermediate/kernel:0` has shape"),
-    ({"max_position_embeddings": 256}, "position_embeddings:0` has shape"),
-    ({"num_hidden_layers": 3}, "has no value for `"),
-    ({"num_hidden_layers": 1}, "pooler/kernel:0`: it is of another"),
+    ({"intermediate_size": 48}, r"_intermediate_dense/kernel.* \(32, 64\)"),
+    ({"max_position_embeddings": 256}, r"weights-1/.* of shape \(128, 32\)"),
+    ({"num_hidden_layers": 3}, "has no weight `layer_with_weights-6/_att"),
+    ({"num_hidden_layers": 1}, "has no weight `layer_with_weights-5/kernel"),
   ],
 )
 def test_a_checkpoint_of_another_size(garden, changes, complaint):
   change_config(garden, **changes)
-  task = task_of(garden)
-  model = task.build_model()
   with pytest.raises(UserError, match=complaint):
-    task.initialize(model, seed=0)
+    encoders.find(str(garden))
 
 
 def test_a_damaged_checkpoint(garden):
