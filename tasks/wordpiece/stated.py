@@ -73,10 +73,9 @@ def read(
     return _of_old_run(lines, config)
   _check_class(directory, config, generic=bool(fast))
   said: dict[str, Any] = {"do_lower_case": lowercase}
-  if fast:
-    said |= tokenizer_json.settings_of(fast, paths[2])
-  for values, path in ((special, paths[1]), (config, paths[0])):
-    said |= _settings_of(values, path)
+  spelt = tokenizer_json.settings_of(fast, paths[2]) if fast else {}
+  for values, i in ((spelt, 2), (special, 1), (config, 0)):  # The last decides.
+    said |= _settings_of(values, paths[i])
   names = special_pieces.NAMES
   pieces, source = _pieces(lines, fast, paths[2])
   guessed = said["do_lower_case"] is None

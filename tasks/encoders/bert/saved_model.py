@@ -19,6 +19,7 @@ from tasks.encoders.bert.weights import (
   write_garden,
 )
 from tasks.encoders.sources.saved_models import load, write_tokenizer
+from tasks.encoders.sources.tensors import as_weight
 
 _WORDS = "word_embeddings/embeddings"
 _CLOSE = 1e-3  # Outputs of float32 implementations differ by less.
@@ -65,7 +66,7 @@ def import_saved_model(path: str, target: str) -> None:
   if root is None:
     raise _no_bert(path, "it has no variable word_embeddings/embeddings")
   values = {
-    name.removeprefix(root): variable.numpy()
+    name.removeprefix(root): as_weight(variable.numpy(), name, path)
     for name, variable in values.items()
     if variable.trainable and "cls/" not in name
   }

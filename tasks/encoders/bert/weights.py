@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import Unreadable, UserError
 from engine.files import write_json
+from engine.formats import size_of
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
 from tasks.encoders.bert.parts import POOLER, Value, values_of
@@ -169,7 +170,14 @@ def write_garden(
 def readable(checkpoint: str) -> Iterator[None]:
   """Turns what TensorFlow says of a checkpoint into `UserError`."""
   try:
+    paths = tf.io.gfile.glob(f"{checkpoint}.data-*")
+    for path in (f"{checkpoint}.index", *paths):
+      size_of(path)  # A device or a pipe has no end.
     yield
+  except Unreadable as error:
+    raise UserError(
+      f"{error.path} {error.why}: fetch or import the encoder again."
+    ) from error
   except UserError:  # A ValueError too.
     raise
   except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:

@@ -10,6 +10,7 @@ from engine.errors import UserError
 from engine.files import write_json
 from engine.formats import read_json
 from tasks.encoders.sources.saved_models import library
+from tasks.encoders.sources.tensors import as_weight
 from tasks.model.contract import BLOCK, INPUTS
 
 FACTS = "hub_encoder.json"
@@ -67,7 +68,8 @@ def inspect(path: str, model: Any) -> Facts:
     model: what was loaded from it.
 
   Raises:
-    UserError: where it is no encoder that can be trained.
+    UserError: where it is no encoder that can be trained, or its weights are
+      no finite numbers.
   """
   rows = tf.TensorSpec([None, None], tf.int32)
   found = []
@@ -94,6 +96,8 @@ def inspect(path: str, model: Any) -> Facts:
       f"The SavedModel {path} is no trainable encoder of {', '.join(INPUTS)} "
       f"({reason}): choose another --encoder."
     ) from error
+  for variable in variables:
+    as_weight(variable.numpy(), variable.name, path)
   names = [variable.name for variable in variables]
   numbers = [int(match[1]) for match in map(BLOCK.search, names) if match]
 

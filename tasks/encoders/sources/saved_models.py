@@ -60,9 +60,10 @@ def load(path: str) -> Any:
   Raises:
     UserError: where it is damaged.
   """
+  # About anything is raised at what is in such files.
   try:
     return tf.saved_model.load(path)
-  except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+  except Exception as error:
     reason = " ".join(str(error).split())[:160]
     raise UserError(
       f"The SavedModel {path} cannot be loaded ({reason}): fetch it again."
