@@ -40,15 +40,34 @@ def cached(name: str, make: Callable[[str], None]) -> str:
       if not os.path.exists(target):  # Else another process was first.
         raise
     return target
-  try:
-    listed = read_json(os.path.join(target, _LIST), {str: str})
-    found = _digests(target)
-  except (Unreadable, *DISK_ERRORS) as error:
-    raise _damaged(target, reason_of(error)) from error
-  for path, digest in listed.items():
-    if found.get(path) != digest:
-      raise _damaged(target, f"{path} is not as it was written")
+  _check(target, os.path.join(target, _LIST))
   return target
+
+
+def hold(directory: str) -> None:
+  """Holds a local directory that was fetched to what was first seen of it.
+
+  Raises:
+    UserError: where it is damaged.
+  """
+  key = key_of(os.path.abspath(directory))
+  path = os.path.join(cache_directory(), f"fetched-{key}.json")
+  if os.path.exists(path):
+    _check(directory, path)
+  else:
+    write_json(path, _digests(directory))
+
+
+def _check(directory: str, path: str) -> None:
+  """Holds a directory to the list at a path."""
+  try:
+    listed = read_json(path, {str: str})
+    found = _digests(directory)
+  except (Unreadable, *DISK_ERRORS) as error:
+    raise _damaged(directory, reason_of(error)) from error
+  for name, digest in listed.items():
+    if found.get(name) != digest:
+      raise _damaged(directory, f"{name} is not as it was written")
 
 
 def _digests(directory: str) -> dict[str, str]:
@@ -63,9 +82,9 @@ def _digests(directory: str) -> dict[str, str]:
   }
 
 
-def _damaged(target: str, reason: str) -> UserError:
+def _damaged(directory: str, reason: str) -> UserError:
   return UserError(
-    f"The import of an encoder in {target} is damaged ({reason[-90:]}): "
+    f"The cache of an encoder in {directory} is damaged ({reason[-90:]}): "
     "remove that directory, and it is made again."
   )
 

@@ -11,6 +11,7 @@ from engine.errors import UserError
 from engine.randomness import Stream, step_key
 from launch.command import configs
 from tasks.encoders import find as encoders
+from tasks.encoders.sources.saved_models import library
 from tasks.sentence_pair import SentencePairTask
 from tests.tasks.encoders.entry import batch_of, initialized, task_of, train
 from tests.tasks.encoders.hub.entry import export_bert, save, save_stranger
@@ -129,6 +130,17 @@ def test_layers_are_counted_by_their_names(built, bert, stranger):
   found = encoders.find(f"hub:{stranger}")
   assert (found.layers, found.vocabulary_size) == (1, 2000)
   assert found.positions is None
+
+
+def test_what_was_fetched_stays_as_it_was(tmp_path, monkeypatch):
+  path = save_stranger(str(tmp_path / "fetched"))
+  monkeypatch.setattr(library(), "resolve", lambda _: path)
+  first, again = (encoders.find("hub:https://x/1").directory for _ in "12")
+  assert first == again
+  with open(f"{path}/assets/vocab.txt", "r+") as file:
+    file.truncate(100)
+  with pytest.raises(UserError, match=r"vocab\.txt is not as it was written"):
+    encoders.find("hub:https://x/1")
 
 
 def test_a_saved_model_without_a_vocabulary_is_refused(tmp_path):
