@@ -225,7 +225,7 @@ def _raw_lines(path: str, limit: int) -> Iterator[bytes]:
 
 
 def _from_json(content: bytes) -> Any:
-  text = content.decode()
+  text = content.decode("utf-8-sig")
   value = _JSON.decode(text)
   if re.search(r"\\u[dD][89a-fA-F]", text):
     json.dumps(value, ensure_ascii=False).encode()  # No half of a character.

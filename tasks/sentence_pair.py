@@ -78,6 +78,12 @@ class SentencePairTask(Task):
       config.max_seq_length,
       f"at most {longest}, the positions of the encoder",
     )
+    if not self._single and self._files.types == 1:
+      raise UserError(
+        f"The encoder {self._files.source} does not tell two sentences apart "
+        "(`type_vocab_size` is 1): give it single ones by --text_b=, or name "
+        "another --encoder."
+      )
     pieces = len(self.tokenizer.pieces)
     if words is not None and pieces > words:
       raise UserError(

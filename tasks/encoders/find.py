@@ -34,8 +34,7 @@ def find(encoder: str) -> EncoderFiles:
       return found
   names = ", ".join(name for family in FAMILIES for name in family.names)
   raise UserError(
-    f"`encoder` is {encoder!r}, but must be {names} (random weights, for tests "
-    "and benchmarks), the https address of a TensorFlow Hub encoder, or a "
-    "directory with bert_config.json (Model Garden, google-research/bert), "
-    "saved_model.pb (TensorFlow Hub) or config.json (Hugging Face)."
+    f"`encoder` is {encoder!r:.150}, but must be {names}, the https address of "
+    "a TensorFlow Hub encoder, or a directory with config.json (Hugging Face), "
+    "bert_config.json (Google) or saved_model.pb."
   )

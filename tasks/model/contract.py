@@ -124,6 +124,11 @@ class EncoderFiles(abc.ABC, Generic[Built]):
 
   @property
   @abc.abstractmethod
+  def types(self) -> int | None:
+    """Sentences that it tells apart in a sequence; None: it does not say."""
+
+  @property
+  @abc.abstractmethod
   def layers(self) -> int:
     """Blocks between embeddings and pooler."""
 

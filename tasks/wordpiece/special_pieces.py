@@ -50,8 +50,9 @@ def literal(
   for piece, _ in found:
     if piece not in own and piece not in special:
       raise UserError(
-        f"The tokenizer in {directory} has {piece!r} among its added tokens, "
-        "which we cannot look for in texts: remove it from the files there."
+        f"The tokenizer in {directory} has {piece!r:.40} among its added "
+        "tokens, which we cannot look for in texts: remove it from the files "
+        "there."
       )
   return tuple(sorted(special - set(own)))
 
@@ -59,26 +60,33 @@ def literal(
 def _added(values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
   """Yields the pieces that a file adds, and whether each is a special one."""
   for name in _MORE:
-    for token in values.get(name) or ():
+    for token in _list(values, name):
       yield _text(token), True
   for token in (
-    *(values.get("added_tokens") or ()),
+    *_list(values, "added_tokens"),
     *(values.get("added_tokens_decoder") or {}).values(),
   ):
     yield _text(token), bool(token.get("special"))
-  for token in values.get("never_split") or ():
+  for token in _list(values, "never_split"):
     yield _text(token), False
+
+
+def _list(values: Mapping[str, Any], name: str) -> list[Any]:
+  found = values.get(name) or []
+  if not isinstance(found, list):
+    raise TypeError(f"{name} is {found!r:.40}")
+  return found
 
 
 def _text(token: Any) -> str:
   """Returns a piece, which may be written with its properties."""
   text = token["content"] if isinstance(token, Mapping) else token
   if not isinstance(text, str):
-    raise TypeError(f"{text!r} is no piece")
+    raise TypeError(f"{text!r:.40} is no piece")
   return text
 
 
 def _damaged(path: str, error: Exception) -> UserError:
   return UserError(
-    f"{path} is damaged ({str(error)[:120]}): fetch the encoder again."
+    f"{path} is damaged ({str(error)[:90]}): fetch the encoder again."
   )

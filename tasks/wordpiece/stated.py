@@ -8,14 +8,14 @@ refused by its name.
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import Missing, Unreadable, UserError
+from engine.formats import read_json
 from tasks.wordpiece import special_pieces, tokenizer_json, vocabulary
 from tasks.wordpiece.spec import (
   GUESSED,
@@ -73,10 +73,9 @@ def read(
     return _of_old_run(lines, config)
   _check_class(directory, config, generic=bool(fast))
   said: dict[str, Any] = {"do_lower_case": lowercase}
-  if fast:
-    said |= tokenizer_json.settings_of(fast, paths[2])
-  for values, path in ((special, paths[1]), (config, paths[0])):
-    said |= _settings_of(values, path)
+  spelt = tokenizer_json.settings_of(fast, paths[2]) if fast else {}
+  for values, i in ((spelt, 2), (special, 1), (config, 0)):  # The last decides.
+    said |= _settings_of(values, paths[i])
   names = special_pieces.NAMES
   pieces, source = _pieces(lines, fast, paths[2])
   guessed = said["do_lower_case"] is None
@@ -94,8 +93,8 @@ def read(
   known = tokenizer.vocabulary
   if missing := [x for x in tokenizer.special if x not in known]:
     raise UserError(
-      f"The vocabulary {source} lacks {', '.join(missing)}: it is not that of "
-      "a BERT encoder."
+      f"The vocabulary {source} lacks {', '.join(missing):.80}: it is not "
+      "that of a BERT encoder."
     )
   literal = special_pieces.literal(
     directory,
@@ -175,7 +174,7 @@ def _apart(one: tuple[str, ...], other: tuple[str, ...]) -> str:
   both = zip(one, other, strict=False)
   for i, (a, b) in enumerate(both):
     if a != b:
-      return f"{i} is {a!r} and {b!r}"
+      return f"{i} is {a!r:.40} and {b!r:.40}"
   return f"{len(one)} and {len(other)}"
 
 
@@ -191,10 +190,11 @@ def _check_class(
     if kind is None:
       continue
     known = (*_CLASSES, *(_GENERIC if generic else ()))
-    if str(kind).removesuffix("Fast") not in known:
+    kind = " ".join(str(kind).split())
+    if kind.removesuffix("Fast") not in known:
       raise UserError(
-        f"{os.path.join(directory, name)} asks for a {kind}, which splits "
-        f"texts in its own way: name an encoder with a {_CLASSES[0]}."
+        f"{os.path.join(directory, name)} asks for a {kind:.40}, which "
+        f"splits texts in its own way: name an encoder with a {_CLASSES[0]}."
       )
     return
 
@@ -204,13 +204,14 @@ def _settings_of(values: Mapping[str, Any], path: str) -> dict[str, Any]:
   for name, only in _ONLY.items():
     if values.get(name) not in (None, only):
       raise UserError(
-        f"`{name}` in {path} is {values[name]!r}, but must be {only!r}: name "
-        f"an encoder with a {_CLASSES[0]}."
+        f"`{name}` in {path} is {values[name]!r:.40}, but must be {only!r}: "
+        f"name an encoder with a {_CLASSES[0]}."
       )
   for name in _SWITCHES:
     if not isinstance(values.get(name), bool | None):
       raise UserError(
-        f"`{name}` in {path} is {values[name]!r}, but must be true or false."
+        f"`{name}` in {path} is {values[name]!r:.40}, but must be true or "
+        "false: correct it there."
       )
   switches = {x: values[x] for x in _SWITCHES if values.get(x) is not None}
   return {**switches, **special_pieces.named(values, path)}
@@ -218,15 +219,9 @@ def _settings_of(values: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 def _read_json(path: str) -> dict[str, Any]:
   """Returns what a file says; {} where there is none."""
-  if not tf.io.gfile.exists(path):
-    return {}
   try:
-    with tf.io.gfile.GFile(path, "rb") as file:
-      values = json.loads(file.read().decode("utf-8-sig"))
-    if not isinstance(values, dict):
-      raise ValueError("it is no mapping")
-    return values
-  except (tf.errors.OpError, ValueError, RecursionError) as error:
-    raise UserError(
-      f"{path} is damaged ({str(error)[:120]}): fetch the encoder again."
-    ) from error
+    return read_json(path, dict)
+  except Missing:
+    return {}
+  except Unreadable as error:
+    raise UserError(f"{path} {error.why}: fetch the encoder again.") from error

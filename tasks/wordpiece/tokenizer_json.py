@@ -105,12 +105,12 @@ def _need(path: str, name: str, value: Any, needed: Any) -> None:
   """Raises `UserError` where a value is not the one that we can do."""
   if value != needed:
     raise UserError(
-      f"The {name} of {path} is {value}, but must be {needed}: name an encoder "
-      "with BERT's tokenizer."
+      f"The {name} of {path} is {value!s:.40}, but must be {needed}: name an "
+      "encoder with BERT's tokenizer."
     )
 
 
 def _damaged(path: str, reason: Any) -> UserError:
   return UserError(
-    f"{path} is damaged ({str(reason)[:120]}): fetch the encoder again."
+    f"{path} is damaged ({str(reason)[:90]}): fetch the encoder again."
   )

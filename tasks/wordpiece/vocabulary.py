@@ -10,9 +10,8 @@ later reader, however it reads, finds the same ids.
 import re
 from collections.abc import Mapping, Sequence
 
-import tensorflow as tf
-
-from engine.errors import UserError
+from engine.errors import Missing, Unreadable, UserError
+from engine.formats import read_bytes
 
 _UNUSED = "[unused line {}]"  # Brackets and spaces are in no word.
 _IN_NO_FILE = re.compile("[\r\n\ud800-\udfff]")  # That others read.
@@ -38,19 +37,18 @@ def read_lines(path: str) -> list[str]:
   Raises:
     UserError: where the file is missing or no UTF-8.
   """
-  if not tf.io.gfile.exists(path):
+  try:
+    text = read_bytes(path).decode("utf-8-sig")
+  except Missing as error:
     raise UserError(
       f"There is no vocabulary {path}: --encoder must name a directory with "
       "vocab.txt or tokenizer.json."
-    )
-  try:
-    with tf.io.gfile.GFile(path, "rb") as file:
-      text = file.read().decode("utf-8-sig")
-  except (tf.errors.OpError, UnicodeDecodeError) as error:
-    reason = " ".join(str(error).split())[:120]
+    ) from error
+  except (Unreadable, UnicodeDecodeError) as error:
+    reason = getattr(error, "why", error)
     raise UserError(
-      f"The vocabulary {path} cannot be read ({reason}): it must be UTF-8, a "
-      "wordpiece a line; fetch the encoder again."
+      f"The vocabulary {path} cannot be read ({reason!s:.120}): it must be "
+      "UTF-8, a wordpiece a line; fetch the encoder again."
     ) from error
   text = text.replace("\r\n", "\n")
   return text.split("\n" if "\n" in text else "\r")
@@ -76,8 +74,8 @@ def pieces_of(ids: Mapping[str, int], path: str) -> tuple[str, ...]:
   for piece, i in ids.items():
     if lines[i]:
       raise UserError(
-        f"{path} has the id {i} for {lines[i]!r} and {piece!r}: fetch the "
-        "encoder again."
+        f"{path} has the id {i} for {lines[i]!r:.40} and {piece!r:.40}: fetch "
+        "the encoder again."
       )
     # With blanks around it, or across lines, no word is this piece.
     lines[i] = piece if piece == piece.strip() else ""

@@ -1,16 +1,40 @@
 """The sizes of a BERT encoder, as config files spell them."""
 
 import dataclasses
-import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
-from engine.errors import UserError
+from engine.errors import Unreadable, UserError
+from engine.formats import read_json
 
 # Both names of the approximation of GELU by tanh; "gelu" is the exact one.
 _TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")
+
+# Of each size; weights that are there have the last word.
+_MOST = {
+  "vocab_size": 2**24,
+  "hidden_size": 2**16,
+  "num_hidden_layers": 2**10,
+  "num_attention_heads": 2**10,
+  "intermediate_size": 2**20,
+  "max_position_embeddings": 2**20,
+  "type_vocab_size": 2**10,
+}
+_RATES = {"layer_norm_eps": 1e-30, "initializer_range": 0.0}  # The least.
+
+# What BERT does in one way, which a config need not say.
+_ONLY: Mapping[str, Any] = {
+  "position_embedding_type": "absolute",
+  "is_decoder": False,
+  "add_cross_attention": False,
+  "is_encoder_decoder": False,
+  "norm_first": False,
+}
+# The family in the name of a class, as in TFBertForMaskedLM.
+_CLASS = re.compile(
+  r"(?:TF|Flax)?(\w*?)(?:(?:LMHead|PreTrained)?Model|For[A-Z]\w*|Encoder|Decoder)"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,9 +58,20 @@ class BertConfig:
   initializer_range: float = 0.02
 
   def __post_init__(self):
+    for name, most in _MOST.items():
+      value = getattr(self, name)
+      if type(value) is not int or not 1 <= value <= most:
+        raise _wrong(name, value, f"an integer from 1 to {most}")
+    for name, least in _RATES.items():
+      value = getattr(self, name)
+      if type(value) not in (int, float) or not least <= value <= 1:
+        raise _wrong(name, value, f"a number from {least} to 1")
+    if self.hidden_size % self.num_attention_heads:
+      rule = f"a divisor of `hidden_size`, {self.hidden_size}"
+      raise _wrong("num_attention_heads", self.num_attention_heads, rule)
     if self.hidden_act not in ("gelu", *_TANH_GELUS):
       raise UserError(
-        f"`hidden_act` is {self.hidden_act!r}, but only BERT's 'gelu' and "
+        f"`hidden_act` is {self.hidden_act!r:.40}, but only BERT's 'gelu' and "
         "'gelu_new' are supported: choose another --encoder."
       )
 
@@ -70,7 +105,7 @@ class BertConfig:
 
   def to_garden(self, **rates: float) -> Any:
     """Returns Model Garden's `EncoderConfig`; `rates` are its of dropout."""
-    # Imported here: only imports and peers need Model Garden's configs.
+    # Imported here: only peers need Model Garden's configs.
     from official.nlp.configs import encoders
 
     return encoders.EncoderConfig(
@@ -89,24 +124,95 @@ class BertConfig:
 
   @classmethod
   def read(cls, path: str) -> "BertConfig":
-    """Reads `bert_config.json` or a Hugging Face `config.json`.
+    """Reads a `bert_config.json` of whatever is known to be a BERT.
 
     Raises:
       UserError: where it is no config of a BERT encoder.
     """
+    return cls._of(path, _values(path))
+
+  @classmethod
+  def read_stated(cls, path: str, *, face: bool) -> "BertConfig":
+    """Reads the config of a stranger, which must be a BERT's.
+
+    Args:
+      path: of `bert_config.json` or a Hugging Face `config.json`.
+      face: whether it is the latter: these say which model they are of, and
+        mean by "gelu" the exact one.
+
+    Raises:
+      UserError: where it is of another encoder, or does not say.
+    """
+    values = _values(path)
+    _check_family(path, values, must_say=face)
+    return cls._of(path, {**values, "model_type": "bert"} if face else values)
+
+  @classmethod
+  def _of(cls, path: str, values: Mapping[str, Any]) -> "BertConfig":
     try:
-      with tf.io.gfile.GFile(path) as file:
-        values = json.load(file)
       return cls.from_dict(values)
     except UserError as error:
       raise UserError(f"{path}: {error}") from error
-    except (tf.errors.OpError, ValueError, TypeError) as error:
-      raise UserError(
-        f"{path} is not the config of a BERT encoder ({error}): choose another "
-        "--encoder."
-      ) from error
 
   @property
   def exact_gelu(self) -> bool:
     """Whether the activation is the exact GELU."""
     return self.hidden_act not in _TANH_GELUS
+
+
+def _values(path: str) -> dict[str, Any]:
+  try:
+    return read_json(path, dict)
+  except Unreadable as error:
+    raise UserError(
+      f"{path} {error.why}: fetch the encoder again, or choose another "
+      "--encoder."
+    ) from error
+
+
+def _check_family(
+  path: str, values: Mapping[str, Any], *, must_say: bool
+) -> None:
+  """Refuses the config of an encoder that is not computed as BERT is.
+
+  RoBERTa's weights have BERT's names and shapes, and other positions: what a
+  model is follows from what its config says alone.
+  """
+  kind, classes = values.get("model_type"), values.get("architectures") or []
+  if kind not in (None, "bert"):
+    raise _other(path, "model_type", kind)
+  if not isinstance(classes, list):
+    raise _other(path, "architectures", classes)
+  matches = [_CLASS.fullmatch(str(name)) for name in classes]
+  families = [match[1] for match in matches if match]
+  if any(family != "Bert" for family in families):
+    raise _other(path, "architectures", classes)
+  for name, only in _ONLY.items():
+    if values.get(name) not in (None, only):
+      raise _other(path, name, values[name])
+  size = values.get("embedding_size")
+  if size not in (None, values.get("hidden_size")):
+    raise _other(path, "embedding_size", size)
+  own = values.get("auto_map") or ()
+  if "AutoModel" in own:
+    raise _other(path, "auto_map", own)
+  if must_say and not kind and not families:
+    raise UserError(
+      f"{path} says neither by `model_type` nor by `architectures` which model "
+      'it is of: add "model_type": "bert" if it is a BERT, else choose another '
+      "--encoder."
+    )
+
+
+def _other(path: str, name: str, value: Any) -> UserError:
+  return UserError(
+    f"`{name}` in {path} is {value!r:.60}: that is another encoder than BERT, "
+    "which alone can be read: choose another --encoder."
+  )
+
+
+def _wrong(name: str, value: Any, rule: str) -> UserError:
+  return UserError(
+    f"`{name}` is {value!r:.40}, but must be {rule}: fetch the encoder again, "
+    "or choose another --encoder."
+  )

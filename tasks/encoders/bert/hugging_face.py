@@ -1,57 +1,107 @@
 """BERT in Hugging Face's layout: imported from it, and exported to it."""
 
-import json
 import os
+import re
+from collections.abc import Collection
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 import tensorflow as tf
 
 from engine.errors import UserError
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
-from tasks.encoders.bert.weights import parts_of, write_garden
+from tasks.encoders.bert.parts import parts_of
+from tasks.encoders.bert.weights import write_garden
+from tasks.encoders.sources import tensors
 from tasks.model.contract import HuggingFace
+
+_CONFIG = "config.json"
+_WORDS = "embeddings.word_embeddings.weight"
+_POSITIONS = "embeddings.position_embeddings.weight"
+_PARTS = ("embeddings.", "encoder.", "pooler.")
+# Tables of 0, 1, 2, ... and of 0 that old versions wrote, which are no weights.
+_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+# Norms as TensorFlow 1 named them; so are the first BERTs stored to this day.
+_OLD = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
+_NEW = {"gamma": "weight", "beta": "bias"}
 
 
 def import_hugging_face(source: str, target: str) -> None:
   """Writes a Hugging Face BERT directory as a Model Garden one.
 
   Args:
-    source: has `config.json` and `model.safetensors`.
+    source: has `config.json` and safetensors.
     target: an empty directory.
 
   Raises:
-    UserError: where a file or a weight is missing, or sizes differ.
+    UserError: where a file or a weight is missing, sizes differ, or it is of
+      another encoder than BERT.
   """
-  path = os.path.join(source, "model.safetensors")
-  try:
-    found = safetensors.numpy.load_file(path)
-  except (OSError, safetensors.SafetensorError) as error:
-    raise UserError(
-      f"The weights {path} cannot be read ({error}): fetch them again."
-    ) from error
+  config = BertConfig.read_stated(os.path.join(source, _CONFIG), face=True)
+  paths = tensors.files_of(source)
+  names, _ = _names(source, tensors.names_in(paths))
   values = {}
-  for name, value in found.items():
-    name = name.removeprefix("bert.")
-    # Heads of other tasks, and a table of 0, 1, 2, ... of old versions.
-    if not name.startswith(("embeddings.", "encoder.", "pooler.")):
-      continue
-    if name != "embeddings.position_ids":
-      is_kernel = value.ndim == 2 and "_embeddings." not in name
-      values[name] = (value.T if is_kernel else value).astype(np.float32)
-  path = os.path.join(source, "config.json")
-  BertConfig.read(path)
-  with open(path) as file:
-    config = json.load(file)
+  for name, value in tensors.read(paths, names):
+    ours = names[name]
+    is_kernel = value.ndim == 2 and "_embeddings." not in ours
+    values[ours] = value.T if is_kernel else value
+  positions = values.get(_POSITIONS)
+  if positions is not None and _begins_at_two(positions):
+    raise UserError(
+      f"Row 1 of the positions in {source} is all 0: they begin at 2, as those "
+      "of RoBERTa do, which cannot be read yet: choose another --encoder."
+    )
   write_garden(
     target,
-    {**config, "model_type": "bert"},
+    config,
     values,
-    name_of=lambda path, ours, face, theirs: f"{face}.{theirs}",
+    name_of=lambda value: f"{value.face}.{value.theirs}",
     source=source,
   )
+
+
+def left_out(source: str) -> list[str]:
+  """Returns the names of the weights that are of no part of the encoder."""
+  return _names(source, tensors.names_in(tensors.files_of(source)))[1]
+
+
+def _names(
+  source: str, names: Collection[str]
+) -> tuple[dict[str, str], list[str]]:
+  """Tells the weights of the encoder from others, by their names.
+
+  Returns:
+    The name of each of the encoder's -> the same as BertModel has it; and the
+    others: heads of other tasks.
+
+  Raises:
+    UserError: where they are not named as BERT's are.
+  """
+  prefixes = sorted(x.removesuffix(_WORDS) for x in names if x.endswith(_WORDS))
+  if prefixes not in (["bert."], [""], []):
+    raise UserError(
+      f"The weights in {source} are named {prefixes[0] + _WORDS!r:.80}, but "
+      f"BERT's `bert.{_WORDS}`, once: choose another --encoder."
+    )
+  found, rest = {}, []
+  for name in names:
+    bare = name.removeprefix("bert.")
+    if not bare.startswith(_PARTS) and (bare == name or not prefixes):
+      rest.append(name)
+    elif bare not in _BUFFERS:
+      found[name] = _OLD.sub(lambda x: _NEW[x[0]], bare)
+  if len({*found.values()}) < len(found):
+    raise UserError(
+      f"The weights in {source} have one name twice, with `bert.` before it "
+      "and without, or with `gamma` and `weight`: fetch the encoder again."
+    )
+  return found, sorted(rest)
+
+
+def _begins_at_two(positions: np.ndarray) -> bool:
+  """Whether place 1 is that of padding, which no gradient ever reaches."""
+  rows = positions[1:3]
+  return len(rows) == 2 and not rows[0].any() and bool(rows[1].any())
 
 
 def exported(
@@ -62,15 +112,15 @@ def exported(
   pad: int,
 ) -> HuggingFace:
   """Names the parts of encoder and head; see `EncoderFiles.hugging_face`."""
-  tensors = {}
+  named = {}
   for name, values in parts_of(encoder):
     for key, variable in values.items():
       value = variable.numpy()
       is_kernel = value.ndim == 2 and "_embeddings" not in name
-      tensors[f"bert.{name}.{key}"] = value.T if is_kernel else value
+      named[f"bert.{name}.{key}"] = value.T if is_kernel else value
   kernel, bias = readout
-  tensors["classifier.weight"] = kernel.numpy().T
-  tensors["classifier.bias"] = bias.numpy()
+  named["classifier.weight"] = kernel.numpy().T
+  named["classifier.bias"] = bias.numpy()
   config = {
     "architectures": ["BertForSequenceClassification"],
     **encoder.config.to_dict(),
@@ -78,4 +128,4 @@ def exported(
     "attention_probs_dropout_prob": dropout,
     "pad_token_id": pad,
   }
-  return HuggingFace(config, tensors)
+  return HuggingFace(config, named)

@@ -1,18 +1,25 @@
 """The BERT of a SavedModel, imported."""
 
-import json
+import dataclasses
 import os
 import re
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from engine.errors import UserError
+from engine.files import write_json
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
-from tasks.encoders.bert.weights import restore_encoder, write_garden
+from tasks.encoders.bert.parts import Value
+from tasks.encoders.bert.weights import (
+  CHECKPOINT,
+  CONFIG,
+  restore_encoder,
+  write_garden,
+)
 from tasks.encoders.sources.saved_models import load, write_tokenizer
+from tasks.encoders.sources.tensors import as_weight
 
 _WORDS = "word_embeddings/embeddings"
 _CLOSE = 1e-3  # Outputs of float32 implementations differ by less.
@@ -59,12 +66,12 @@ def import_saved_model(path: str, target: str) -> None:
   if root is None:
     raise _no_bert(path, "it has no variable word_embeddings/embeddings")
   values = {
-    name.removeprefix(root): variable.numpy()
+    name.removeprefix(root): as_weight(variable.numpy(), name, path)
     for name, variable in values.items()
     if variable.trainable and "cls/" not in name
   }
-  config = _config_of(path, values)
   try:
+    config = _config_of(path, values)
     write_garden(target, config, values, name_of=_name, source=path)
   except UserError as error:
     raise _no_bert(path, str(error).rstrip(".")) from error
@@ -76,52 +83,52 @@ def import_saved_model(path: str, target: str) -> None:
   apart = {}
   for act in ("gelu_new", "gelu"):
     encoder = BertEncoder(
-      BertConfig.from_dict({**config, "hidden_act": act}), dropout=0.0
+      dataclasses.replace(config, hidden_act=act), dropout=0.0
     )
-    restore_encoder(encoder, os.path.join(target, "bert_model.ckpt"))
+    restore_encoder(encoder, os.path.join(target, CHECKPOINT))
     apart[act] = np.abs(_sequence(encoder, probe) - expected).max()
   act = min(apart, key=lambda act: apart[act])
   if not apart[act] < _CLOSE:
     raise _no_bert(path, f"its outputs are {apart[act]:.2g} from a BERT's")
-  with open(os.path.join(target, "bert_config.json"), "w") as file:
-    json.dump({**config, "hidden_act": act}, file, indent=2)
+  config = dataclasses.replace(config, hidden_act=act)
+  write_json(os.path.join(target, CONFIG), config.to_dict())
   write_tokenizer(path, model, target)
 
 
-def _config_of(path: str, values: dict[str, np.ndarray]) -> dict[str, Any]:
+def _config_of(path: str, values: dict[str, np.ndarray]) -> BertConfig:
   """Reads the sizes of a BERT off the shapes of its variables."""
   layers = [re.match(r"transformer/layer_(\d+)/", name) for name in values]
   first = "transformer/layer_0/"
   try:
     _, heads, _ = values[first + "self_attention/query/kernel"].shape
     words, hidden = values[_WORDS].shape
-    return {
-      "vocab_size": words,
-      "hidden_size": hidden,
-      "num_hidden_layers": 1 + max(int(m[1]) for m in layers if m),
-      "num_attention_heads": heads,
-      "intermediate_size": values[first + "intermediate/kernel"].shape[1],
-      "max_position_embeddings": len(values["position_embedding/embeddings"]),
-      "type_vocab_size": len(values["type_embeddings/embeddings"]),
-      "hidden_act": "gelu_new",
-      "model_type": "bert",
-    }
-  except (KeyError, ValueError) as error:
+    return BertConfig(
+      vocab_size=words,
+      hidden_size=hidden,
+      num_hidden_layers=1 + max(int(m[1]) for m in layers if m),
+      num_attention_heads=heads,
+      intermediate_size=values[first + "intermediate/kernel"].shape[1],
+      max_position_embeddings=len(values["position_embedding/embeddings"]),
+      type_vocab_size=len(values["type_embeddings/embeddings"]),
+      hidden_act="gelu_new",
+    )
+  except UserError:  # A ValueError too.
+    raise
+  except (KeyError, ValueError, IndexError, TypeError) as error:
     raise _no_bert(path, f"of its variables {error} is not as there") from error
 
 
-def _name(path: str, ours: str, face: str, theirs: str) -> str:
-  del face, theirs
-  if path in _OTHERS:
-    return f"{_OTHERS[path]}/{ours}"
-  _, layer, part = path.split(".")
-  return f"transformer/layer_{layer}/{_BLOCK[part]}/{ours}"
+def _name(value: Value) -> str:
+  if value.part in _OTHERS:
+    return f"{_OTHERS[value.part]}/{value.name}"
+  _, layer, part = value.part.split(".")
+  return f"transformer/layer_{layer}/{_BLOCK[part]}/{value.name}"
 
 
-def _probe(config: dict[str, Any]) -> dict[str, tf.Tensor]:
+def _probe(config: BertConfig) -> dict[str, tf.Tensor]:
   """One row of 8 tokens, of two types: dense inputs [1, 8]."""
-  ids = np.arange(8) * 7919 % config["vocab_size"]
-  types = (np.arange(8) > 4) * (config["type_vocab_size"] - 1)
+  ids = np.arange(8) * 7919 % config.vocab_size
+  types = (np.arange(8) > 4) * (config.type_vocab_size - 1)
   arrays = {"word_ids": ids, "mask": ids * 0 + 1, "type_ids": types}
   return {f"input_{k}": tf.constant([v], tf.int32) for k, v in arrays.items()}
 
@@ -142,6 +149,6 @@ def _sequence(encoder: BertEncoder, dense: dict[str, tf.Tensor]) -> np.ndarray:
 
 def _no_bert(path: str, reason: str) -> UserError:
   return UserError(
-    f"The SavedModel {path} is no BERT that can be imported ({reason}): "
+    f"The SavedModel {path} is no BERT that can be imported ({reason:.120}): "
     f"--encoder=hub:{path} runs it as it is."
   )

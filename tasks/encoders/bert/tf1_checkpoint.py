@@ -1,18 +1,23 @@
 """TensorFlow 1 checkpoints of google-research/bert (arXiv 1810.04805)."""
 
-import json
 import os
 import re
 
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
 from tasks.encoders.bert.config import BertConfig
-from tasks.encoders.bert.weights import write_garden
+from tasks.encoders.bert.parts import Value
+from tasks.encoders.bert.weights import (
+  CHECKPOINT,
+  CONFIG,
+  readable,
+  write_garden,
+)
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # Each checkpoint of TF 2 has it.
 _ENCODER = "bert/"
+_STEP = "global_step"
 # What optimizers keep beside each weight: bert/.../kernel/adam_m.
 _SLOT = re.compile(r"/(adam_[mv]|Adam(_1)?|lamb_[mv]|Momentum)$")
 
@@ -23,12 +28,9 @@ def is_tf1(checkpoint: str) -> bool:
   Raises:
     UserError: where it cannot be read.
   """
-  try:
-    return not tf.compat.v1.train.NewCheckpointReader(checkpoint).has_tensor(
-      _GRAPH
-    )
-  except (tf.errors.OpError, ValueError, RuntimeError) as error:
-    raise _unreadable(checkpoint, error) from error
+  with readable(checkpoint):
+    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
+    return not reader.has_tensor(_GRAPH)
 
 
 def import_tf1(source: str, target: str) -> None:
@@ -44,33 +46,34 @@ def import_tf1(source: str, target: str) -> None:
   Raises:
     UserError: where a weight is missing or left over, or sizes differ.
   """
-  config = os.path.join(source, "bert_config.json")
-  BertConfig.read(config)
-  with tf.io.gfile.GFile(config) as file:
-    sizes = json.load(file)
-  checkpoint = os.path.join(source, "bert_model.ckpt")
-  try:
+  config = BertConfig.read_stated(os.path.join(source, CONFIG), face=False)
+  checkpoint = os.path.join(source, CHECKPOINT)
+  with readable(checkpoint):
     reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
     values = {
-      name: np.asarray(reader.get_tensor(name), np.float32)
+      name: np.asarray(reader.get_tensor(name))
       for name in reader.get_variable_to_shape_map()
       if name.startswith(_ENCODER) and not _SLOT.search(name)
     }
-  except (tf.errors.OpError, IndexError, RuntimeError) as error:
-    raise _unreadable(checkpoint, error) from error
-  write_garden(target, sizes, values, name_of=_name, source=checkpoint)
+  write_garden(target, config, values, name_of=_name, source=checkpoint)
 
 
-def _name(path: str, ours: str, face: str, theirs: str) -> str:
-  """Hugging Face took its names of parts from here, and we ours of values."""
-  del path, theirs
-  part = _ENCODER + face.replace("layer.", "layer_").replace(".", "/")
-  return part if ours == "embeddings" else f"{part}/{ours}"
-
-
-def _unreadable(checkpoint: str, error: Exception) -> UserError:
-  reason = " ".join(str(error).split())[:160]
-  return UserError(
-    f"The checkpoint {checkpoint} cannot be read ({reason}): fetch the encoder "
-    "again."
+def left_out(checkpoint: str) -> list[str]:
+  """Returns the names of the weights that are of no part of the encoder."""
+  with readable(checkpoint):
+    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
+    names = reader.get_variable_to_shape_map()
+  return sorted(
+    name
+    for name in names
+    if not name.startswith(_ENCODER)
+    and not _SLOT.search(name)
+    and name != _STEP
   )
+
+
+def _name(value: Value) -> str:
+  """Hugging Face took its names of parts from here, and we ours of values."""
+  face = value.face.replace("layer.", "layer_").replace(".", "/")
+  part = _ENCODER + face
+  return part if value.name == "embeddings" else f"{part}/{value.name}"

@@ -2,164 +2,134 @@
 
 Every encoder is read from a checkpoint directory of Model Garden's layout
 (`bert_config.json`, `bert_model.ckpt.*`, `vocab.txt`). Weights in other
-formats are imported into that layout first.
+formats are imported into that layout first. What there is is held against the
+config before anything is built or written.
 """
 
-import json
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import Unreadable, UserError
+from engine.files import write_json
+from engine.formats import size_of
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
+from tasks.encoders.bert.parts import POOLER, Value, values_of
+from tasks.encoders.sources.tensors import as_weight
 from tasks.model.layers import build_part
 
+CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
-# Parts of a block, in Model Garden's order: kind, and the names that we, Model
-# Garden and Hugging Face have for it.
-_BLOCK = (
-  ("dense", "query", "_attention_layer/_query_dense", "attention.self.query"),
-  ("dense", "key", "_attention_layer/_key_dense", "attention.self.key"),
-  ("dense", "value", "_attention_layer/_value_dense", "attention.self.value"),
-  (
-    "dense",
-    "attention_output",
-    "_attention_layer/_output_dense",
-    "attention.output.dense",
-  ),
-  (
-    "norm",
-    "attention_norm",
-    "_attention_layer_norm",
-    "attention.output.LayerNorm",
-  ),
-  ("dense", "intermediate", "_intermediate_dense", "intermediate.dense"),
-  ("dense", "output_", "_output_dense", "output.dense"),
-  ("norm", "output_norm", "_output_layer_norm", "output.LayerNorm"),
-)
 
-
-def _parts(num_layers: int) -> Iterator[tuple[str, str, str, str]]:
-  """Yields (kind, our path, Model Garden's key, Hugging Face's name)."""
-  tables = ("word", "position", "type"), ("word", "position", "token_type")
-  for i, (ours, theirs) in enumerate(zip(*tables, strict=True)):
-    name = f"embeddings.{theirs}_embeddings"
-    yield "table", ours, f"layer_with_weights-{i}", name
-  norm = ("embedding_norm", "layer_with_weights-3", "embeddings.LayerNorm")
-  yield "norm", *norm
-  for i in range(num_layers):
-    for kind, ours, garden, face in _BLOCK:
-      yield (
-        kind,
-        f"blocks.{i}.{ours}",
-        f"layer_with_weights-{i + 4}/{garden}",
-        f"encoder.layer.{i}.{face}",
-      )
-  last = f"layer_with_weights-{num_layers + 4}"
-  yield "dense", "pooler", last, "pooler.dense"
-
-
-# Values of a part: ours (and Model Garden's), Hugging Face's.
-_VALUES = {
-  "table": (("embeddings", "weight"),),
-  "dense": (("kernel", "weight"), ("bias", "bias")),
-  "norm": (("gamma", "weight"), ("beta", "bias")),
-}
-
-
-def parts_of(
-  encoder: BertEncoder,
-) -> Iterator[tuple[str, dict[str, tf.Variable]]]:
-  """Yields the parts of an encoder in Model Garden's order.
-
-  Yields:
-    Hugging Face's name of a part, and its variables by Hugging Face's names.
-  """
-  for kind, path, _, face in _parts(encoder.config.num_hidden_layers):
-    part = _part(encoder, path)
-    yield (
-      face,
-      {
-        theirs: part if kind == "table" else getattr(part, ours)
-        for ours, theirs in _VALUES[kind]
-      },
-    )
-
-
-def _part(encoder: BertEncoder, path: str) -> Any:
-  """Returns the part at a path, such as `blocks.0.query`."""
-  part: Any = encoder
-  for name in path.split("."):
-    part = part[int(name)] if name.isdigit() else getattr(part, name)
-  return part
-
-
-def restore_encoder(encoder: BertEncoder, checkpoint: str) -> None:
+def restore_encoder(encoder: BertEncoder, checkpoint: str) -> bool:
   """Restores an encoder from a Model Garden checkpoint, all of it.
 
-  Every variable gets a value and every value is used: the exact equivalent of
-  `assert_consumed`. An encoder that has no variables yet gets them first.
+  An encoder that has no variables yet gets them first.
+
+  Returns:
+    Whether the checkpoint has a pooler; if not, that of the encoder stays.
 
   Raises:
-    UserError: where the checkpoint is missing, damaged or of another size;
-      names the first variable that differs.
+    UserError: where the checkpoint is missing, damaged, of another size, or has
+      a value that is no finite number; names the first that differs.
   """
+  keys = stored_in(checkpoint, encoder.config)
   build_part(encoder, None)
-  try:
+  with readable(checkpoint):
     reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
-    # The root is `encoder` in new checkpoints and `model` in old ones.
-    stored = {
-      key.split("/", 1)[1].removesuffix(_SUFFIX): key
-      for key in reader.get_variable_to_shape_map()
-      if "/layer_with_weights-" in key and ".OPTIMIZER_SLOT" not in key
-    }
-    for kind, path, key, _ in _parts(encoder.config.num_hidden_layers):
-      part = _part(encoder, path)
-      for value, _ in _VALUES[kind]:
-        variable = part if kind == "table" else getattr(part, value)
-        full = stored.pop(f"{key}/{value}", None)
-        if full is None:
-          raise UserError(
-            f"The checkpoint {checkpoint} has no value for `{variable.name}`: "
-            "it is of another encoder than bert_config.json says."
-          )
-        array = reader.get_tensor(full)
-        # Model Garden splits the heads off; ours are merged.
-        split = array.ndim > variable.shape.rank
-        if array.size != np.prod(variable.shape) or (
-          array.shape != variable.shape and not split
-        ):
-          raise UserError(
-            f"`{variable.name}` has shape {tuple(variable.shape)}, but the "
-            f"checkpoint {checkpoint} holds {array.shape}: its sizes differ "
-            "from bert_config.json."
-          )
-        variable.assign(array.reshape(variable.shape))
-  except (tf.errors.OpError, IndexError, RuntimeError) as error:
-    reason = " ".join(str(error).split())[:160]
+    for value, key in keys.items():
+      variable = value.variable(encoder)
+      array = as_weight(reader.get_tensor(key), _named(value), checkpoint)
+      variable.assign(array.reshape(variable.shape))
+  return any(value.part == POOLER for value in keys)
+
+
+def stored_in(checkpoint: str, config: BertConfig) -> dict[Value, str]:
+  """Holds the names and shapes of a Model Garden checkpoint against a config.
+
+  Every variable has a value and every value is used: the exact equivalent of
+  `assert_consumed`. Only the pooler may be missing.
+
+  Returns:
+    The key of each value.
+
+  Raises:
+    UserError: naming the first that is missing, left over or of another size.
+  """
+  with readable(checkpoint):
+    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
+    shapes = reader.get_variable_to_shape_map()
+  # The root is `encoder` in new checkpoints and `model` in old ones.
+  stored = {
+    key.split("/", 1)[1].removesuffix(_SUFFIX): key
+    for key in shapes
+    if "/layer_with_weights-" in key and ".OPTIMIZER_SLOT" not in key
+  }
+  return _matched(
+    {name: tuple(shapes[key]) for name, key in stored.items()},
+    config,
+    name_of=lambda value: f"{value.garden}/{value.name}",
+    source=f"The checkpoint {checkpoint}",
+    keys=stored,
+  )
+
+
+def _matched(
+  shapes: Mapping[str, tuple[int, ...]],
+  config: BertConfig,
+  *,
+  name_of: Callable[[Value], str],
+  source: str,
+  keys: Mapping[str, str],
+) -> dict[Value, str]:
+  """Finds each value of a config among what is stored: value -> its key.
+
+  Args:
+    shapes: name -> shape, of all that there is.
+    config: what there must be.
+    name_of: value -> its name there.
+    source: for messages, where they come from.
+    keys: name -> what is returned, and said, of it.
+  """
+  found, lacking, rest = {}, [], dict(shapes)
+  for value in values_of(config):
+    name = name_of(value)
+    shape = rest.pop(name, None)
+    if shape is None:
+      lacking.append(value)
+      if value.part != POOLER:
+        break
+    elif not value.fits(shape):
+      raise UserError(
+        f"{source} has `{keys[name]}` of shape {shape}, but its config asks "
+        f"for {value.shape}: name an encoder whose files belong together."
+      )
+    else:
+      found[value] = keys[name]
+  if len(lacking) == 1 or (lacking and rest):  # Two are a whole pooler.
     raise UserError(
-      f"The checkpoint {checkpoint} cannot be read ({reason}): fetch or import "
-      "the encoder again."
-    ) from error
-  if stored:
-    raise UserError(
-      f"The checkpoint {checkpoint} holds {len(stored)} values that the "
-      f"encoder of bert_config.json has not, the first is "
-      f"{min(stored.values())}."
+      f"{source} has no weight `{name_of(lacking[0])}`: it is no whole BERT of "
+      "the sizes in its config."
     )
+  if rest:
+    raise UserError(
+      f"{source} holds {len(rest)} values that the encoder of its config has "
+      f"not, the first is `{min(keys[name] for name in rest):.80}`."
+    )
+  return found
 
 
 def write_garden(
   target: str,
-  config: Mapping[str, Any],
+  config: BertConfig,
   values: Mapping[str, np.ndarray],
   *,
-  name_of: Callable[[str, str, str, str], str],
+  name_of: Callable[[Value], str],
   source: str,
 ) -> None:
   """Writes `bert_config.json` and `bert_model.ckpt` of Model Garden's layout.
@@ -168,48 +138,55 @@ def write_garden(
     target: an empty directory.
     config: becomes `bert_config.json`.
     values: name -> value of the encoder, kernels [inputs, outputs]; each must
-      be used.
-    name_of: (our path of a part, our name of its value, Hugging Face's names
-      of both) -> the name in `values`.
+      be used, and be of finite numbers.
+    name_of: value -> its name in `values`.
     source: for messages, where they come from.
 
   Raises:
-    UserError: naming the first that is missing, left over or of another size.
+    UserError: naming the first that is missing, left over, of another size or
+      no number.
   """
-  # Imported here: only an import needs Model Garden's networks.
-  from official.nlp.configs import encoders
-
-  sizes = BertConfig.from_dict(config)
-  garden = encoders.build_encoder(sizes.to_garden())
-  # Model Garden lists its variables in the order of the parts.
-  names = [
-    name_of(path, ours, face, theirs)
-    for kind, path, _, face in _parts(sizes.num_hidden_layers)
-    for ours, theirs in _VALUES[kind]
-  ]
-  variables = garden.trainable_variables
-  assert len(names) == len(variables)
-  for name, variable in zip(names, variables, strict=True):
-    if name not in values:
-      raise UserError(f"{source} has no weight `{name}`: it is no whole BERT.")
-    value = values[name]
-    # Model Garden splits the heads off.
-    split = variable.shape.rank > value.ndim
-    if value.size != np.prod(variable.shape) or (
-      value.shape != variable.shape and not split
-    ):
-      raise UserError(
-        f"`{name}` in {source} has shape {value.shape}, but its config asks "
-        f"for {tuple(variable.shape)}."
-      )
-    variable.assign(value.reshape(variable.shape))
-  if unused := sorted(set(values) - set(names)):
-    raise UserError(
-      f"{source} holds {len(unused)} values that the encoder of its config has "
-      f"not, the first is `{unused[0]}`."
-    )
-  with open(os.path.join(target, "bert_config.json"), "w") as file:
-    json.dump(dict(config), file, indent=2)
-  tf.train.Checkpoint(encoder=garden).write(
-    os.path.join(target, "bert_model.ckpt")
+  keys = _matched(
+    {name: array.shape for name, array in values.items()},
+    config,
+    name_of=name_of,
+    source=source,
+    keys={name: name for name in values},
   )
+  root = tf.Module()
+  for value, name in keys.items():
+    node = root
+    for part in value.garden.split("/"):
+      if not hasattr(node, part):
+        setattr(node, part, tf.Module())
+      node = getattr(node, part)
+    array = as_weight(values[name], name, source)
+    setattr(node, value.name, tf.Variable(array.reshape(value.shape)))
+  write_json(os.path.join(target, CONFIG), config.to_dict())
+  tf.train.Checkpoint(encoder=root).write(os.path.join(target, CHECKPOINT))
+
+
+@contextlib.contextmanager
+def readable(checkpoint: str) -> Iterator[None]:
+  """Turns what TensorFlow says of a checkpoint into `UserError`."""
+  try:
+    paths = tf.io.gfile.glob(f"{checkpoint}.data-*")
+    for path in (f"{checkpoint}.index", *paths):
+      size_of(path)  # A device or a pipe has no end.
+    yield
+  except Unreadable as error:
+    raise UserError(
+      f"{error.path} {error.why}: fetch or import the encoder again."
+    ) from error
+  except UserError:  # A ValueError too.
+    raise
+  except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+    reason = " ".join(str(error).split())[:120]
+    raise UserError(
+      f"The checkpoint {checkpoint} cannot be read ({reason}): fetch or import "
+      "the encoder again."
+    ) from error
+
+
+def _named(value: Value) -> str:
+  return f"{value.part}.{value.name}"

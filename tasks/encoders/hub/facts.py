@@ -1,14 +1,16 @@
 """What is known of a SavedModel: found out once, kept beside it."""
 
 import dataclasses
-import json
 import os
 from typing import Any
 
 import tensorflow as tf
 
 from engine.errors import UserError
+from engine.files import write_json
+from engine.formats import read_json
 from tasks.encoders.sources.saved_models import library
+from tasks.encoders.sources.tensors import as_weight
 from tasks.model.contract import BLOCK, INPUTS
 
 FACTS = "hub_encoder.json"
@@ -24,6 +26,7 @@ class Facts:
     layers: how many it has; 0 where names of variables do not tell.
     words: rows of its table of words, or None.
     positions: tokens of its longest row, or None.
+    types: rows of its table of types, or None.
   """
 
   hidden_size: int
@@ -31,17 +34,30 @@ class Facts:
   layers: int
   words: int | None
   positions: int | None
+  types: int | None = None
 
   @classmethod
   def read(cls, directory: str) -> "Facts":
-    """Reads what `write` has written."""
-    with tf.io.gfile.GFile(os.path.join(directory, FACTS)) as file:
-      return cls(**json.load(file))
+    """Reads what `write` has written.
+
+    Raises:
+      UserError: where it is damaged.
+    """
+    shape = {
+      "hidden_size": int,
+      "trained": [int],
+      "layers": int,
+      "words": int | None,
+      "positions": int | None,
+      "types?": int | None,
+    }
+    found = read_json(os.path.join(directory, FACTS), shape)
+    fields = {field.name for field in dataclasses.fields(cls)}
+    return cls(**{name: x for name, x in found.items() if name in fields})
 
   def write(self, directory: str) -> None:
     """Writes the file into a local directory."""
-    with open(os.path.join(directory, FACTS), "w") as file:
-      json.dump(dataclasses.asdict(self), file)
+    write_json(os.path.join(directory, FACTS), dataclasses.asdict(self))
 
 
 def inspect(path: str, model: Any) -> Facts:
@@ -52,7 +68,8 @@ def inspect(path: str, model: Any) -> Facts:
     model: what was loaded from it.
 
   Raises:
-    UserError: where it is no encoder that can be trained.
+    UserError: where it is no encoder that can be trained, or its weights are
+      no finite numbers.
   """
   rows = tf.TensorSpec([None, None], tf.int32)
   found = []
@@ -79,6 +96,8 @@ def inspect(path: str, model: Any) -> Facts:
       f"The SavedModel {path} is no trainable encoder of {', '.join(INPUTS)} "
       f"({reason}): choose another --encoder."
     ) from error
+  for variable in variables:
+    as_weight(variable.numpy(), variable.name, path)
   names = [variable.name for variable in variables]
   numbers = [int(match[1]) for match in map(BLOCK.search, names) if match]
 
@@ -92,6 +111,7 @@ def inspect(path: str, model: Any) -> Facts:
     layers=1 + max(numbers, default=-1),
     words=longest("word_embedding"),
     positions=longest("position_embedding"),
+    types=longest("type_embedding"),
   )
 
 

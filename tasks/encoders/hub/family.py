@@ -66,6 +66,10 @@ class HubFiles(EncoderFiles[HubEncoder]):
     return self.facts.positions
 
   @property
+  def types(self) -> int | None:
+    return self.facts.types
+
+  @property
   def layers(self) -> int:
     return self.facts.layers
 

@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
-from engine.errors import UserError
-from engine.files import DISK_ERRORS, reason_of, sha256_of, whole
+from engine.errors import Unreadable, UserError
+from engine.files import DISK_ERRORS, reason_of, sha256_of, whole, write_json
+from engine.formats import read_json, size_of
+
+_LIST = "files.json"
+_LISTED = "-listed"  # Directories of earlier versions have no list.
 
 
 def cache_directory() -> str:
@@ -19,20 +23,70 @@ def cache_directory() -> str:
 def cached(name: str, make: Callable[[str], None]) -> str:
   """Returns a directory of the cache, which `make` fills the first time.
 
+  It has a list of its files by their digests, to which it is held each time.
+
   Raises:
-    UserError: where the cache cannot be written.
+    UserError: where the cache cannot be written, or what is there is damaged.
   """
   parent = cache_directory()
-  target = os.path.join(parent, name)
+  target = os.path.join(parent, f"{name}{_LISTED}")
   if not os.path.exists(target):
     try:
       with whole(target) as part:
         _make_directory(part, parent)
         make(part)
+        write_json(os.path.join(part, _LIST), _digests(part))
     except DISK_ERRORS:
       if not os.path.exists(target):  # Else another process was first.
         raise
+    return target
+  _check(target, os.path.join(target, _LIST))
   return target
+
+
+def hold(directory: str) -> None:
+  """Holds a local directory that was fetched to what was first seen of it.
+
+  Raises:
+    UserError: where it is damaged.
+  """
+  key = key_of(os.path.abspath(directory))
+  path = os.path.join(cache_directory(), f"fetched-{key}.json")
+  if os.path.exists(path):
+    _check(directory, path)
+  else:
+    write_json(path, _digests(directory))
+
+
+def _check(directory: str, path: str) -> None:
+  """Holds a directory to the list at a path."""
+  try:
+    listed = read_json(path, {str: str})
+    found = _digests(directory)
+  except (Unreadable, *DISK_ERRORS) as error:
+    raise _damaged(directory, reason_of(error)) from error
+  for name, digest in listed.items():
+    if found.get(name) != digest:
+      raise _damaged(directory, f"{name} is not as it was written")
+
+
+def _digests(directory: str) -> dict[str, str]:
+  """Returns path -> SHA-256 of the files in a local directory."""
+  paths = (
+    os.path.join(parent, name)
+    for parent, _, names in os.walk(directory)
+    for name in names
+  )
+  return {
+    os.path.relpath(path, directory): sha256_of(path) for path in sorted(paths)
+  }
+
+
+def _damaged(directory: str, reason: str) -> UserError:
+  return UserError(
+    f"The cache of an encoder in {directory} is damaged ({reason[-90:]}): "
+    "remove that directory, and it is made again."
+  )
 
 
 def _make_directory(path: str, cache: str) -> None:
@@ -57,11 +111,13 @@ def digest_of(path: str) -> str:
     UserError: where it cannot be read.
   """
   try:
+    size_of(path)  # A device has no end.
     return sha256_of(path)
-  except tf.errors.OpError as error:
-    raise UserError(
-      f"{path} cannot be read ({reason_of(error)}): fetch the encoder again."
-    ) from error
+  except Unreadable as error:
+    reason = error.why
+  except DISK_ERRORS as error:
+    reason = f"cannot be read ({reason_of(error)})"
+  raise UserError(f"{path} {reason}: fetch the encoder again.")
 
 
 def copy_all(names: Iterable[str], source: str, target: str) -> None:

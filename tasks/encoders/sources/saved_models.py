@@ -14,7 +14,9 @@ from typing import Any
 import tensorflow as tf
 
 from engine.errors import UserError
-from tasks.encoders.sources.cache import cache_directory, digest_of
+from engine.files import is_local
+from tasks.encoders.sources.cache import cache_directory, digest_of, hold
+from tasks.encoders.sources.place import is_handle
 from tasks.wordpiece import stated
 from tasks.wordpiece.spec import VOCABULARY, WordPiece
 
@@ -51,6 +53,8 @@ def resolve(handle: str) -> str:
       f"{handle} is no SavedModel: name a hub encoder's address, or the "
       "directory that holds saved_model.pb."
     )
+  if is_handle(handle) and is_local(path):
+    hold(path)
   return path
 
 
@@ -60,9 +64,10 @@ def load(path: str) -> Any:
   Raises:
     UserError: where it is damaged.
   """
+  # About anything is raised at what is in such files.
   try:
     return tf.saved_model.load(path)
-  except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+  except Exception as error:
     reason = " ".join(str(error).split())[:160]
     raise UserError(
       f"The SavedModel {path} cannot be loaded ({reason}): fetch it again."

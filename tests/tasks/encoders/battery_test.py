@@ -17,22 +17,24 @@ import tensorflow as tf
 from engine.errors import UserError
 from engine.loop.trainer import Trainer
 from engine.randomness import Stream, step_key
-from engine.run.experiment import Experiment
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks.encoders import find as encoders
 from tasks.encoders.sources.saved_models import library
-from tasks.sentence_pair import SentencePairTask
 from tasks.wordpiece.spec import SETTINGS, VOCABULARY
 from tests.support.testing import (
   REFERENCE_PAIRS,
   acting_at,
   pairs_of,
-  strategy_of,
-  tiny_config,
 )
 from tests.tasks.encoders.bert.entry import BERT
-from tests.tasks.encoders.entry import batch_of, initialized, target, task_of
+from tests.tasks.encoders.entry import (
+  batch_of,
+  initialized,
+  target,
+  task_of,
+  train,
+)
 from tests.tasks.encoders.hub.entry import HUB_BERT, STRANGER
 
 ENTRIES = (
@@ -188,23 +190,6 @@ def test_depths_fall_from_the_embeddings_to_the_head(encoder, built):
   assert "embedding" in names[0] and "head" in names[-1]
   for name in names:
     assert (built.task.layer_depth(name) == depths[0]) == ("embedding" in name)
-
-
-def train(directory, encoder):
-  """A short run; returns what it reports."""
-  config = tiny_config(
-    encoder=encoder,
-    batching="pad",
-    max_seq_length=64,
-    train={"train_steps": 6, "global_batch_size": 8},
-    runtime={"steps_per_loop": 2},
-  )
-  return Experiment(
-    config=config,
-    task=SentencePairTask(config.task),
-    model_dir=str(directory),
-    strategy=strategy_of(1),
-  ).run("train")
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from engine.run.experiment import Experiment
 from engine.task import EXAMPLES, LABELS, WEIGHTS, columns
 from tasks.config import SentencePairConfig
 from tasks.model.contract import INPUTS
 from tasks.sentence_pair import SentencePairTask
-from tests.support.testing import REFERENCE_PAIRS, pairs_of
+from tests.support.testing import (
+  REFERENCE_PAIRS,
+  pairs_of,
+  strategy_of,
+  tiny_config,
+)
 
 
 class Original(NamedTuple):
@@ -90,6 +96,30 @@ def batch_of(
   layout = source.layout(indices, batch_size=len(texts), shares=shares)
   batch = source.batch(indices, layout)
   return Batch(*columns(batch, (LABELS, WEIGHTS, EXAMPLES)), layout)
+
+
+def train(
+  directory: Any,
+  encoder: str,
+  *,
+  mode: str = "train",
+  batching: str = "pad",
+  replicas: int = 1,
+) -> dict[str, Any]:
+  """A short run; returns what it reports."""
+  config = tiny_config(
+    encoder=encoder,
+    batching=batching,
+    max_seq_length=64,
+    train={"train_steps": 6, "global_batch_size": 8},
+    runtime={"steps_per_loop": 2},
+  )
+  return Experiment(
+    config=config,
+    task=SentencePairTask(config.task),
+    model_dir=str(directory),
+    strategy=strategy_of(replicas),
+  ).run(mode)
 
 
 def target(pooled: tf.Tensor) -> tf.Tensor:

@@ -9,12 +9,11 @@ import tensorflow as tf
 
 from engine.errors import UserError
 from engine.randomness import Stream, step_key
-from engine.run.experiment import Experiment
 from launch.command import configs
 from tasks.encoders import find as encoders
+from tasks.encoders.sources.saved_models import library
 from tasks.sentence_pair import SentencePairTask
-from tests.support.testing import strategy_of, tiny_config
-from tests.tasks.encoders.entry import batch_of, initialized, task_of
+from tests.tasks.encoders.entry import batch_of, initialized, task_of, train
 from tests.tasks.encoders.hub.entry import export_bert, save, save_stranger
 
 both_kinds = pytest.mark.parametrize(
@@ -133,6 +132,17 @@ def test_layers_are_counted_by_their_names(built, bert, stranger):
   assert found.positions is None
 
 
+def test_what_was_fetched_stays_as_it_was(tmp_path, monkeypatch):
+  path = save_stranger(str(tmp_path / "fetched"))
+  monkeypatch.setattr(library(), "resolve", lambda _: path)
+  first, again = (encoders.find("hub:https://x/1").directory for _ in "12")
+  assert first == again
+  with open(f"{path}/assets/vocab.txt", "r+") as file:
+    file.truncate(100)
+  with pytest.raises(UserError, match=r"vocab\.txt is not as it was written"):
+    encoders.find("hub:https://x/1")
+
+
 def test_a_saved_model_without_a_vocabulary_is_refused(tmp_path):
   path = save_stranger(str(tmp_path / "stranger"))
   os.remove(f"{path}/assets/vocab.txt")
@@ -147,6 +157,34 @@ def test_a_damaged_saved_model_is_refused(tmp_path):
   for name in (path, f"hub:{path}"):
     with pytest.raises(UserError, match="cannot be loaded"):
       encoders.find(name)
+
+
+def test_a_saved_model_that_is_cut_off_is_refused(tmp_path):
+  path = save_stranger(str(tmp_path / "stranger"))
+  (data,) = (tmp_path / "stranger" / "variables").glob("*.data*")
+  data.write_bytes(data.read_bytes()[:-1])
+  for name in (path, f"hub:{path}"):
+    with pytest.raises(UserError, match="cannot be loaded"):
+      encoders.find(name)
+  data.unlink()
+  os.mkfifo(data)
+  with pytest.raises(UserError, match=f"{data.name} is no regular file"):
+    encoders.find(path)
+
+
+def test_a_saved_model_whose_weights_are_no_numbers_is_refused(tmp_path):
+  table = tf.Variable(tf.fill([2000, 4], float("nan")), name="word_embeddings")
+
+  def call(inputs, training=False):
+    words = tf.gather(table, inputs["input_word_ids"])
+    return {"pooled_output": tf.reduce_sum(words, 1), "sequence_output": words}
+
+  path = save(str(tmp_path / "nan"), call, [table])
+  shutil.copy(
+    encoders.find("tiny").tokenizer.source, f"{path}/assets/vocab.txt"
+  )
+  with pytest.raises(UserError, match="not finite in 8000 of its 8000 places"):
+    encoders.find(f"hub:{path}")
 
 
 def test_what_takes_other_inputs_is_refused(tmp_path):
@@ -175,26 +213,19 @@ def test_pack_is_refused_and_bucket_is_the_default(bert):
     task_of(f"hub:{bert}", max_seq_length=128)
 
 
-def train(directory, encoder, *, replicas=1):
-  config = tiny_config(
-    encoder=encoder,
-    batching="bucket",
-    max_seq_length=64,
-    train={"train_steps": 6, "global_batch_size": 8},
-    runtime={"steps_per_loop": 2},
-  )
-  return Experiment(
-    config=config,
-    task=SentencePairTask(config.task),
-    model_dir=str(directory),
-    strategy=strategy_of(replicas),
-  ).run("train_and_eval")
-
-
 @both_kinds
 def test_two_replicas_compute_what_one_does(request, tmp_path, kind):
   encoder = f"hub:{request.getfixturevalue(kind)}"
-  one, two = (train(tmp_path / str(n), encoder, replicas=n) for n in (1, 2))
+  one, two = (
+    train(
+      tmp_path / str(n),
+      encoder,
+      mode="train_and_eval",
+      batching="bucket",
+      replicas=n,
+    )
+    for n in (1, 2)
+  )
   np.testing.assert_allclose(
     one["eval"]["loss"], two["eval"]["loss"], rtol=1e-4
   )
