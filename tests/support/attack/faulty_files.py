@@ -32,7 +32,8 @@ from tests.support.doors import Door, Ended
 
 GO, DIE, TEAR = 0, -1, -2  # Or an errno.
 CHANGES = frozenset(
-  "create write flush fsync truncate rename link unlink mkdir".split()
+  {"create", "write", "flush", "fsync", "truncate"}
+  | {"rename", "link", "unlink", "mkdir"}
 )
 LONGEST = 120.0  # Seconds of a door, of which the slowest takes a tenth.
 _SOURCE = os.path.join(os.path.dirname(__file__), "faulty_files.c")
@@ -59,7 +60,7 @@ class Operation:
   def __str__(self) -> str:
     # What differs from run to run is left out.
     path = re.sub(r"\.\d+\.\d+\.part", ".part", self.path)
-    path = re.sub(r"tfevents\..*", "tfevents", path)
+    path = re.sub(r"(tfevents|tempstate|lock\.json)[.\d].*", r"\1", path)
     return f"{self.kind} {path} #{self.again}"
 
 
@@ -94,7 +95,8 @@ def run(
   answer: Callable[[Operation], int],
   module: str,
   *arguments: str,
-  stdin="",
+  stdin: str = "",
+  started: Callable[[int], None] = lambda pid: None,
 ) -> Ended:
   """Runs a door whose operations below a directory are answered.
 
@@ -105,6 +107,7 @@ def run(
     module: the door.
     arguments: its flags.
     stdin: what it reads.
+    started: called with its process id.
 
   Raises:
     Overdue: where it does not end.
@@ -125,6 +128,7 @@ def run(
         stdin=stdin,
       )
       until = deadline()
+      started(door.process.pid)
       connection = _accept(server, door, until)
       if connection:
         with connection:

@@ -7,6 +7,7 @@ what is wrong. Never a traceback, never a signal, never a hang.
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Collection
 
@@ -14,6 +15,7 @@ from tests.support.doors import Ended
 
 LONGEST_LINE = 300  # Characters.
 STATUSES = {0, 1, 2, 75}
+_BEGINNING = 14  # Characters of a line; behind them are numbers.
 _NAMED = re.compile(r"/|`\w+`|--\w+|\w+-\d+\b|\.(json|jsonl|yaml|npz|txt|tsv)")
 
 
@@ -73,10 +75,28 @@ def fault_of(ended: Ended, door: str) -> tuple[str, str]:
   return "", ""
 
 
-def is_told(ended: Ended, names: Collection[str]) -> bool:
-  """Whether a door said something of one of these."""
-  text = ended.out + ended.err
-  return any(name in text for name in names)
+def is_told(ended: Ended, path: str, usual: Ended) -> bool:
+  """Whether a door said something of a file, or of what it belongs to.
+
+  Args:
+    ended: how it ended.
+    path: of the file, relative to the run.
+    usual: how the undisturbed door ended; lines that begin alike say nothing.
+  """
+  folder, base = os.path.split(path)
+  names = {base, base.lstrip(".").partition(".")[0]}
+  names |= {os.path.basename(folder).partition("_temp")[0]} - {""}
+  begun = {line[:_BEGINNING] for line in _lines(usual)}
+  return any(
+    name in line
+    for line in _lines(ended)
+    for name in names
+    if line[:_BEGINNING] not in begun
+  )
+
+
+def _lines(ended):
+  return (ended.out + "\n" + ended.err).splitlines()
 
 
 def last_line(text: str) -> str:
@@ -104,6 +124,5 @@ def table(findings: Collection[Finding]) -> str:
   cell = lambda x: str(x).replace("|", "\\|").replace("\n", " ")[:160]
   rows = [[cell(getattr(x, c)) for c in columns] for x in findings]
   return "\n".join(
-    f"| {' | '.join(row)} |"
-    for row in [columns, ["---"] * len(columns), *rows]
+    f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows]
   )

@@ -8,8 +8,8 @@ are kept as they are then, which is what a kill at that moment would leave; and
 between two such states where a file grew, one with half of what it grew by.
 Equal states are one. Each is laid out and resumed, and must become what the
 undisturbed run is, to the last bit. The same is done to the resume of the run
-that died in its middle. That states are what kills leave is tried too: `--kills`
-runs are killed by SIGKILL, some in the middle of an operation.
+that died in its middle. That states are what kills leave is tried too:
+`--kills` runs are killed by SIGKILL, some in the middle of an operation.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Watch:
   """What was seen of one run.
 
   Attributes:
-    operations: those that change something, in their order.
+    operations: those that change something, or all, in their order.
     states: each state -> the operation that it comes before.
     middle: the state in which the first checkpoint had just been committed.
   """
@@ -51,8 +51,22 @@ class Watch:
   middle: State = ()
 
 
-def watch(root: pathlib.Path, states: States, name: str, state: State) -> Watch:
-  """Runs from a state to the end, and keeps all states between."""
+def watch(
+  root: pathlib.Path,
+  states: States,
+  name: str,
+  state: State,
+  all_kinds: bool = False,
+) -> Watch:
+  """Runs from a state to the end, and keeps all states between.
+
+  Args:
+    root: where its files are.
+    states: that are kept.
+    name: of a folder in `root`.
+    state: to begin with; () for nothing.
+    all_kinds: whether operations that change nothing are listed too.
+  """
   scratch = scratch_of(root, name)
   directory = str(scratch / "run")
   states.lay(state, directory)
@@ -68,8 +82,9 @@ def watch(root: pathlib.Path, states: States, name: str, state: State) -> Watch:
         if not seen.middle and any("2.manifest" in x for x, _ in now):
           seen.middle = now
         last[0] = now
-      seen.operations.append(operation)
       seen.states.setdefault(now, str(operation))
+    if all_kinds or operation.kind in faulty_files.CHANGES:
+      seen.operations.append(operation)
     return faulty_files.GO
 
   ended = faulty_files.run(
@@ -98,7 +113,7 @@ def resume_each(root, states, chosen, expected, attack):
     return [x for x in pool.map(one, enumerate(chosen)) if x]
 
 
-def kill_each(root, expected, operations, chosen):
+def kill_each(root, expected, chosen):
   """Kills runs at operations, by their number; returns what is wrong."""
 
   def one(place):
@@ -107,9 +122,10 @@ def kill_each(root, expected, operations, chosen):
     directory = str(scratch / "run")
 
     def kill(operation):
-      changes = operation.kind in faulty_files.CHANGES
-      seen.append(operation) if changes else None
-      return answer if changes and len(seen) == number + 1 else 0
+      if operation.kind not in faulty_files.CHANGES:
+        return faulty_files.GO
+      seen.append(operation)
+      return answer if len(seen) == number + 1 else faulty_files.GO
 
     seen = []
     faulty_files.run(
@@ -140,9 +156,8 @@ def campaign(root: pathlib.Path, *, sample: int, kills: int, seed: int):
   expected = facts_of(str(whole / "run"))
   rows, findings = [], []
   first = watch(root, states, "watched", ())
-  seen = {"a run": first}
-  seen["its resume"] = watch(root, states, "watched_resume", first.middle)
-  for name, each in seen.items():
+  second = watch(root, states, "watched_resume", first.middle)
+  for name, each in (("a run", first), ("its resume", second)):
     chosen = list(each.states.items())
     if sample:
       chosen = generator.sample(chosen, min(len(chosen), sample))
@@ -153,10 +168,13 @@ def campaign(root: pathlib.Path, *, sample: int, kills: int, seed: int):
     print(f"{name}: {rows[-1]}", flush=True)
   count = len(first.operations)
   chosen = [
-    (generator.randrange(count), generator.choice((-1, -2)))
+    (
+      generator.randrange(count),
+      generator.choice((faulty_files.DIE, faulty_files.TEAR)),
+    )
     for _ in range(kills)
   ]
-  found = kill_each(root, expected, first.operations, chosen)
+  found = kill_each(root, expected, chosen)
   rows.append(("SIGKILLs", count, "-", kills, kills - len(found)))
   return rows, findings + found
 

@@ -1,4 +1,4 @@
-"""The short run that campaigns attack: four steps, two checkpoints."""
+"""The short run that campaigns attack: four steps, of two checkpoints one."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from tests.support.doors import TINY, Door
 SETTINGS = (
   *TINY,
   "--checkpoint_interval=2",
+  "--max_to_keep=1",
   "--steps_per_loop=2",
   "--global_batch_size=8",
   "--batching=pad",

@@ -1,0 +1,257 @@
+"""Damages each file of a run in each way, and opens each door on it.
+
+python -m tests.support.attack.damage --sample=100 --seed=1
+python -m tests.support.attack.damage                # all: an hour or two
+
+A door must do as if nothing were wrong, or say what is, in the right way
+(judge.py). Files beside the run stay as they are; so do those that a user keeps
+in it, and links in it, and no file goes where a door refuses.
+"""
+
+import argparse
+import collections
+import dataclasses
+import os
+import pathlib
+import random
+import resource
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.support.attack import faulty_files, judge
+from tests.support.attack.canaries import Canaries
+from tests.support.attack.doors_of_a_run import HALF, MORE, READERS, WHOLE
+from tests.support.attack.kill_points import AT_ONCE
+from tests.support.attack.short_run import flags_of, scratch_of
+from tests.support.attack.states import States
+from tests.support.attack.wounds import REFUSALS, WOUNDS
+from tests.support.testing import ROOT
+
+# Instead of damage to one file: what else lies in the directory.
+BESIDE = "(the directory)"
+STRAYS = ("links out of it", "a user's files", "a list of others")
+LINK = "a link in its place"
+ATTACKS = (*WOUNDS, *REFUSALS, LINK)
+# A door may take this much address space more than it begins with.
+_MEMORY = 2**31  # Bytes.
+# What holds no result: nothing is lost with it, so nothing has to be said.
+_PASSING = ("lock.json", "restarts.jsonl", "tensorboard")
+
+
+@dataclasses.dataclass
+class Trial:
+  """One door on one damaged run, and what became of it."""
+
+  reader: object
+  thing: str
+  attack: str
+  outcome: str = ""
+  finding: judge.Finding | None = None
+
+
+class Runs:
+  """A run and its half, and what each door makes of them undisturbed."""
+
+  def __init__(self, root: pathlib.Path):
+    self.root = root
+    self._states = States(root / "store")
+    self.states, self.expected, self.usual = {}, {}, {}
+    self._train()
+    for reader in READERS:
+      scratch = self.lay(f"undisturbed_{reader.name}", reader)
+      ended = open_door(reader, scratch, lambda operation: faulty_files.GO)
+      assert ended.status == 0, (reader.name, ended)
+      facts = reader.facts(ended, scratch / "run")
+      assert facts and None not in facts.values(), reader.name
+      self.expected[reader.name], self.usual[reader.name] = facts, ended
+
+  def _train(self):
+    scratch = scratch_of(self.root, "original")
+    directory = str(scratch / "run")
+
+    def keep_half(operation):
+      if (operation.kind, operation.path) == ("rename", "result.json"):
+        self.states[HALF] = self._states.take(directory)
+      return faulty_files.GO
+
+    ended = faulty_files.run(
+      scratch, directory, keep_half, "launch.train", *flags_of(directory), *MORE
+    )
+    assert ended.status == 0, ended.err
+    self.states[WHOLE] = self._states.take(directory)
+
+  def lay(self, name, reader) -> pathlib.Path:
+    """Makes a scratch directory with what a door begins with."""
+    scratch = scratch_of(self.root, name.replace(" ", "_"))
+    self._states.lay(self.states[reader.begins_with], str(scratch / "run"))
+    return scratch
+
+  def files(self, which):
+    """The files of a run, without those of TensorBoard."""
+    return [
+      name
+      for name, content in self.states[which]
+      if len(content) == 64 and not name.startswith("tensorboard")
+    ]
+
+
+def open_door(reader, scratch, answer):
+  """Runs a door on the run in a scratch directory."""
+  return faulty_files.run(
+    scratch,
+    str(scratch / "run"),
+    answer,
+    reader.module,
+    *reader.arguments(scratch / "run"),
+    stdin=reader.stdin,
+    started=_bound,
+  )
+
+
+def _bound(pid):
+  with open(f"/proc/{pid}/statm") as file:
+    size = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+  resource.prlimit(pid, resource.RLIMIT_AS, (size + _MEMORY,) * 2)
+
+
+def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
+  """Damages, opens the door, judges."""
+  reader, name, attack = trial.reader, trial.thing, trial.attack
+  scratch = runs.lay(f"trial_{number}", reader)
+  run = scratch / "run"
+  canaries = Canaries(scratch / "kept")
+  answer = lambda operation: faulty_files.GO
+  if attack == LINK:
+    canaries.link_to(run / name)
+  elif attack == STRAYS[2]:
+    canaries.list_as_checkpoints(run)
+  elif name == BESIDE:
+    canaries.join(run, links=attack == STRAYS[0])
+  elif attack in REFUSALS:
+    answer = REFUSALS[attack](name)
+  else:
+    WOUNDS[attack](run / name, random.Random(f"{seed} {number}"))
+  before = _names(run)
+  words = ("", "")
+  try:
+    ended = open_door(reader, scratch, answer)
+  except judge.Overdue as error:
+    trial.outcome, words = "finding", ("hangs", str(error))
+  else:
+    trial.outcome, *words = _judged(runs, trial, ended, run)
+  if touched := canaries.touched():
+    trial.outcome = "finding"
+    words = ("canary", ", ".join(os.path.relpath(x, scratch) for x in touched))
+  elif trial.outcome == "refused" and (gone := before - _names(run)):
+    trial.outcome, words = "finding", ("refused, but gone", ", ".join(gone))
+  if trial.outcome == "finding":
+    trial.finding = judge.Finding("damage", name, attack, reader.name, *words)
+  shutil.rmtree(scratch)
+  return trial
+
+
+def _judged(runs, trial, ended, run):
+  """What became of it, the fault, and words that show it."""
+  reader, name = trial.reader, trial.thing
+  fault, words = judge.fault_of(ended, reader.module)
+  if fault:
+    return "finding", fault, words
+  if ended.status:
+    return "refused", "", ""
+  facts = reader.facts(ended, run)
+  differing = judge.differing(runs.expected[reader.name], facts)
+  of_a_checkpoint = os.path.basename(name).startswith("ckpt-")
+  harms = trial.attack in WOUNDS and "MiB longer" not in trial.attack
+  if reader.name == "verify" and of_a_checkpoint and harms and not differing:
+    return "finding", "not noticed", ended.out[-300:]
+  if not differing or name.startswith(_PASSING):
+    return "equal", "", ""
+  if judge.is_told(ended, name, runs.usual[reader.name]):
+    return "said", "", ""
+  shown = {x: str(facts.get(x))[:80] for x in differing}
+  return "finding", "silent difference", str(shown)
+
+
+def _names(run):
+  """Files of a run; what a door makes and removes by itself aside."""
+  found = {str(x.relative_to(run)) for x in run.rglob("*")}
+  return {x for x in found if ".part" not in x and "lock.json" not in x}
+
+
+def trials_of(runs: Runs) -> list[Trial]:
+  """All of them."""
+  return [
+    Trial(reader, name, attack)
+    for reader in READERS
+    for name in runs.files(reader.begins_with)
+    for attack in ATTACKS
+  ] + [Trial(reader, BESIDE, attack) for reader in READERS for attack in STRAYS]
+
+
+def campaign(root: pathlib.Path, *, sample: int, seed: int, only: str = ""):
+  """Tries a sample, or all for 0; returns the trials."""
+  runs = Runs(root)
+  trials = [
+    x
+    for x in trials_of(runs)
+    if only in f"{x.reader.name}: {x.attack}: {x.thing}"
+  ]
+  if sample:
+    generator = random.Random(seed)
+    trials = generator.sample(trials, min(sample, len(trials)))
+  with ThreadPoolExecutor(AT_ONCE) as pool:
+    return list(
+      pool.map(lambda each: attempt(runs, *each, seed), enumerate(trials))
+    )
+
+
+def table(trials) -> str:
+  """Returns the campaign as Markdown: a line for each kind of damage."""
+  outcomes = ("equal", "said", "refused", "finding")
+  counts = collections.Counter((x.attack, x.outcome) for x in trials)
+  lines = [
+    "| damage | doors opened | as if undisturbed | went on, and said so "
+    "| refused in one line | wrong |",
+    "| --- | ---: | ---: | ---: | ---: | ---: |",
+  ]
+  for attack in (*ATTACKS, *STRAYS):
+    numbers = [counts[attack, x] for x in outcomes]
+    if sum(numbers):
+      lines.append(
+        f"| {attack} | {sum(numbers)} | {' | '.join(map(str, numbers))} |"
+      )
+  numbers = [sum(counts[a, x] for a, x in counts if x == y) for y in outcomes]
+  lines.append(f"| all | {len(trials)} | {' | '.join(map(str, numbers))} |")
+  return "\n".join(lines)
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--sample", type=int, default=0, help="doors; 0: all")
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--only", default="", help="a part of DOOR: DAMAGE: FILE")
+  parser.add_argument("--findings", default=os.devnull, help="JSON lines")
+  values = parser.parse_args()
+  os.chdir(ROOT)
+  with (
+    tempfile.TemporaryDirectory(prefix="damage-") as root,
+    faulty_files.loaded(),
+  ):
+    trials = campaign(
+      pathlib.Path(root),
+      sample=values.sample,
+      seed=values.seed,
+      only=values.only,
+    )
+  print(table(trials))
+  findings = [x.finding for x in trials if x.finding]
+  judge.write(findings, values.findings)
+  if findings:
+    print(judge.table(findings))
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+  main()
