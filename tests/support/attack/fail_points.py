@@ -20,7 +20,6 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.attack import faulty_files, judge
-from tests.support.attack.kill_points import AT_ONCE, watch
 from tests.support.attack.short_run import (
   flags_of,
   resumed,
@@ -28,6 +27,7 @@ from tests.support.attack.short_run import (
   train,
 )
 from tests.support.attack.states import States
+from tests.support.attack.watched import AT_ONCE, watch
 from tests.support.chaos import facts_of
 from tests.support.testing import ROOT
 

@@ -71,14 +71,20 @@ def why_not() -> str:
   return "" if shutil.which("cc") else "there is no C compiler, cc"
 
 
+def build(directory) -> str:
+  """Compiles the library; returns its path."""
+  assert not why_not(), why_not()
+  library = os.path.join(directory, "faulty_files.so")
+  command = ["cc", "-shared", "-fPIC", "-O1", "-o", library, _SOURCE]
+  subprocess.run([*command, "-ldl", "-lpthread"], check=True)
+  return library
+
+
 @contextlib.contextmanager
 def loaded():
   """Starts the server of doors with the library loaded, none being there."""
-  assert not why_not(), why_not()
   with tempfile.TemporaryDirectory(prefix="faulty-") as directory:
-    library = os.path.join(directory, "faulty_files.so")
-    command = ["cc", "-shared", "-fPIC", "-O1", "-o", library, _SOURCE]
-    subprocess.run([*command, "-ldl", "-lpthread"], check=True)
+    library = build(directory)
     server = multiprocessing.forkserver._forkserver
     assert server._forkserver_pid is None, "doors are already served"
     os.environ["LD_PRELOAD"] = library
@@ -129,10 +135,10 @@ def run(
       )
       until = deadline()
       started(door.process.pid)
-      connection = _accept(server, door, until)
+      connection = accept(server, door.process.is_alive, until)
       if connection:
         with connection:
-          _serve(connection, below, answer, until)
+          serve(connection, below, answer, until)
   return finish(door, until)
 
 
@@ -154,15 +160,16 @@ def finish(door: Door, until: float) -> Ended:
   return door.end()
 
 
-def _accept(server, door, until):
-  while time.monotonic() < until and door.process.is_alive():
+def accept(server, alive, until):
+  """Waits for a process to ask for answers; None where it ends instead."""
+  while time.monotonic() < until and alive():
     with contextlib.suppress(TimeoutError):
       return server.accept()[0]
   return None
 
 
-def _serve(connection, below, answer, until):
-  """Answers until the door has ended."""
+def serve(connection, below, answer, until):
+  """Answers until the process has ended."""
   counts = collections.Counter()
   while time.monotonic() < until:
     connection.settimeout(max(0.1, until - time.monotonic()))

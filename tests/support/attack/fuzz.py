@@ -24,8 +24,10 @@ from hypothesis import given, settings
 
 from engine.errors import UserError
 from launch.command import door
-from tests.support.attack import judge, readers
+from tests.support.attack import judge
 from tests.support.attack.mutations import contents
+from tests.support.attack.reader import Reader
+from tests.support.attack.readers import all_readers
 from tests.support.attack.short_run import scratch_of, train
 from tests.support.testing import ROOT
 
@@ -45,7 +47,7 @@ def line_of(error: UserError) -> str:
   return said.getvalue()
 
 
-def wrong_with(name: str, reader: readers.Reader, good, content: bytes):
+def wrong_with(name: str, reader: Reader, good, content: bytes):
   """Reads a content; returns (fault, detail), or None."""
   begun = time.monotonic()
   try:
@@ -81,7 +83,7 @@ def _place(error):
   return f"{os.path.relpath(last.filename, ROOT)}:{last.lineno}"
 
 
-def fuzz(name: str, reader: readers.Reader, examples: int, seed: int):
+def fuzz(name: str, reader: Reader, examples: int, seed: int):
   """Lets a reader read; returns what it did wrong, each kind of it once."""
   good = reader.read(reader.content)
   shortest: dict[tuple[str, str], tuple[bytes, str]] = {}
@@ -117,7 +119,7 @@ def campaign(root: pathlib.Path, *, examples: int, seed: int, only: str = ""):
   run = scratch_of(root, "whole")
   ended = train(run, run / "run")
   assert ended.status == 0, ended.err
-  every = readers.all_readers(run / "run", scratch_of(root, "scratch"))
+  every = all_readers(run / "run", scratch_of(root, "scratch"))
   every = {name: x for name, x in every.items() if only in name}
   rows, findings = [], []
   for name, reader in every.items():

@@ -4,22 +4,13 @@ A reader takes a content, reads it as a run would, and returns what it found.
 It may raise `UserError`, or what its room's docstring promises, and no more.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
 import shutil
-import socket
-import threading
-from collections.abc import Callable
 
-from engine.cluster.discovery import Cluster, find_cluster
-from engine.cluster.greetings import Answer, Hello
-from engine.cluster.wire import Conversation, Stranger
-from engine.config import RuntimeConfig
 from engine.durability import lock_record, manifest
 from engine.durability.run_directory import RunDirectory
-from engine.process import metadata
 from engine.process.progress import read_progress
 from launch.command import configs
 from launch.pages.page import write_page
@@ -31,23 +22,8 @@ from tasks.sentence_pair import read_classes
 from tasks.tokens.encoded import EncodedPairs
 from tasks.tokens.records import read_records, serialize
 from tasks.wordpiece import stated
-
-
-@dataclasses.dataclass(frozen=True)
-class Reader:
-  """One of them.
-
-  Attributes:
-    content: a good one.
-    read: of a content, in any way altered.
-    raises: what it may raise, besides `UserError`.
-    sealed: whether a content that is altered must not be taken for good.
-  """
-
-  content: bytes
-  read: Callable[[bytes], object]
-  raises: tuple[type[Exception], ...] = ()
-  sealed: bool = False
+from tests.support.attack import callers
+from tests.support.attack.reader import Reader
 
 
 def all_readers(run: pathlib.Path, scratch: pathlib.Path) -> dict[str, Reader]:
@@ -61,7 +37,7 @@ def all_readers(run: pathlib.Path, scratch: pathlib.Path) -> dict[str, Reader]:
     **_of_a_run(run, scratch),
     **_of_settings(run, scratch),
     **_of_data(scratch),
-    **_of_the_network(),
+    **callers.readers(),
   }
 
 
@@ -135,24 +111,10 @@ def _of_settings(run, scratch):
     text = content.decode(errors="surrogateescape")
     return configs.build_config([configs.parse_overrides(text)])
 
-  def environ(name):
-    def found(content):
-      text = content.replace(b"\0", b"").decode(errors="surrogateescape")
-      slurm = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}
-      return find_cluster(RuntimeConfig(), {**slurm, name: text})
-
-    return found
-
-  hosts = {"worker": ["a:1", "b:1"]}
-  tf_config = {"cluster": hosts, "task": {"type": "worker", "index": 1}}
   return {
     "a config file": Reader((run / "config.yaml").read_bytes(), file),
     "--params_override": Reader(
       b"train.seed=1,task.dropout=0.5,optimizer.learning_rate=1e-4", overrides
-    ),
-    "TF_CONFIG": Reader(json.dumps(tf_config).encode(), environ("TF_CONFIG")),
-    "Slurm's list of hosts": Reader(
-      b"node[01-03,7],other", environ("SLURM_STEP_NODELIST")
     ),
   }
 
@@ -206,51 +168,7 @@ def _of_data(scratch):
       rows("csv"),
     ),
     "rows of JSON": Reader(jsonl, rows("jsonl")),
-    "lines to predict": Reader(_TABLE.split(b"\n", 1)[1], lines),
+    "lines to predict": Reader(b"A cat.\tA dog.\nIt rains.\tRain.\n", lines),
     "records": Reader(pathlib.Path(path).read_bytes(), records),
     "meta_data of records": Reader(json.dumps(said).encode(), meta),
   }
-
-
-def _of_the_network():
-  two = Cluster(size=2, index=1, addresses={0: "a:1"}, found_in="a test")
-  hello = Hello(index=1, size=2, address="b:1", facts={"mode": "train"})
-
-  def conversation(content):
-    talk = Conversation(b"token", calls=False)
-    return talk.feed(content), talk.trusted
-
-  answer = b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nTRUE"
-  return {
-    "who calls a chief": Reader(bytes(100), conversation, (Stranger,)),
-    "a worker's hello": Reader(hello.encode(), Hello.decode, (Stranger,)),
-    "a chief's answer": Reader(
-      Answer(addresses=["a:1", "b:1"]).encode(),
-      lambda content: Answer.decode(content, two),
-      (Stranger,),
-    ),
-    "the metadata server": Reader(answer, _event_of_server),
-  }
-
-
-def _event_of_server(content):
-  """What is made of a server on loopback that sends this, whoever asks."""
-
-  def serve():
-    while True:
-      try:
-        connection, _ = server.accept()
-      except OSError:
-        return
-      with connection:
-        connection.recv(4096)
-        connection.sendall(content)
-
-  with socket.create_server(("127.0.0.1", 0)) as server:
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-      return metadata.event_of(f"127.0.0.1:{server.getsockname()[1]}")
-    finally:
-      server.shutdown(socket.SHUT_RDWR)
-      thread.join()
