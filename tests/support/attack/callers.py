@@ -1,8 +1,10 @@
 """What launchers, other workers and servers of metadata say to a run."""
 
 import json
+import secrets
 import socket
 import threading
+from unittest import mock
 
 from engine.cluster.discovery import Cluster, find_cluster
 from engine.cluster.greetings import Answer, Hello
@@ -25,15 +27,14 @@ def readers() -> dict[str, Reader]:
   two = Cluster(size=2, index=1, addresses={0: "a:1"}, found_in="a test")
   hello = Hello(index=1, size=2, address="b:1", facts={"mode": "train"})
 
-  def conversation(content):
-    talk = Conversation(b"token", calls=False)
-    return talk.feed(content), talk.trusted
+  def chief(content):
+    return _end(calls=False).feed(content)
 
   hosts = {"worker": ["a:1", "b:1"]}
   tf_config = {"cluster": hosts, "task": {"type": "worker", "index": 1}}
   answer = b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nTRUE"
   return {
-    "who calls a chief": Reader(bytes(100), conversation, (Stranger,)),
+    "who calls a chief": Reader(_call(hello.encode()), chief, (Stranger,)),
     "a worker's hello": Reader(hello.encode(), Hello.decode, (Stranger,)),
     "a chief's answer": Reader(
       Answer(addresses=["a:1", "b:1"]).encode(),
@@ -47,6 +48,25 @@ def readers() -> dict[str, Reader]:
     "Slurm's job": Reader(b"4711", _environ("SLURM_JOB_ID")),
     "the metadata server": Reader(answer, _event_of_server),
   }
+
+
+def _end(*, calls):
+  """An end of a conversation whose nonce is always the same."""
+  with mock.patch.object(secrets, "token_bytes", bytes):
+    return Conversation(b"token", calls=calls)
+
+
+def _call(payload):
+  """All that a true worker sends to a chief."""
+  chief, worker = _end(calls=False), _end(calls=True)
+  worker.feed(bytes(chief.outgoing))
+  proved = bytes(worker.outgoing)
+  worker.outgoing.clear()
+  chief.outgoing.clear()
+  chief.feed(proved)
+  worker.feed(bytes(chief.outgoing))
+  worker.say(payload)
+  return proved + bytes(worker.outgoing)
 
 
 def _environ(name):
