@@ -143,8 +143,8 @@ def test_a_door_ends_with_one_line_or_wrongly(status, out, err, fault):
 
 
 def test_what_a_door_always_says_tells_nothing_of_a_file():
-  usual = Ended(0, "  checkpoint   /r/ckpt-4 (0.02 s)\n", "")
-  quiet = Ended(0, "  checkpoint   /r/ckpt-4 (0.03 s)\n", "")
+  usual = Ended(0, "  checkpoint   /a/run/ckpt-4 (0.02 s)\n", "")
+  quiet = Ended(0, "  checkpoint   /b1/run/ckpt-4 (0.03 s)\n", "")
   told = Ended(0, "", "W0 passed over ckpt-4: its manifest is damaged\n")
   path = "checkpoints/ckpt-4.manifest.json"
   assert not judge.is_told(quiet, path, usual)

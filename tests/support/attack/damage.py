@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.support.attack import faulty_files, judge
 from tests.support.attack.canaries import Canaries
 from tests.support.attack.doors_of_a_run import READERS, Reader
-from tests.support.attack.runs import Runs, open_door
+from tests.support.attack.runs import Runs, names_in, open_door
 from tests.support.attack.watched import AT_ONCE
 from tests.support.attack.wounds import REFUSALS, WOUNDS
 from tests.support.testing import ROOT
@@ -64,7 +64,7 @@ def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
     answer = REFUSALS[attack](name)
   else:
     WOUNDS[attack](run / name, random.Random(f"{seed} {number}"))
-  before = _names(run)
+  before = names_in(run)
   words = ("", "")
   try:
     ended = open_door(reader, scratch, answer)
@@ -75,12 +75,20 @@ def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
   if touched := canaries.touched():
     trial.outcome = "finding"
     words = ("canary", ", ".join(os.path.relpath(x, scratch) for x in touched))
-  elif trial.outcome == "refused" and (gone := before - _names(run)):
-    trial.outcome, words = "finding", ("refused, but gone", ", ".join(gone))
+  elif gone := _lost(runs, trial, before - names_in(run)):
+    trial.outcome, words = "finding", (f"{trial.outcome}, but gone", gone)
   if trial.outcome == "finding":
     trial.finding = judge.Finding("damage", name, attack, reader.name, *words)
   shutil.rmtree(scratch)
   return trial
+
+
+def _lost(runs, trial, gone):
+  """Names of files that had to stay: of a refused run, or of a whole one."""
+  if trial.outcome != "refused" and trial.attack not in REFUSALS:
+    return ""
+  gone = gone - runs.removed[trial.reader.name]
+  return ", ".join(sorted(gone)[:5])
 
 
 def _judged(runs, trial, ended, run):
@@ -99,16 +107,14 @@ def _judged(runs, trial, ended, run):
     return "finding", "not noticed", ended.out[-300:]
   if not differing or name.startswith(_PASSING):
     return "equal", "", ""
-  if judge.is_told(ended, name, runs.usual[reader.name]):
+  if differing == [name] and len(facts[name] or ()) == len(
+    runs.expected[reader.name][name]
+  ):
+    return "equal", "", ""  # The damaged line is there as it was.
+  if reader.tells or judge.is_told(ended, name, runs.usual[reader.name]):
     return "said", "", ""
   shown = {x: str(facts.get(x))[:80] for x in differing}
   return "finding", "silent difference", str(shown)
-
-
-def _names(run):
-  """Files of a run; what a door makes and removes by itself aside."""
-  found = {str(x.relative_to(run)) for x in run.rglob("*")}
-  return {x for x in found if ".part" not in x and "lock.json" not in x}
 
 
 def trials_of(runs: Runs) -> list[Trial]:

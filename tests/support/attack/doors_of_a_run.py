@@ -27,6 +27,7 @@ class Reader:
     facts: of (how it ended, the directory): what it made.
     begins_with: `HALF` or `WHOLE`.
     stdin: what it is told.
+    tells: whether what it makes is nothing but what it says of the files.
   """
 
   name: str
@@ -35,6 +36,7 @@ class Reader:
   facts: Callable[[Ended, pathlib.Path], dict]
   begins_with: str = WHOLE
   stdin: str = ""
+  tells: bool = False
 
 
 def _trained(ended, run):
@@ -125,7 +127,7 @@ READERS = (
     _exported,
   ),
   Reader("report", "launch.report", lambda run: (str(run),), _reported),
-  Reader("list", "launch.checkpoints", _of("list"), _said),
-  Reader("verify", "launch.checkpoints", _of("verify"), _said),
+  Reader("list", "launch.checkpoints", _of("list"), _said, tells=True),
+  Reader("verify", "launch.checkpoints", _of("verify"), _said, tells=True),
   Reader("prune", "launch.checkpoints", _of("prune", "--keep=1"), _pruned),
 )

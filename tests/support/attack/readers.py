@@ -12,6 +12,7 @@ import shutil
 from engine.durability import lock_record, manifest
 from engine.durability.run_directory import RunDirectory
 from engine.process.progress import read_progress
+from engine.process.watch import Watch
 from launch.command import configs
 from launch.pages.page import write_page
 from launch.trained.lines import read_lines
@@ -70,8 +71,9 @@ def _of_a_run(run, scratch):
 
   def progress(content):
     (scratch / "progress").write_bytes(content)
-    record = read_progress(str(scratch / "progress"))
-    return (record or {}).get("phase")
+    watch = Watch(stall_timeout=30.0)
+    watch.look(now=0.0, record=read_progress(str(scratch / "progress")))
+    return watch.phase, watch.step + 1
 
   page = lambda: write_page([str(copy)], str(scratch / "report.html"))
   assets = str(copy / "assets")

@@ -20,13 +20,16 @@ class Runs:
     self.root = root
     self._states = States(root / "store")
     self.states, self.expected, self.usual = {}, {}, {}
+    self.removed = {}  # Name of a reader -> files.
     self._train()
     for reader in READERS:
       scratch = self.lay(f"undisturbed_{reader.name}", reader)
+      before = names_in(scratch / "run")
       ended = open_door(reader, scratch, lambda operation: faulty_files.GO)
       assert ended.status == 0, (reader.name, ended)
       facts = reader.facts(ended, scratch / "run")
       assert facts and None not in facts.values(), reader.name
+      self.removed[reader.name] = before - names_in(scratch / "run")
       self.expected[reader.name], self.usual[reader.name] = facts, ended
 
   def _train(self):
@@ -76,3 +79,9 @@ def _bound(pid):
   with open(f"/proc/{pid}/statm") as file:
     size = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
   resource.prlimit(pid, resource.RLIMIT_AS, (size + _MEMORY,) * 2)
+
+
+def names_in(run: pathlib.Path) -> set[str]:
+  """Files of a run; what a door makes and removes by itself aside."""
+  found = {str(x.relative_to(run)) for x in run.rglob("*")}
+  return {x for x in found if ".part" not in x and "lock.json" not in x}
