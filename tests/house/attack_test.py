@@ -174,8 +174,8 @@ def test_a_canary_that_is_touched_is_seen(tmp_path, links):
   ("campaign", "flags"),
   [
     ("kill_points", ["--sample=8", "--kills=4"]),
-    ("fail_points", ["--sample=16"]),
-    ("damage", ["--sample=60"]),
+    ("fail_points", ["--sample=12"]),
+    ("damage", ["--sample=40"]),
     ("fuzz", ["--examples=2000"]),
   ],
 )

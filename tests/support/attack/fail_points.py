@@ -80,7 +80,8 @@ def attack(root, states, place):
     return hit, fault(wrong, words)
   # A finished run is not trained again: what it lacks, it has to say.
   if ended.status == 0 and (lacks := _lacking(directory, expected)):
-    if "weights" in lacks or not judge.is_told(ended, hit[0].path, usual):
+    told = hit and judge.is_told(ended, hit[0].path, usual)
+    if "weights" in lacks or not told:
       return hit, fault("silent difference", lacks)
     return hit, None
   found = resumed("fail points", scratch, directory, expected, target, way)
