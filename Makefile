@@ -8,6 +8,8 @@ BIN := .venv/bin
 DEMO_DIR ?= runs/demo
 DEMO_FLAGS ?=
 BENCH_FLAGS ?= --task=demo
+# Of `make attack`: how it is drawn, and where findings go, as JSON lines.
+ATTACK_FLAGS ?= --seed=0 --findings=runs/findings.jsonl
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check \
   --no-warn-conflicts --constraint constraints.txt
 # Prints a list of setup.cfg: $(call listed,SECTION,NAME).
@@ -17,7 +19,7 @@ listed = $(BIN)/python -c 'import configparser, sys; \
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow lint bench notebook clean
+.PHONY: demo test test-slow attack lint bench notebook clean
 
 demo: .venv/ready
 	$(BIN)/python -m launch.train --task=demo --epochs=6 \
@@ -35,6 +37,16 @@ test: .venv/test .venv/bench .venv/beam
 
 test-slow: .venv/test .venv/bench .venv/beam
 	$(BIN)/python -m pytest -m slow
+
+# Campaigns against the files, the moments and the readers of a run: hours. All
+# of them run, whatever the first ones find.
+attack: .venv/test
+	mkdir -p runs
+	status=0; \
+	for each in kill_points 'fail_points --sample=300' 'damage --sample=1000' \
+	  'fuzz --examples=20000'; do \
+	  $(BIN)/python -m tests.support.attack.$$each $(ATTACK_FLAGS) || status=1; \
+	done; exit $$status
 
 lint: .venv/lint
 	$(BIN)/ruff check .

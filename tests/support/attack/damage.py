@@ -1,0 +1,194 @@
+"""Damages each file of a run in each way, and opens each door on it.
+
+python -m tests.support.attack.damage --sample=100 --seed=1
+python -m tests.support.attack.damage                # all: an hour or two
+
+A door must do as if nothing were wrong, or say what is, in the right way
+(judge.py). Files beside the run stay as they are; so do those that a user keeps
+in it, and links in it, and no file goes where a door refuses.
+"""
+
+import argparse
+import collections
+import dataclasses
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.support.attack import faulty_files, judge
+from tests.support.attack.canaries import Canaries
+from tests.support.attack.doors_of_a_run import READERS, Reader
+from tests.support.attack.runs import Runs, names_in, open_door
+from tests.support.attack.watched import AT_ONCE
+from tests.support.attack.wounds import REFUSALS, WOUNDS
+from tests.support.testing import ROOT
+
+# Instead of damage to one file: what else lies in the directory.
+BESIDE = "(the directory)"
+STRAYS = ("links out of it", "a user's files", "a list of others")
+LINK = "a link in its place"
+ATTACKS = (*WOUNDS, *REFUSALS, LINK)
+# What holds no result: nothing is lost with it, so nothing has to be said.
+_PASSING = ("lock.json", "restarts.jsonl", "tensorboard")
+
+
+@dataclasses.dataclass
+class Trial:
+  """One door on one damaged run, and what became of it."""
+
+  reader: Reader
+  thing: str
+  attack: str
+  outcome: str = ""
+  finding: judge.Finding | None = None
+
+
+def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
+  """Damages, opens the door, judges."""
+  reader, name, attack = trial.reader, trial.thing, trial.attack
+  scratch = runs.lay(f"trial_{number}", reader)
+  run = scratch / "run"
+  canaries = Canaries(scratch / "kept")
+  answer = lambda operation: faulty_files.GO
+  if attack == LINK:
+    canaries.link_to(run / name)
+  elif attack == STRAYS[2]:
+    canaries.list_as_checkpoints(run)
+  elif name == BESIDE:
+    canaries.join(run, links=attack == STRAYS[0])
+  elif attack in REFUSALS:
+    answer = REFUSALS[attack](name)
+  else:
+    WOUNDS[attack](run / name, random.Random(f"{seed} {number}"))
+  before = names_in(run)
+  words = ("", "")
+  try:
+    ended = open_door(reader, scratch, answer)
+  except judge.Overdue as error:
+    trial.outcome, words = "finding", ("hangs", str(error))
+  else:
+    trial.outcome, *words = _judged(runs, trial, ended, run)
+  if touched := canaries.touched():
+    trial.outcome = "finding"
+    words = ("canary", ", ".join(os.path.relpath(x, scratch) for x in touched))
+  elif gone := _lost(runs, trial, before - names_in(run)):
+    trial.outcome, words = "finding", (f"{trial.outcome}, but gone", gone)
+  if trial.outcome == "finding":
+    trial.finding = judge.Finding("damage", name, attack, reader.name, *words)
+  shutil.rmtree(scratch)
+  return trial
+
+
+def _lost(runs, trial, gone):
+  """Names of files that had to stay: of a refused run, or of a whole one."""
+  if trial.outcome != "refused" and trial.attack not in REFUSALS:
+    return ""
+  gone = gone - runs.removed[trial.reader.name]
+  return ", ".join(sorted(gone)[:5])
+
+
+def _judged(runs, trial, ended, run):
+  """What became of it, the fault, and words that show it."""
+  reader, name = trial.reader, trial.thing
+  fault, words = judge.fault_of(ended, reader.module)
+  if fault:
+    return "finding", fault, words
+  if ended.status:
+    return "refused", "", ""
+  facts = reader.facts(ended, run)
+  differing = judge.differing(runs.expected[reader.name], facts)
+  of_a_checkpoint = os.path.basename(name).startswith("ckpt-")
+  harms = trial.attack in WOUNDS and "MiB longer" not in trial.attack
+  if reader.name == "verify" and of_a_checkpoint and harms and not differing:
+    return "finding", "not noticed", ended.out[-300:]
+  if not differing or name.startswith(_PASSING):
+    return "equal", "", ""
+  if differing == [name] and len(facts[name] or ()) == len(
+    runs.expected[reader.name][name]
+  ):
+    return "equal", "", ""  # The damaged line is there as it was.
+  if reader.tells or judge.is_told(ended, name, runs.usual[reader.name]):
+    return "said", "", ""
+  shown = {x: str(facts.get(x))[:80] for x in differing}
+  return "finding", "silent difference", str(shown)
+
+
+def trials_of(runs: Runs) -> list[Trial]:
+  """All of them."""
+  return [
+    Trial(reader, name, attack)
+    for reader in READERS
+    for name in runs.files(reader.begins_with)
+    for attack in ATTACKS
+  ] + [Trial(reader, BESIDE, attack) for reader in READERS for attack in STRAYS]
+
+
+def campaign(root: pathlib.Path, *, sample: int, seed: int, only: str = ""):
+  """Tries a sample, or all for 0; returns the trials."""
+  runs = Runs(root)
+  trials = [
+    x
+    for x in trials_of(runs)
+    if only in f"{x.reader.name}: {x.attack}: {x.thing}"
+  ]
+  if sample:
+    generator = random.Random(seed)
+    trials = generator.sample(trials, min(sample, len(trials)))
+  with ThreadPoolExecutor(AT_ONCE) as pool:
+    return list(
+      pool.map(lambda each: attempt(runs, *each, seed), enumerate(trials))
+    )
+
+
+def table(trials) -> str:
+  """Returns the campaign as Markdown: a line for each kind of damage."""
+  outcomes = ("equal", "said", "refused", "finding")
+  counts = collections.Counter((x.attack, x.outcome) for x in trials)
+  lines = [
+    "| damage | doors opened | as if undisturbed | went on, and said so "
+    "| refused in one line | wrong |",
+    "| --- | ---: | ---: | ---: | ---: | ---: |",
+  ]
+  for attack in (*ATTACKS, *STRAYS):
+    numbers = [counts[attack, x] for x in outcomes]
+    if sum(numbers):
+      lines.append(
+        f"| {attack} | {sum(numbers)} | {' | '.join(map(str, numbers))} |"
+      )
+  numbers = [sum(counts[a, x] for a, x in counts if x == y) for y in outcomes]
+  lines.append(f"| all | {len(trials)} | {' | '.join(map(str, numbers))} |")
+  return "\n".join(lines)
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--sample", type=int, default=0, help="doors; 0: all")
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--only", default="", help="a part of DOOR: DAMAGE: FILE")
+  parser.add_argument("--findings", default=os.devnull, help="JSON lines")
+  values = parser.parse_args()
+  os.chdir(ROOT)
+  with (
+    tempfile.TemporaryDirectory(prefix="damage-") as root,
+    faulty_files.loaded(),
+  ):
+    trials = campaign(
+      pathlib.Path(root),
+      sample=values.sample,
+      seed=values.seed,
+      only=values.only,
+    )
+  print(table(trials))
+  findings = [x.finding for x in trials if x.finding]
+  judge.write(findings, values.findings)
+  if findings:
+    print(judge.table(findings))
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,68 @@
+"""The short run that campaigns attack: four steps, of two checkpoints one."""
+
+import json
+import os
+
+from tests.support.attack.faulty_files import deadline, finish
+from tests.support.attack.judge import Finding, Overdue, fault_of
+from tests.support.chaos import facts_of
+from tests.support.doors import TINY, Door
+
+SETTINGS = (
+  *TINY,
+  "--checkpoint_interval=2",
+  "--max_to_keep=1",
+  "--steps_per_loop=2",
+  "--global_batch_size=8",
+  "--batching=pad",
+  "--deterministic",
+  "--log_example_ids",
+)
+
+
+def flags_of(directory) -> tuple[str, ...]:
+  """Flags of launch.train for the run in a directory."""
+  return (*SETTINGS, f"--model_dir={directory}")
+
+
+def train(scratch, directory):
+  """Trains, or resumes, with nobody between."""
+  door = Door(scratch, "launch.train", *flags_of(directory))
+  return finish(door, deadline())
+
+
+def resumed(campaign, scratch, directory, expected, thing, attack):
+  """Resumes an attacked run; returns what is wrong with it, if anything."""
+  fault = lambda *words: Finding(campaign, thing, attack, "resume", *words)
+  try:
+    ended = train(scratch, directory)
+  except Overdue as error:
+    return fault("hangs", str(error))
+  wrong, words = fault_of(ended, "launch.train")
+  if wrong:
+    return fault(wrong, words)
+  if ended.status:
+    return fault(f"status {ended.status}", ended.err[-300:])
+  try:
+    found = facts_of(str(directory))
+  except Exception as error:
+    return fault("files that cannot be read", repr(error)[:300])
+  for name, value in expected.items():
+    if found[name] != value:
+      return fault("difference", f"{name}: {_apart(value, found[name])}")
+  return None
+
+
+def _apart(one, other):
+  if isinstance(one, list) and isinstance(other, list):
+    pairs = zip(one, other, strict=False)
+    first = next((i for i, (a, b) in enumerate(pairs) if a != b), "")
+    return f"{len(one)} / {len(other)} lines, first differing {first}"
+  return f"{json.dumps(one)[:100]} / {json.dumps(other)[:100]}"
+
+
+def scratch_of(root, name):
+  """Makes a directory for one door."""
+  path = root / name
+  os.makedirs(path)
+  return path
