@@ -17,7 +17,15 @@ from engine.loop.order import Order
 from engine.loop.programs import Programs, Shape
 from engine.measure.ledger import Ledger
 from engine.step.averages import Averages
-from engine.task import EXAMPLES, LABELS, WEIGHTS, Source, Task, columns
+from engine.task import (
+  EXAMPLES,
+  LABELS,
+  TOTAL,
+  WEIGHTS,
+  Source,
+  Task,
+  columns,
+)
 
 
 class Evaluator(orbit.StandardEvaluator):
@@ -114,8 +122,8 @@ class Evaluator(orbit.StandardEvaluator):
 
   def replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
     """Labels, weights, examples, losses and outputs of a replica's rows."""
-    features, labels, weights, examples = columns(
-      batch, (LABELS, WEIGHTS, EXAMPLES)
+    features, labels, weights, examples, _ = columns(
+      batch, (LABELS, WEIGHTS, EXAMPLES, TOTAL)
     )
     outputs = self._task.forward(self._model, features, None)
     return {

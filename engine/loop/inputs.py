@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine.loop.order import Order
-from engine.task import Layout, Source
+from engine.task import TOTAL, Layout, Source
 
 
 class Inputs:
@@ -55,11 +55,10 @@ class Inputs:
       shares=self._replicas * self._parts,
     )
 
-  def _batch(self, step: int) -> dict[str, np.ndarray]:
-    return self.source.batch(self.order.indices(step), self.layout(step))
-
   def fetch(self, step: int, steps: int, *, capacity: int) -> dict[str, Any]:
     """Fetches the batches of steps in a row that share a shape.
+
+    A worker builds what its own replicas need.
 
     Args:
       step: the first.
@@ -68,20 +67,38 @@ class Inputs:
         capacity for all calls keeps the shapes static.
 
     Returns:
-      Name -> distributed values, on each replica [capacity, rows, ...].
+      Name -> distributed values, on each replica [capacity, rows, ...]; and
+      `TOTAL`, the sum of the weights of each global batch, float32 [capacity].
     """
-    batches = [self._batch(s) for s in range(step, step + steps)]
-    stacks = {}
-    for name, array in batches[0].items():
-      stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
-      for i, batch in enumerate(batches):
-        stacks[name][i] = batch[name]
+    local = len(self._strategy.extended.worker_devices)
+    rows = self.layout(step).shape[0] // self._replicas
+    stacks: dict[str, np.ndarray] = {}
+    totals = np.zeros(capacity, np.float32)
+
+    def build(first):
+      block = slice(first * rows, (first + local) * rows)
+      for i, s in enumerate(range(step, step + steps)):
+        indices = self.order.indices(s)
+        totals[i] = self.source.weights(indices).sum(dtype=np.float64)
+        batch = self.source.batch(indices, self.layout(s), block)
+        for name, array in batch.items():
+          if name not in stacks:
+            stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
+          stacks[name][i] = array
 
     def part(context):
       replica = context.replica_id_in_sync_group
+      place = replica % local  # Replicas of a worker follow each other.
+      if not stacks:
+        build(replica - place)
+      own = slice(place * rows, (place + 1) * rows)
       return {
-        name: tf.constant(np.split(stack, self._replicas, axis=1)[replica])
-        for name, stack in stacks.items()
+        TOTAL: tf.constant(totals),
+        **{
+          name: tf.constant(stack[:, own])
+          for name, stack in stacks.items()
+          if stack.size
+        },
       }
 
     return self._strategy.experimental_distribute_values_from_function(part)
@@ -89,9 +106,14 @@ class Inputs:
   def pick(
     self, batches: dict[str, tf.Tensor], place: tf.Tensor, shape: tuple
   ) -> dict[str, tf.Tensor]:
-    """Takes one replica's batch `place` out of what `fetch` gave it."""
+    """Takes one replica's batch `place` out of what `fetch` gave it.
+
+    An array without elements is not sent: its shape says what it has to say.
+    """
     batch = {name: array[place] for name, array in batches.items()}
     for name, spec in self.source.signature(shape).items():
-      rows = spec.shape[0] // self._replicas
-      batch[name].shape.assert_is_compatible_with([rows, *spec.shape[1:]])
+      part = [spec.shape[0] // self._replicas, *spec.shape[1:]]
+      if name not in batch:
+        batch[name] = tf.zeros(part, spec.dtype)
+      batch[name].shape.assert_is_compatible_with(part)
     return batch
