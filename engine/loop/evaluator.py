@@ -95,7 +95,7 @@ class Evaluator(orbit.StandardEvaluator):
     for step in range(self.inputs.order.num_batches):
       if self._boundary:
         self._boundary.check()
-      shape = self.inputs.layout(step).shape
+      shape = self.inputs.prepared(step).layout.shape
       batch = self.inputs.fetch(step, 1, capacity=1)
       rows = self.programs(shape, batch)
       gathered.append(tf.nest.map_structure(lambda x: x.numpy(), rows))

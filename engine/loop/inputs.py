@@ -4,22 +4,30 @@ A global batch is laid out once, for all replicas; each replica takes its own
 block of rows. What is in row r is thus the same for any number of replicas.
 
 There is no iterator: batches are fetched by their step, some steps at a time,
-and the device loop walks through them. So there is no position to save, and
-nothing runs on when a loop ends.
+and the device loop walks through them; the next ones are prepared beside it. A
+batch is a function of its step, so there is no position to save.
 """
 
-import functools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from engine.cluster.strategies import own_replicas
+from engine.loop.ahead import Ahead
+from engine.loop.batches import Batches, Prepared
 from engine.loop.order import Order
-from engine.task import TOTAL, Layout, Source
+from engine.task import TOTAL, Source
 
 
 class Inputs:
-  """The batches of one split in one order."""
+  """The batches of one split in one order, given to the replicas.
+
+  Attributes:
+    source: the examples.
+    order: which of them are in which batch.
+    layout: step -> the plan of its batch, without building it.
+  """
 
   def __init__(
     self,
@@ -42,23 +50,27 @@ class Inputs:
     self.source = source
     self.order = order
     self._strategy = strategy
-    self._batch_size = batch_size
     self._replicas = strategy.num_replicas_in_sync
-    self._parts = parts
-    self.layout = functools.lru_cache(maxsize=64)(self._layout)
-
-  def _layout(self, step: int) -> Layout:
-    """Returns the plan of global batch `step`, without building it."""
-    return self.source.layout(
-      self.order.indices(step),
-      batch_size=self._batch_size,
-      shares=self._replicas * self._parts,
+    self._own = own_replicas(strategy)
+    batches = Batches(
+      source=source,
+      order=order,
+      batch_size=batch_size,
+      replicas=self._replicas,
+      own=self._own,
+      parts=parts,
     )
+    self.layout = batches.layout
+    self._ahead = Ahead(batches)
+
+  def prepared(self, step: int) -> Prepared:
+    """Returns global batch `step`, as soon as it is built."""
+    return self._ahead[step]
 
   def fetch(self, step: int, steps: int, *, capacity: int) -> dict[str, Any]:
     """Fetches the batches of steps in a row that share a shape.
 
-    A worker builds what its own replicas need.
+    Those that come next are prepared from now on, while the device works.
 
     Args:
       step: the first.
@@ -70,34 +82,26 @@ class Inputs:
       Name -> distributed values, on each replica [capacity, rows, ...]; and
       `TOTAL`, the sum of the weights of each global batch, float32 [capacity].
     """
-    local = len(self._strategy.extended.worker_devices)
-    rows = self.layout(step).shape[0] // self._replicas
-    stacks: dict[str, np.ndarray] = {}
+    last = min(step + steps + capacity, self.order.num_batches)
+    self._ahead.keep(range(step, max(last, step + steps)))
+    batches = [self.prepared(s) for s in range(step, step + steps)]
     totals = np.zeros(capacity, np.float32)
-
-    def build(first):
-      block = slice(first * rows, (first + local) * rows)
-      for i, s in enumerate(range(step, step + steps)):
-        indices = self.order.indices(s)
-        totals[i] = self.source.weights(indices).sum(dtype=np.float64)
-        batch = self.source.batch(indices, self.layout(s), block)
-        for name, array in batch.items():
-          if name not in stacks:
-            stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
-          stacks[name][i] = array
+    totals[:steps] = [batch.total for batch in batches]
+    stacks = {}
+    for name, array in batches[0].arrays.items():
+      if array.size:
+        stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
+        for i, batch in enumerate(batches):
+          stacks[name][i] = batch.arrays[name]
+    rows = batches[0].layout.shape[0] // self._replicas
 
     def part(context):
-      replica = context.replica_id_in_sync_group
-      place = replica % local  # Replicas of a worker follow each other.
-      if not stacks:
-        build(replica - place)
-      own = slice(place * rows, (place + 1) * rows)
+      first = self._own.index(context.replica_id_in_sync_group) * rows
       return {
         TOTAL: tf.constant(totals),
         **{
-          name: tf.constant(stack[:, own])
+          name: tf.constant(stack[:, first : first + rows])
           for name, stack in stacks.items()
-          if stack.size
         },
       }
 

@@ -9,8 +9,8 @@ the three compute the same. Packing without cross-contamination follows Krell
 et al., arXiv 2107.02027; that only attention needs to know of rows is ours.
 
 A batch is cut into shares, one for each replica (and each of its parts), that
-know nothing of each other. Where each pair goes follows from lengths alone: all
-workers plan the whole batch, in NumPy, and build the arrays of their own shares.
+know nothing of each other. Where a pair goes follows from lengths alone: all
+workers plan the whole batch in NumPy, and build the arrays of their own shares.
 """
 
 import dataclasses
@@ -93,7 +93,7 @@ def declare(
   pairs = batch_size // shares
   draws = _SAMPLES // max(shares, -(-pairs // _MANY_PAIRS))
   samples = [
-    _dealt(lengths[words % len(lengths)], pairs=pairs, shares=shares)[1]
+    dealt_out(lengths[words % len(lengths)], pairs=pairs, shares=shares)[1]
     for words in _draws(batch_size, max(_FEW_SAMPLES, draws))
   ]
   fullest = np.array([sample.sum(axis=1).max() for sample in samples])
@@ -126,7 +126,7 @@ def _best_width(
   """Finds the width at which attention, rows * width ** 2, is least.
 
   Args:
-    samples: int [batches, shares, slots], lengths as `_dealt` returns them.
+    samples: int [batches, shares, slots], lengths as `dealt_out` returns them.
     fullest: int [batches], tokens of the fullest share.
     longest: tokens of any pair, at most.
 
@@ -179,7 +179,7 @@ def arrange(
   if batching == "pack":
     assert packing is not None, "`pack` has declared shapes"
     width = packing.width
-    members, dealt = _dealt(lengths, pairs=pairs, shares=shares)
+    members, dealt = dealt_out(lengths, pairs=pairs, shares=shares)
     ends = np.cumsum(dealt, axis=1)
     row, column = first_fit(dealt, width)
     places = Places(members, dealt, ends - dealt, row, column)
@@ -220,7 +220,7 @@ def _smallest(packing: Packing, stream: int, rows: int) -> tuple[int, int]:
   )
 
 
-def _dealt(
+def dealt_out(
   lengths: np.ndarray, *, pairs: int, shares: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Deals pairs out in rounds, the longest first, so that sums are even.
