@@ -5,6 +5,9 @@ does once; and examples/s of laying out, building and handing over batches
 (`PairSource.layout`, `PairSource.batch`, `Inputs.fetch`), which it does in each
 step, in the groups in which the trainer asks for them. Both are held against
 the examples/s that training consumes.
+
+With --scale, something else: CPU time of what one worker of N computes for a
+step, from 32 pairs on one replica to 32,768 on 1,024, without the others.
 """
 
 import time
@@ -21,6 +24,8 @@ from launch.command.flags import config_from_flags, define_settings
 
 BATCHINGS = ["pad", "bucket", "pack"]
 SETTINGS = ("task", "data_dir", "encoder", "precision", "global_batch_size")
+_SYNTHETIC = 200_000  # Pairs of --scale.
+_STEPS = 10  # That it times in each of its repeats.
 define_settings((*SETTINGS, "steps_per_loop"))
 flags.DEFINE_list("batching", BATCHINGS, "Ways to measure.")
 flags.DEFINE_float(
@@ -30,6 +35,7 @@ flags.DEFINE_string(
   "throughput", None, "Or: a record whose fastest row of the encoder says so."
 )
 flags.DEFINE_integer("train_steps", 24, "Or: steps that measure it.")
+flags.DEFINE_bool("scale", False, "Time one worker of N for each step.")
 flags.DEFINE_integer("repeats", 5, "Passes over the split.", lower_bound=3)
 flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
 
@@ -42,6 +48,9 @@ def main() -> None:
     raise UserError(
       f"`batching` is {values.batching}, but takes some of {BATCHINGS}."
     )
+  if values.scale:
+    measure_scale(values.repeats, values.output_dir)
+    return
   config = config_from_flags((*SETTINGS, "steps_per_loop"))
   consumed, source = consumption(config)
   # Imported behind the checks: TensorFlow takes seconds.
@@ -70,6 +79,26 @@ def main() -> None:
       "training consumes"
     )
   print(path)
+
+
+def measure_scale(repeats: int, output_dir: str) -> None:
+  """Measures one worker of N, writes one JSON file, prints a table."""
+  from benchmarks.scale.one_worker import SIZES, cpu_seconds, synthetic
+  from engine.measure.environment import environment
+
+  source = synthetic(_SYNTHETIC)
+  rows = []
+  for size in SIZES:
+    seconds = cpu_seconds(source, size, repeats * _STEPS)
+    rows.append(
+      row(str(size), "ms", [1e3 * each for each in seconds], better="lower")
+    )
+    print(f"{size!s:40} {rows[-1]['summary']['median']:8.2f} ms of CPU a step")
+  print(
+    write_record(
+      "input", rows, environment=environment(), output_dir=output_dir
+    )
+  )
 
 
 def consumption(config: Any) -> tuple[float, str]:

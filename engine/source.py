@@ -12,6 +12,8 @@ import tensorflow as tf
 
 # Names in a batch that the engine reads; all others are the task's features.
 LABELS, WEIGHTS, EXAMPLES = "labels", "weights", "examples"
+TOTAL = "total"  # Sum of the weights of the global batch, from the engine.
+_WHOLE = slice(None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Layout:
       arrays, which the replicas share. Equal shapes run one program.
     units: real units of work (tokens; or examples) that the batch holds.
     capacity: units that the shape could hold; the rest is padding.
-    places: the source's own notes on where each example went, in order.
+    places: the source's own notes on where each example went.
     flops: floating-point operations of a training step on the real units,
       forward and backward; 0 where the task does not count them.
     executed_flops: of these, what the task's model executes; 0: not counted.
@@ -32,7 +34,7 @@ class Layout:
   shape: tuple[int, ...]
   units: int
   capacity: int
-  places: tuple[Any, ...] = ()
+  places: Any = None
   flops: float = 0.0
   executed_flops: float = 0.0
 
@@ -68,6 +70,17 @@ class Source(abc.ABC):
     """Units of work in each example, int64 [n]; by default 1."""
     return np.ones(len(indices), np.int64)
 
+  def weights(self, indices: np.ndarray) -> np.ndarray:
+    """What `batch` weighs some examples with, float32 [n].
+
+    By default they are batched for that: say it where you know it.
+    """
+    layout = self.layout(indices, batch_size=len(indices), shares=1)
+    batch = self.batch(indices, layout)
+    there = batch[EXAMPLES] >= 0
+    of = dict(zip(batch[EXAMPLES][there], batch[WEIGHTS][there], strict=True))
+    return np.array([of[i] for i in indices], np.float32)
+
   @abc.abstractmethod
   def layout(
     self, indices: np.ndarray, *, batch_size: int, shares: int
@@ -93,12 +106,20 @@ class Source(abc.ABC):
     return self.signature(shape)[WEIGHTS].shape.num_elements()
 
   @abc.abstractmethod
-  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
-    """Builds the arrays of one global batch, each `layout.shape[0]` long.
+  def batch(
+    self, indices: np.ndarray, layout: Layout, block: slice = _WHOLE
+  ) -> dict[str, np.ndarray]:
+    """Builds the arrays of one global batch, or of a block of it.
 
     Beside the features it holds `labels`, float32 `weights` (0 where there is
     no example) and int64 `examples` (the index in the split, or -1), all three
     of one shape.
+
+    Args:
+      indices: int64 [n], all examples of the batch.
+      layout: of all of them.
+      block: of the `layout.shape[0]` entries of the arrays, those that this
+        worker needs; what it costs should follow from them alone.
     """
 
 
@@ -144,16 +165,20 @@ class ArraySource(Source):
   def scaled(self, shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
     return (round(shape[0] * factor),)
 
-  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+  def weights(self, indices: np.ndarray) -> np.ndarray:
+    return self._arrays[WEIGHTS][indices]
+
+  def batch(
+    self, indices: np.ndarray, layout: Layout, block: slice = _WHOLE
+  ) -> dict[str, np.ndarray]:
     missing = layout.shape[0] - len(indices)
-    batch = {
-      name: np.concatenate(
-        [array[indices], np.zeros((missing,) + array.shape[1:], array.dtype)]
-      )
-      for name, array in self._arrays.items()
-    }
-    examples = np.concatenate([indices, np.full(missing, -1)])
-    return {**batch, EXAMPLES: examples.astype(np.int64)}
+    examples = np.append(indices, np.full(missing, -1)).astype(np.int64)[block]
+    there = examples >= 0
+    batch = {EXAMPLES: examples}
+    for name, array in self._arrays.items():
+      batch[name] = np.zeros((len(examples), *array.shape[1:]), array.dtype)
+      batch[name][there] = array[examples[there]]
+    return batch
 
 
 def digest_of(*arrays: np.ndarray) -> int:

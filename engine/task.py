@@ -19,6 +19,7 @@ from engine.randomness import Stream
 # Who writes a task finds here what its sources are made of.
 from engine.source import EXAMPLES as EXAMPLES
 from engine.source import LABELS as LABELS
+from engine.source import TOTAL as TOTAL
 from engine.source import WEIGHTS as WEIGHTS
 from engine.source import ArraySource as ArraySource
 from engine.source import Layout as Layout

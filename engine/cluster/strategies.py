@@ -209,3 +209,10 @@ def workers_of(strategy: tf.distribute.Strategy) -> list[str]:
   if _KINDS.get(type(strategy).__name__) != "multi_worker":
     return []
   return strategy.cluster_resolver.cluster_spec().as_dict()["worker"]
+
+
+def own_replicas(strategy: tf.distribute.Strategy) -> range:
+  """Returns the replicas that this process feeds: they follow each other."""
+  count = len(strategy.extended.worker_devices)
+  worker = strategy.cluster_resolver.task_id if workers_of(strategy) else 0
+  return range(worker * count, (worker + 1) * count)

@@ -17,7 +17,15 @@ from engine.loop.order import Order
 from engine.loop.programs import Programs, Shape
 from engine.measure.ledger import Ledger
 from engine.step.averages import Averages
-from engine.task import EXAMPLES, LABELS, WEIGHTS, Source, Task, columns
+from engine.task import (
+  EXAMPLES,
+  LABELS,
+  TOTAL,
+  WEIGHTS,
+  Source,
+  Task,
+  columns,
+)
 
 
 class Evaluator(orbit.StandardEvaluator):
@@ -103,7 +111,7 @@ class Evaluator(orbit.StandardEvaluator):
 
   def _rows(self, step: int) -> dict[str, Any]:
     """Returns the rows of a batch, padding included."""
-    shape = self.inputs.layout(step).shape
+    shape = self.inputs.prepared(step).layout.shape
     batch = self.inputs.fetch(step, 1, capacity=1)
     rows = self.programs(shape, batch)
     return tf.nest.map_structure(lambda x: x.numpy(), rows)
@@ -129,8 +137,8 @@ class Evaluator(orbit.StandardEvaluator):
 
   def replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
     """Labels, weights, examples, losses and outputs of a replica's rows."""
-    features, labels, weights, examples = columns(
-      batch, (LABELS, WEIGHTS, EXAMPLES)
+    features, labels, weights, examples, _ = columns(
+      batch, (LABELS, WEIGHTS, EXAMPLES, TOTAL)
     )
     outputs = self._task.forward(self._model, features, None)
     return {

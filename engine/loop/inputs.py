@@ -4,25 +4,34 @@ A global batch is laid out once, for all replicas; each replica takes its own
 block of rows. What is in row r is thus the same for any number of replicas.
 
 There is no iterator: batches are fetched by their step, some steps at a time,
-and the device loop walks through them. So there is no position to save, and
-nothing runs on when a loop ends.
+and the device loop walks through them; the next ones are prepared beside it. A
+batch is a function of its step, so there is no position to save.
 """
 
-import functools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from engine.cluster.strategies import own_replicas
+from engine.loop.ahead import Ahead
+from engine.loop.batches import Batches, Prepared
 from engine.loop.order import Order
-from engine.task import WEIGHTS, Layout, Source
+from engine.task import TOTAL, Source
 
+_AHEAD = 32  # Batches, at most, that wait for the device.
 _TOLD_BATCHES, _TOLD_IDS = 5, 10  # Of those that weigh nothing.
 
 
 class Inputs:
-  """The batches of one split in one order."""
+  """The batches of one split in one order, given to the replicas.
+
+  Attributes:
+    source: the examples.
+    order: which of them are in which batch.
+    layout: step -> the plan of its batch, without building it.
+  """
 
   def __init__(
     self,
@@ -45,24 +54,27 @@ class Inputs:
     self.source = source
     self.order = order
     self._strategy = strategy
-    self._batch_size = batch_size
     self._replicas = strategy.num_replicas_in_sync
-    self._parts = parts
-    self.layout = functools.lru_cache(maxsize=64)(self._layout)
-
-  def _layout(self, step: int) -> Layout:
-    """Returns the plan of global batch `step`, without building it."""
-    return self.source.layout(
-      self.order.indices(step),
-      batch_size=self._batch_size,
-      shares=self._replicas * self._parts,
+    self._own = own_replicas(strategy)
+    batches = Batches(
+      source=source,
+      order=order,
+      batch_size=batch_size,
+      replicas=self._replicas,
+      own=self._own,
+      parts=parts,
     )
+    self.layout = batches.layout
+    self._ahead = Ahead(batches)
 
-  def _batch(self, step: int) -> dict[str, np.ndarray]:
-    return self.source.batch(self.order.indices(step), self.layout(step))
+  def prepared(self, step: int) -> Prepared:
+    """Returns global batch `step`, as soon as it is built."""
+    return self._ahead[step]
 
   def fetch(self, step: int, steps: int, *, capacity: int) -> dict[str, Any]:
     """Fetches the batches of steps in a row that share a shape.
+
+    Those that come next are prepared from now on, while the device works.
 
     Args:
       step: the first.
@@ -71,29 +83,40 @@ class Inputs:
         capacity for all calls keeps the shapes static.
 
     Returns:
-      Name -> distributed values, on each replica [capacity, rows, ...].
+      Name -> distributed values, on each replica [capacity, rows, ...]; and
+      `TOTAL`, the sum of the weights of each global batch, float32 [capacity].
     """
-    batches = [self._batch(s) for s in range(step, step + steps)]
-    for s, batch in enumerate(batches, step):
-      if not batch[WEIGHTS].any():
-        self._tell_empty(s)
+    last = step + steps + min(capacity, _AHEAD)
+    last = min(last, self.order.num_batches)
+    self._ahead.keep(range(step, max(last, step + steps)))
+    batches = [self.prepared(s) for s in range(step, step + steps)]
+    totals = np.zeros(capacity, np.float32)
+    totals[:steps] = [batch.total for batch in batches]
     stacks = {}
-    for name, array in batches[0].items():
-      stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
-      for i, batch in enumerate(batches):
-        stacks[name][i] = batch[name]
+    for name, array in batches[0].arrays.items():
+      if array.size:
+        stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
+        for i, batch in enumerate(batches):
+          stacks[name][i] = batch.arrays[name]
+    rows = batches[0].layout.shape[0] // self._replicas
 
     def part(context):
-      replica = context.replica_id_in_sync_group
+      first = self._own.index(context.replica_id_in_sync_group) * rows
       return {
-        name: tf.constant(np.split(stack, self._replicas, axis=1)[replica])
-        for name, stack in stacks.items()
+        TOTAL: tf.constant(totals),
+        **{
+          name: tf.constant(stack[:, first : first + rows])
+          for name, stack in stacks.items()
+        },
       }
 
     return self._strategy.experimental_distribute_values_from_function(part)
 
-  def _tell_empty(self, step: int) -> None:
-    indices = self.order.indices(step)
+  def tell_weightless(self, step: int) -> None:
+    """Says of a batch whose examples all weigh 0 that it is one."""
+    indices, _, total, _ = self.prepared(step)
+    if total:
+      return
     ids = ", ".join(map(str, self.source.ids(indices[:_TOLD_IDS])))
     logging.log_first_n(
       logging.WARNING,
@@ -106,9 +129,14 @@ class Inputs:
   def pick(
     self, batches: dict[str, tf.Tensor], place: tf.Tensor, shape: tuple
   ) -> dict[str, tf.Tensor]:
-    """Takes one replica's batch `place` out of what `fetch` gave it."""
+    """Takes one replica's batch `place` out of what `fetch` gave it.
+
+    An array without elements is not sent: its shape says what it has to say.
+    """
     batch = {name: array[place] for name, array in batches.items()}
     for name, spec in self.source.signature(shape).items():
-      rows = spec.shape[0] // self._replicas
-      batch[name].shape.assert_is_compatible_with([rows, *spec.shape[1:]])
+      part = [spec.shape[0] // self._replicas, *spec.shape[1:]]
+      if name not in batch:
+        batch[name] = tf.zeros(part, spec.dtype)
+      batch[name].shape.assert_is_compatible_with(part)
     return batch

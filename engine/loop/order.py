@@ -5,11 +5,21 @@ the epochs without a seam: batch k holds positions k * size to (k + 1) * size,
 and epoch e is positions e * n to (e + 1) * n, in an order of its own. Each
 example thus appears once in each epoch, and only the last batch of a run can
 be short.
+
+Up to 2^24 examples an epoch's order is sorted once. Above, a cipher computes
+each index alone, so that nothing is kept and the first batch is there at once.
 """
 
 import functools
+import math
 
 import numpy as np
+
+from engine.errors import UserError
+
+_SORTED = 2**24  # Examples; the order of each run that there was before it.
+_MOST = 2**62  # Examples that 64 bits can count.
+_ROUNDS = 8
 
 
 def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
@@ -22,8 +32,55 @@ def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
   return np.argsort(words, kind="stable")
 
 
+def ciphered(
+  position: np.ndarray, seed: int, epoch: int, size: int
+) -> np.ndarray:
+  """Returns some indices of an order of `size` examples, in constant memory.
+
+  A position is two digits of a base whose square is just above `size`; each
+  round adds a keyed hash of one digit to the other (a Feistel network). What
+  comes out above `size` goes through again until it does not: that is a
+  bijection still (Black and Rogaway, Ciphers with Arbitrary Finite Domains,
+  CT-RSA 2002, methods 2 and 3). The hash is the mixer of SplitMix64 (Steele,
+  Lea and Flood, OOPSLA 2014), its keys are Philox words of seed and epoch.
+
+  Args:
+    position: int64 [n], each from 0 to below `size`.
+    seed: of the run.
+    epoch: of the positions.
+    size: examples in the split.
+
+  Returns:
+    int64 [n], from 0 to below `size`.
+  """
+  keys = np.random.Philox(key=[seed, epoch]).random_raw(_ROUNDS)
+  base = np.uint64(math.isqrt(size - 1) + 1)
+  found = _encipher(position.astype(np.uint64), base, keys)
+  while (outside := np.flatnonzero(found >= size)).size:
+    found[outside] = _encipher(found[outside], base, keys)
+  return found.astype(np.int64)
+
+
+def _encipher(x: np.ndarray, base: np.uint64, keys: np.ndarray) -> np.ndarray:
+  high, low = np.divmod(x, base)
+  for key in keys:
+    high, low = low, (high + _mixed(low + key) % base) % base
+  return high * base + low
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+  x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+  x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+  return x ^ (x >> np.uint64(31))
+
+
 class Order:
-  """The batches of a run."""
+  """The batches of a run.
+
+  Attributes:
+    kind: how the order of an epoch is found: "given" (as the split has it),
+      "sort" or "cipher".
+  """
 
   def __init__(
     self,
@@ -40,14 +97,25 @@ class Order:
       batch_size: examples in a full global batch.
       num_positions: where the run ends: epochs * num_examples.
       seed: the seed of the run, or None to keep the order of the split.
+
+    Raises:
+      UserError: where there are more examples than can be counted.
     """
+    if num_examples > _MOST:
+      raise UserError(
+        f"A split of {num_examples} examples is larger than an order can count "
+        f"({_MOST}): train on a part of it."
+      )
     self._num_examples = num_examples
     self._batch_size = batch_size
     self._num_positions = num_positions
     self._seed = seed
+    self.kind = "sort" if num_examples <= _SORTED else "cipher"
+    if seed is None:
+      self.kind = "given"
     # An epoch's permutation is made when the first of its batches is asked
     # for; what step k costs therefore does not depend on k.
-    self._permutation = functools.lru_cache(maxsize=2)(self._epoch_order)
+    self._permutation = functools.lru_cache(maxsize=2)(permutation)
 
   @property
   def num_batches(self) -> int:
@@ -64,11 +132,14 @@ class Order:
     position = np.arange(first, max(first, last), dtype=np.int64)
     epoch, place = np.divmod(position, self._num_examples)
     return np.concatenate(
-      [self._permutation(int(e))[place[epoch == e]] for e in np.unique(epoch)]
+      [self._at(place[epoch == e], int(e)) for e in np.unique(epoch)]
       or [position]
     )
 
-  def _epoch_order(self, epoch: int) -> np.ndarray:
+  def _at(self, place: np.ndarray, epoch: int) -> np.ndarray:
+    """The examples at some places of an epoch."""
     if self._seed is None:
-      return np.arange(self._num_examples, dtype=np.int64)
-    return permutation(self._seed, epoch, self._num_examples)
+      return place
+    if self.kind == "cipher":
+      return ciphered(place, self._seed, epoch, self._num_examples)
+    return self._permutation(self._seed, epoch, self._num_examples)[place]

@@ -102,16 +102,18 @@ class Trainer(orbit.StandardTrainer):
     Raises:
       FloatingPointError: where that would go on for ever.
     """
-    shape = inputs.layout(step).shape
-    # A program's first call compiles: one step, whose time is no rate.
-    first = shape not in self.programs
-    steps = 1
-    while (
-      not first and steps < limit and inputs.layout(step + steps).shape == shape
-    ):
-      steps += 1
     with self._ledger.time("input_wait"):
+      shape = inputs.prepared(step).layout.shape
+      # A program's first call compiles: one step, whose time is no rate.
+      first = shape not in self.programs
+      steps, limit = 1, 1 if first else limit
+      while (
+        steps < limit and inputs.prepared(step + steps).layout.shape == shape
+      ):
+        steps += 1
       batches = inputs.fetch(step, steps, capacity=self._steps_per_loop)
+    for s in range(step, step + steps):
+      inputs.tell_weightless(s)
     before = self._ledger.totals()["step"]
     scale = self.loss_scale and float(self.loss_scale.scale.numpy())
     with self._ledger.time("step"):
@@ -127,7 +129,8 @@ class Trainer(orbit.StandardTrainer):
       self._boundary.measured(steps, seconds)
       self.work.seconds += seconds
       for s in range(step, step + counted):
-        self.work.add(len(inputs.order.indices(s)), inputs.layout(s))
+        done = inputs.prepared(s)
+        self.work.add(len(done.indices), done.layout)
     return counted
 
   def _stop_at(self, step: int, scale: float | None) -> None:

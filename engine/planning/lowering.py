@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from engine.errors import UserError
-from engine.task import Source
+from engine.task import TOTAL, Source
 
 # What XLA inserts where a size is known to the device alone.
 _DYNAMIC = "set-dimension-size"
@@ -94,10 +94,13 @@ def replica_specs(
 ) -> dict[str, tf.TensorSpec]:
   """Returns name -> spec of one replica's rows of a batch of `shape`."""
   return {
-    name: tf.TensorSpec(
-      [spec.shape[0] // replicas, *spec.shape[1:]], spec.dtype
-    )
-    for name, spec in source.signature(tuple(shape)).items()
+    TOTAL: tf.TensorSpec([], tf.float32),
+    **{
+      name: tf.TensorSpec(
+        [spec.shape[0] // replicas, *spec.shape[1:]], spec.dtype
+      )
+      for name, spec in source.signature(tuple(shape)).items()
+    },
   }
 
 

@@ -1,6 +1,7 @@
 """AdamW and LAMB, their schedule, and the learning rate of each layer."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras
@@ -9,6 +10,22 @@ from official.modeling.optimization import lr_schedule
 from engine.config import OptimizerConfig
 from engine.step.averages import Averages
 from engine.step.guard import Guard
+
+
+class Pace(NamedTuple):
+  """What a step does to all variables of one learning rate: float32 scalars.
+
+  Attributes:
+    rate: of learning.
+    decay: what a weight loses, of itself.
+    betas: what is kept of both moments.
+    powers: of the betas, by the number of steps.
+  """
+
+  rate: tf.Tensor
+  decay: tf.Tensor
+  betas: tuple[tf.Tensor, tf.Tensor]
+  powers: tuple[tf.Tensor, tf.Tensor]
 
 
 class AdamW(tf_keras.optimizers.AdamW):
@@ -61,35 +78,49 @@ class AdamW(tf_keras.optimizers.AdamW):
         True if self._guard is None else self._guard.taken,
       )
 
-  def _rates(self, variable: tf.Variable) -> tuple[tf.Tensor, ...]:
-    """Returns learning rate and both betas for a variable in this step."""
-    rate = self.learning_rate * self._rate_factor(variable.name)
-    if self._guard is None:
-      return rate, self.beta_1, self.beta_2
-    # With a gradient of 0, an update at rate 0 that keeps all of both moments
-    # keeps all bits. It needs no branch, which would copy the variables.
-    taken = tf.convert_to_tensor(self._guard.taken)
-    return tuple(
-      tf.where(taken, x, kept)
-      for x, kept in ((rate, 0.0), (self.beta_1, 1.0), (self.beta_2, 1.0))
-    )
+  def _internal_apply_gradients(self, grads_and_vars):
+    self._paces: dict[Any, Pace] = {}
+    return super()._internal_apply_gradients(grads_and_vars)
+
+  def _pace_of(self, variable: tf.Variable) -> Pace:
+    """Returns the pace of a variable; built once, not for each variable."""
+    factor = self._rate_factor(variable.name)
+    graph = tf.compat.v1.get_default_graph()
+    key = id(graph), variable.device, factor
+    if key not in self._paces:
+      self._paces[key] = self._pace(factor)
+    return self._paces[key]
+
+  def _pace(self, factor: float) -> Pace:
+    rate = self.learning_rate * factor
+    betas = self.beta_1, self.beta_2
+    step = tf.cast(self.iterations + 1, tf.float32)
+    powers = tf.pow(betas[0], step), tf.pow(betas[1], step)
+    if self._guard is not None:
+      # With a gradient of 0, an update at rate 0 that keeps all of both moments
+      # keeps all bits. It needs no branch, which would copy the variables.
+      taken = tf.convert_to_tensor(self._guard.taken)
+      rate, *betas = (
+        tf.where(taken, x, kept)
+        for x, kept in ((rate, 0.0), (betas[0], 1.0), (betas[1], 1.0))
+      )
+    return Pace(rate, rate * self.weight_decay, tuple(betas), powers)
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
     """Updates one variable, given its dense gradient."""
-    rate, beta_1, beta_2 = self._rates(variable)
+    pace = self._pace_of(variable)
     if self._use_weight_decay(variable):
-      variable.assign_sub(variable * (rate * self.weight_decay))
+      variable.assign_sub(variable * pace.decay)
     key = self._index_dict[self._var_key(variable)]
-    step = tf.cast(self.iterations + 1, tf.float32)
     tf.raw_ops.ResourceApplyAdam(
       var=variable.handle,
       m=self._momentums[key].handle,
       v=self._velocities[key].handle,
-      beta1_power=tf.pow(self.beta_1, step),
-      beta2_power=tf.pow(self.beta_2, step),
-      lr=rate,
-      beta1=beta_1,
-      beta2=beta_2,
+      beta1_power=pace.powers[0],
+      beta2_power=pace.powers[1],
+      lr=pace.rate,
+      beta1=pace.betas[0],
+      beta2=pace.betas[1],
       epsilon=self.epsilon,
       grad=gradient,
     )
@@ -105,14 +136,14 @@ class Lamb(AdamW):
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
     """Updates one variable, given its dense gradient."""
-    rate, beta_1, beta_2 = self._rates(variable)
+    pace = self._pace_of(variable)
+    rate, (beta_1, beta_2) = pace.rate, pace.betas
     key = self._index_dict[self._var_key(variable)]
     moment, square = self._momentums[key], self._velocities[key]
     moment.assign(beta_1 * moment + (1.0 - beta_1) * gradient)
     square.assign(beta_2 * square + (1.0 - beta_2) * tf.square(gradient))
-    step = tf.cast(self.iterations + 1, tf.float32)
-    first = moment / (1.0 - tf.pow(self.beta_1, step))
-    second = square / (1.0 - tf.pow(self.beta_2, step))
+    first = moment / (1.0 - pace.powers[0])
+    second = square / (1.0 - pace.powers[1])
     update = first / (tf.sqrt(second) + self.epsilon)
     if self._use_weight_decay(variable):
       update += self.weight_decay * variable

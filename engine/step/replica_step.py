@@ -8,7 +8,7 @@ from engine.randomness import Stream, step_key
 from engine.step.guard import Guard
 from engine.step.optimization import clip_by_global_norm, squares_of
 from engine.step.precision import LossScale
-from engine.task import EXAMPLES, LABELS, WEIGHTS, Task, columns
+from engine.task import EXAMPLES, LABELS, TOTAL, WEIGHTS, Task, columns
 
 
 class ReplicaStep:
@@ -74,14 +74,14 @@ class ReplicaStep:
     """Takes the step, in a replica context.
 
     Args:
-      batch: this replica's rows.
+      batch: this replica's rows, and `TOTAL`.
 
     Returns:
       The loss and the gradient norm of the global batch, float32 scalars.
     """
     replica = tf.distribute.get_replica_context()
+    batch, total = columns(batch, (TOTAL,))
     rows = batch[WEIGHTS].shape[0]
-    total = replica.all_reduce("SUM", tf.reduce_sum(batch[WEIGHTS]))
     empty = total <= 0.0
     total = tf.where(empty, 1.0, total)
     first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)

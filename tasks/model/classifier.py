@@ -8,6 +8,7 @@ import tf_keras
 from engine.randomness import Stream
 from tasks.model.contract import Encoder
 from tasks.model.layers import build_part
+from tasks.model.stream import expanded
 
 
 class PairClassifier(tf_keras.Model):
@@ -65,7 +66,13 @@ class PairClassifier(tf_keras.Model):
   def call(
     self, features: Mapping[str, tf.Tensor], random: Stream | None = None
   ) -> tf.Tensor:
-    """Computes float32 logits; `random` gives the dropout in training."""
+    """Computes float32 logits; `random` gives the dropout in training.
+
+    Args:
+      features: as `stream.expanded` takes them.
+      random: bits for dropout, or None.
+    """
+    features = expanded(features)
     _, pooled = self.encoder(features, random=random, pooled_only=True)
     if random is not None:
       names = tf.gather(features["names"], features["firsts"], batch_dims=1)

@@ -76,10 +76,10 @@ class EncodedPairs:
 
   def pick(self, indices: np.ndarray) -> "EncodedPairs":
     """Returns some pairs."""
-    spans = zip(self.starts[indices], self.starts[indices + 1], strict=True)
+    lengths = self.lengths[indices]
     return EncodedPairs(
-      ids=np.concatenate([self.ids[:0], *(self.ids[a:b] for a, b in spans)]),
-      starts=np.concatenate([[0], np.cumsum(self.lengths[indices])]),
+      ids=self.ids[spans(self.starts[indices], lengths)],
+      starts=np.concatenate([[0], np.cumsum(lengths)]),
       first=self.first[indices],
       truncated=0,
     )
@@ -117,3 +117,9 @@ class EncodedPairs:
       "input_mask": real.astype(np.int32),
       "input_type_ids": second.astype(np.int32),
     }
+
+
+def spans(firsts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+  """Numbers from each of `firsts` on, as many as `lengths` says: int64."""
+  before = np.cumsum(lengths) - lengths
+  return np.arange(lengths.sum()) + np.repeat(firsts - before, lengths)

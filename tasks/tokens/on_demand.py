@@ -1,5 +1,6 @@
 """Pairs that stay on disk, tokenised when a batch has them."""
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -38,6 +39,7 @@ class EncodedOnDemand:
     self._pairs, self._encode = pairs, encode
     self._lengths = np.zeros(len(pairs), np.int32)
     self._kept: dict[int, tuple[np.ndarray, int]] = {}
+    self._mutex = threading.RLock()  # Batches are made in a thread beside.
     sample = np.arange(len(pairs))
     if len(pairs) > _SAMPLE:
       words = np.random.Philox(key=[0, 0]).random_raw(_SAMPLE)
@@ -52,14 +54,16 @@ class EncodedOnDemand:
 
   def lengths_at(self, indices: np.ndarray) -> np.ndarray:
     """Returns the tokens of some pairs, int64 [n]."""
-    self._keep(indices[self._lengths[indices] == 0])
-    return self._lengths[indices].astype(np.int64)
+    with self._mutex:
+      self._keep(indices[self._lengths[indices] == 0])
+      return self._lengths[indices].astype(np.int64)
 
   def pick(self, indices: np.ndarray) -> EncodedPairs:
     """Returns some pairs."""
-    if any(int(i) not in self._kept for i in indices):
-      self._keep(indices)
-    found = [self._kept[int(i)] for i in indices]
+    with self._mutex:
+      if any(int(i) not in self._kept for i in indices):
+        self._keep(indices)
+      found = [self._kept[int(i)] for i in indices]
     return EncodedPairs(
       ids=np.concatenate([np.zeros(0, np.int32), *(ids for ids, _ in found)]),
       starts=np.concatenate([[0], np.cumsum(self._lengths[indices])]),

@@ -9,12 +9,12 @@ the three compute the same. Packing without cross-contamination follows Krell
 et al., arXiv 2107.02027; that only attention needs to know of rows is ours.
 
 A batch is cut into shares, one for each replica (and each of its parts), that
-know nothing of each other.
+know nothing of each other. Where a pair goes follows from lengths alone: all
+workers plan the whole batch in NumPy, and build the arrays of their own shares.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,26 +31,28 @@ TOKEN_STEP = 8  # Streams and packed rows are multiples.
 _LEVELS = (-0.96, -0.26, 0.41, 0.99, 1.7, 3.0)
 _RARE_LEVEL = 4.5
 _FEW_BATCHES = 40  # In an epoch.
-_SAMPLES = 64
+_SAMPLES = 64  # Batches; fewer of many shares or pairs, which vary less.
+_FEW_SAMPLES = 8
+_MANY_PAIRS = 512  # In a share.
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-  """Where one pair went.
+class Places:
+  """Where the pairs of a batch went, share by share, in the order of streams.
 
   Attributes:
-    share: that it belongs to.
-    slot: which pair of the share it is.
-    token: its first one in the stream of the share.
-    row: of the share.
-    column: of its first token in the row.
+    pairs: int [shares, slots], which pair of the batch has a slot; -1: none.
+    lengths: int [shares, slots], its tokens; 0: none.
+    starts: int [shares, slots], its first token in the stream of the share.
+    rows: int [shares, slots], the row of the share that holds it.
+    columns: int [shares, slots], of its first token in the row.
   """
 
-  share: int
-  slot: int
-  token: int
-  row: int
-  column: int
+  pairs: np.ndarray
+  lengths: np.ndarray
+  starts: np.ndarray
+  rows: np.ndarray
+  columns: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,9 @@ def declare(
 ) -> Packing:
   """Declares the shapes for batches that are drawn from a split.
 
+  The fullest share says what a batch needs. Shares are dealt nearly equal
+  sums, so these vary less, the more shares there are.
+
   Args:
     lengths: int [pairs], tokens of the pairs of the split, or of a sample.
     batch_size: pairs in a full batch.
@@ -86,14 +91,22 @@ def declare(
   lengths = lengths if len(lengths) else np.ones(1, int)
   total, longest = total or len(lengths), longest or int(lengths.max())
   pairs = batch_size // shares
-  mean, deviation = pairs * lengths.mean(), lengths.std() * pairs**0.5
+  draws = _SAMPLES // max(shares, -(-pairs // _MANY_PAIRS))
+  samples = [
+    dealt_out(lengths[words % len(lengths)], pairs=pairs, shares=shares)[1]
+    for words in _draws(batch_size, max(_FEW_SAMPLES, draws))
+  ]
+  fullest = np.array([sample.sum(axis=1).max() for sample in samples])
+  uneven = fullest.mean() - np.sum(samples) / len(samples) / shares
+  mean = pairs * lengths.mean() + uneven
+  deviation = lengths.std() * batch_size**0.5 / shares
   few = total < _FEW_BATCHES * batch_size
   # A share has a token of padding more (see `take`). The last holds any batch.
   chosen = (*(_LEVELS[-1:] if few else _LEVELS), _RARE_LEVEL)
   tokens = [mean + z * deviation for z in chosen]
   most = _round_up(pairs * longest + 1, TOKEN_STEP)
   sizes = sorted({min(most, _round_up(t + 1, TOKEN_STEP)) for t in tokens})
-  width, usual, worst = _best_width(lengths, longest=longest, pairs=pairs)
+  width, usual, worst = _best_width(np.array(samples), fullest, longest)
   # What does not fit its level goes to the next: so the last has more rows.
   levels = [
     (size, min(pairs, math.ceil(size / width * usual)) + 1)
@@ -103,24 +116,30 @@ def declare(
   return Packing(width, (*levels, last, (most, pairs + 1)))
 
 
+def _draws(size: int, count: int) -> list[np.ndarray]:
+  return [np.random.Philox(key=[0, i]).random_raw(size) for i in range(count)]
+
+
 def _best_width(
-  lengths: np.ndarray, *, longest: int, pairs: int
+  samples: np.ndarray, fullest: np.ndarray, longest: int
 ) -> tuple[int, float, float]:
   """Finds the width at which attention, rows * width ** 2, is least.
+
+  Args:
+    samples: int [batches, shares, slots], lengths as `dealt_out` returns them.
+    fullest: int [batches], tokens of the fullest share.
+    longest: tokens of any pair, at most.
 
   Returns:
     The width, and what the rows of samples can hold over what they do: for
     most samples, and at worst.
   """
-  draws = (
-    np.random.Philox(key=[0, i]).random_raw(pairs) for i in range(_SAMPLES)
-  )
-  samples = [lengths[draw % len(lengths)].tolist() for draw in draws]
+  batches, shares, slots = samples.shape
+  flat = samples.reshape([-1, slots])
 
   def ratios(width):
-    places = (first_fit_decreasing(sample, width) for sample in samples)
-    rows = [1 + max(row for row, _ in found) for found in places]
-    return [r * width / sum(s) for r, s in zip(rows, samples, strict=True)]
+    rows, _ = first_fit(flat, width)
+    return (1 + rows.reshape([batches, -1]).max(axis=1)) * width / fullest
 
   first = _round_up(longest, TOKEN_STEP)
   widths = range(first, first + first // 2 + 1, TOKEN_STEP)
@@ -130,7 +149,7 @@ def _best_width(
 
 
 def arrange(
-  lengths: Sequence[int],
+  lengths: np.ndarray,
   *,
   batching: Batching,
   width: int,
@@ -141,7 +160,7 @@ def arrange(
   """Arranges the pairs of one global batch.
 
   Args:
-    lengths: tokens of each pair, at most `width`.
+    lengths: int [pairs], tokens of each, at most `width`.
     batching: the way.
     width: tokens of the longest pair that there can be.
     batch_size: pairs in a full batch.
@@ -150,99 +169,107 @@ def arrange(
 
   Returns:
     A layout of shape (shares, tokens, rows, row width, pairs), all but the
-    first of one share; `places` has one `Place` for each pair, in the order of
-    `lengths`.
+    first of one share; `places` are `Places`.
   """
-  longest = max(lengths, default=1)
+  lengths = np.asarray(lengths, np.int64)
+  longest = int(lengths.max(initial=1))
   assert longest <= width, (longest, width)
   pairs = batch_size // shares
   assert pairs * shares == batch_size >= len(lengths)
   if batching == "pack":
     assert packing is not None, "`pack` has declared shapes"
-    places, tokens, rows = _pack(lengths, packing, pairs=pairs, shares=shares)
     width = packing.width
+    members, dealt = dealt_out(lengths, pairs=pairs, shares=shares)
+    ends = np.cumsum(dealt, axis=1)
+    row, column = first_fit(dealt, width)
+    places = Places(members, dealt, ends - dealt, row, column)
+    tokens, rows = _smallest(packing, ends[:, -1].max(), 1 + row.max())
   else:
     if batching == "bucket":
       width = min(width, _round_up(longest, WIDTH_STEP))
-    places = tuple(
-      Place(i // pairs, i % pairs, i % pairs * width, i % pairs, 0)
-      for i in range(len(lengths))
+    slot = np.arange(batch_size).reshape([shares, pairs])
+    real = slot < len(lengths)
+    padded = np.zeros(batch_size, np.int64)
+    padded[: len(lengths)] = lengths
+    row = np.broadcast_to(np.arange(pairs), slot.shape)
+    places = Places(
+      pairs=np.where(real, slot, -1),
+      lengths=padded.reshape(slot.shape),
+      starts=row * width,
+      rows=row,
+      columns=np.zeros_like(slot),
     )
     tokens, rows = pairs * width, pairs
   return Layout(
     shape=(shares, tokens, rows, width, pairs),
-    units=sum(lengths),
+    units=int(lengths.sum()),
     capacity=shares * tokens,
     places=places,
   )
 
 
-def _pack(lengths, packing, *, pairs, shares):
-  """Returns places, and the tokens and rows of the smallest shape that fits."""
-  members = balanced(lengths, pairs=pairs, shares=shares)
-  streams = [sum(lengths[i] for i in share) for share in members]
-  rows = [
-    first_fit_decreasing([lengths[i] for i in share], packing.width)
-    for share in members
-  ]
-  need = max(1 + max((row for row, _ in r), default=0) for r in rows)
-  size, declared = next(
-    level
-    for level in packing.levels
-    if max(streams) < level[0]
-    and need <= level[1]
+def _smallest(packing: Packing, stream: int, rows: int) -> tuple[int, int]:
+  """Tokens and rows of the smallest level that holds the fullest share."""
+  return next(
+    (size, declared)
+    for size, declared in packing.levels
+    if stream < size
+    and rows <= declared
     # A hole for the padding of the stream (see `take`).
-    and max(streams) < level[1] * packing.width
+    and stream < declared * packing.width
   )
-  places = {}
-  for share, (indices, found) in enumerate(zip(members, rows, strict=True)):
-    token = 0
-    for slot, (i, (row, column)) in enumerate(zip(indices, found, strict=True)):
-      places[i] = Place(share, slot, token, row, column)
-      token += lengths[i]
-  return tuple(places[i] for i in range(len(lengths))), size, declared
 
 
-def balanced(
-  lengths: Sequence[int], *, pairs: int, shares: int
-) -> list[list[int]]:
-  """Deals pairs out, the longest first, each to the emptiest share.
+def dealt_out(
+  lengths: np.ndarray, *, pairs: int, shares: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Deals pairs out in rounds, the longest first, so that sums are even.
 
-  That is Graham's rule of the longest processing time (SIAM J. Appl. Math. 17,
-  1969), with a limit of `pairs` for each share.
-  """
-  members: list[list[int]] = [[] for _ in range(shares)]
-  sums = [0] * shares
-  for i in _longest_first(lengths):
-    open_shares = [s for s in range(shares) if len(members[s]) < pairs]
-    share = min(open_shares, key=lambda s: (sums[s], s))
-    members[share].append(i)
-    sums[share] += lengths[i]
-  return members
-
-
-def first_fit_decreasing(
-  lengths: Sequence[int], width: int
-) -> list[tuple[int, int]]:
-  """Puts the longest pairs first, each into the first row that has room.
+  In each round every share gets one pair, the emptiest share the longest: the
+  rule of the longest processing time (Graham, SIAM J. Appl. Math. 17, 1969),
+  for all shares at once.
 
   Returns:
-    Row and column of each pair.
+    Which pair is in each slot of each share (-1: none), and its tokens (0), the
+    longest first: int64 [shares, pairs] both.
   """
-  filled: list[int] = []
-  places = [(0, 0)] * len(lengths)
-  for i in _longest_first(lengths):
-    room = (r for r, used in enumerate(filled) if used + lengths[i] <= width)
-    row = next(room, len(filled))
-    if row == len(filled):
-      filled.append(0)
-    places[i] = row, filled[row]
-    filled[row] += lengths[i]
-  return places
+  order = np.argsort(-lengths.astype(np.int16), kind="stable")  # By radix.
+  members = np.full([shares, pairs], -1)
+  if shares == 1:
+    members[0, : len(order)] = order
+  else:
+    sums = np.zeros(shares, np.int64)
+    for slot, first in enumerate(range(0, len(order), shares)):
+      block = order[first : first + shares]
+      emptiest = np.argsort(sums, kind="stable")[: len(block)]
+      members[emptiest, slot] = block
+      sums[emptiest] += lengths[block]
+  return members, np.append(lengths, 0)[members]
 
 
-def _longest_first(lengths: Sequence[int]) -> list[int]:
-  return sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+def first_fit(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+  """Puts each pair into the first row that has room, in all shares at once.
+
+  Args:
+    lengths: int [shares, slots], the longest first; 0: no pair.
+    width: tokens of a row.
+
+  Returns:
+    Row and column of each pair, int64 [shares, slots] both; of no pair, those
+    where it would not take room.
+  """
+  shares, slots = lengths.shape
+  # All rows but one are more than half full.
+  most = min(slots, 2 * int(lengths.sum(axis=1).max()) // width + 1)
+  room = np.full([shares, most], width, np.int16)  # Small numbers: fast.
+  each = np.arange(shares)
+  row, column = np.zeros([2, slots, shares], np.int64)
+  for slot, length in enumerate(lengths.T.astype(np.int16)):
+    first = row[slot] = (room >= length[:, None]).argmax(axis=1)
+    left = room[each, first]
+    column[slot] = width - left
+    room[each, first] = left - length
+  return row.T, column.T
 
 
 def _round_up(value: float, step: int) -> int:

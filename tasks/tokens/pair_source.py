@@ -16,12 +16,13 @@ from engine.task import (
   digest_of,
 )
 from tasks.config import Batching
+from tasks.model import stream
 from tasks.model.flops import Flops
 from tasks.tokens import packing
-from tasks.tokens.encoded import EncodedPairs
+from tasks.tokens.encoded import EncodedPairs, spans
 from tasks.tokens.on_demand import EncodedOnDemand
 
-_LONGEST = 2**12  # Tokens of a pair: names of tokens in a batch are multiples.
+LONGEST = 2**12  # Tokens of a pair: names of its first tokens are multiples.
 
 
 class PairSource(Source):
@@ -103,7 +104,7 @@ class PairSource(Source):
   ) -> Layout:
     lengths = self.sizes(indices)
     layout = packing.arrange(
-      lengths.tolist(),
+      lengths,
       batching=self._batching,
       width=self._width,
       batch_size=batch_size,
@@ -115,18 +116,11 @@ class PairSource(Source):
 
   def signature(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
     shares, tokens, rows, width, pairs = shape
-    stream = tf.TensorSpec([shares, tokens], tf.int32)
-    table = tf.TensorSpec([shares, rows, width], tf.int32)
     each = [shares, pairs]
     return {
-      "word_ids": stream,
-      "type_ids": stream,
-      "positions": stream,
-      "names": stream,
-      "slots": stream,
-      "rows": table,
-      "segments": table,
-      "firsts": tf.TensorSpec(each, tf.int32),
+      "word_ids": tf.TensorSpec([shares, tokens], tf.int32),
+      "places": tf.TensorSpec([*each, len(stream.Place._fields)], tf.int32),
+      "table": tf.TensorSpec([shares, rows, width, 0], tf.int32),
       LABELS: tf.TensorSpec(each, self._labels.dtype),
       WEIGHTS: tf.TensorSpec(each, tf.float32),
       EXAMPLES: tf.TensorSpec(each, tf.int64),
@@ -137,52 +131,47 @@ class PairSource(Source):
     tokens, rows, pairs = (round(x * factor) for x in (tokens, rows, pairs))
     return shares, tokens, rows, width, pairs
 
-  def batch(self, indices: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+  def weights(self, indices: np.ndarray) -> np.ndarray:
+    return self._weights[indices]
+
+  def batch(
+    self, indices: np.ndarray, layout: Layout, block: slice = slice(None)
+  ) -> dict[str, np.ndarray]:
+    """Builds what a device needs to know of pairs; see `stream.expanded`."""
+    places: packing.Places = layout.places
+    pair = places.pairs[block]
+    shares, slots = pair.shape
     batch = {
-      name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype)
+      name: np.zeros([shares, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
       for name, spec in self.signature(layout.shape).items()
     }
-    shares, tokens, rows, width, _ = layout.shape
-    batch[EXAMPLES] -= 1
-    batch["names"] -= 1
-    batch["rows"] -= 1
-    batch["slots"] -= 1
-    pairs = self.encoded.pick(indices)
-    for k, (i, place) in enumerate(zip(indices, layout.places, strict=True)):
-      start, end = pairs.starts[k : k + 2]
-      length = end - start
-      token = np.arange(place.token, place.token + length)
-      stream = place.share, slice(place.token, place.token + length)
-      row = place.share, place.row, slice(place.column, place.column + length)
-      slot = place.share, place.slot
-      position = np.arange(length)
-      batch["word_ids"][stream] = pairs.ids[start:end]
-      batch["positions"][stream] = position
-      batch["type_ids"][stream] = position >= pairs.first[k]
-      batch["names"][stream] = k * _LONGEST + position
-      batch["slots"][stream] = place.row * width + place.column + position
-      batch["rows"][row] = token
-      batch["segments"][row] = place.slot + 1
-      batch["firsts"][slot] = place.token
-      batch[LABELS][slot] = self._labels[i]
-      batch[WEIGHTS][slot] = self._weights[i]
-      batch[EXAMPLES][slot] = i
-    for share in range(shares):
-      _join_padding(batch["rows"][share].reshape(-1), batch["slots"][share])
+    _, tokens, _, width, _ = layout.shape
+    starts, lengths = places.starts[block], places.lengths[block]
+    there = pair >= 0
+    real = indices[pair[there]]
+    encoded = self.encoded.pick(real)
+    # The stream of a share is its pairs in the order of their slots.
+    first = starts + tokens * np.arange(shares)[:, None]
+    token = spans(first[there], lengths[there])
+    batch["word_ids"].reshape(-1)[token] = encoded.ids
+    seconds = np.zeros_like(lengths)
+    seconds[there] = encoded.first
+    place = places.rows[block] * width + places.columns[block]
+    nowhere = 2**30  # Behind all tokens and places.
+    place = np.where(there, place, nowhere)
+    batch["places"][:] = np.stack(
+      stream.Place(
+        name=pair * LONGEST,
+        start=np.where(there, starts, nowhere),
+        length=lengths,
+        second=seconds,
+        place=place,
+        by_place=np.argsort(place, axis=1, kind="stable"),
+      ),
+      axis=-1,
+    )
+    batch[LABELS][there] = self._labels[real]
+    batch[WEIGHTS][there] = self._weights[real]
+    batch[EXAMPLES][:] = -1
+    batch[EXAMPLES][there] = real
     return batch
-
-
-def _join_padding(rows: np.ndarray, slots: np.ndarray) -> None:
-  """Lets tokens that are padding and places that hold none name each other.
-
-  So that what comes back from attention is 0 for both (see `fused.take`).
-
-  Args:
-    rows: int32 [rows * width], the token of each place, or -1; is changed.
-    slots: int32 [tokens], the place of each token, or -1; is changed.
-  """
-  holes, padding = np.flatnonzero(rows < 0), np.flatnonzero(slots < 0)
-  assert (len(holes) > 0) == (len(padding) > 0)
-  if len(holes):
-    rows[holes] = np.resize(padding, len(holes))
-    slots[padding] = np.resize(holes, len(padding))

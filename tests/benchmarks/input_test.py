@@ -56,3 +56,17 @@ def test_a_record_without_the_encoder_is_refused(tmp_path, throughput):
   ended = run(tmp_path, "--batching=sort", "--train_examples_per_second=1")
   assert ended.status == 2
   assert "but takes some of" in ended.err
+
+
+def test_one_worker_of_many_is_timed(tmp_path):
+  ended = run(tmp_path, "--scale")
+  assert ended.status == 0, ended.err
+  (path,) = (tmp_path / "results").iterdir()
+  found = json.loads(path.read_text())
+  assert [row["name"] for row in found["rows"]] == [
+    "32 x 1, a worker of 1",
+    "256 x 8, a worker of 1",
+    "2048 x 64, a worker of 8",
+    "32768 x 1024, a worker of 128",
+  ]
+  assert all(row["summary"]["median"] > 0 for row in found["rows"])
