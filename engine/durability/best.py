@@ -13,7 +13,7 @@ from engine.durability import manifest, own
 from engine.durability.committer import Committer
 from engine.errors import CannotBeRead, SaveFailed, Unreadable
 from engine.files import DISK_ERRORS, reason_of
-from engine.goal import Goal
+from engine.measure.goal import Goal
 from engine.measure.ledger import Ledger
 
 

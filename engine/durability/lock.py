@@ -15,16 +15,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.durability.lock_record import (
+from engine.errors import Busy, CannotBeRead, Damaged, Missing, UserError
+from engine.files import DISK_ERRORS
+from engine.formats import read_bytes
+from engine.process.lock_record import (
   is_orphan,
   lives,
   own_record,
   parse,
   who,
 )
-from engine.errors import Busy, CannotBeRead, Damaged, Missing, UserError
-from engine.files import DISK_ERRORS
-from engine.formats import read_bytes
 
 _PATIENCE = 3  # Intervals without a beat after which a holder has ended.
 _SETTLE = 1.0  # Seconds that racers get to write where nothing excludes them.

@@ -11,8 +11,7 @@ from engine.fusion import plain
 from engine.loop.boundary import Boundary
 from engine.loop.inputs import Inputs
 from engine.loop.programs import Programs, Shape
-from engine.measure.ledger import Ledger
-from engine.measure.work import Work
+from engine.measure.ledger import Ledger, Work
 from engine.step.finite import FiniteCheck
 from engine.step.replica_step import ReplicaStep
 

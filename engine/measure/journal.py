@@ -7,10 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.measure.ledger import SECONDS
+from engine.measure.ledger import SECONDS, WORK
 from engine.measure.line_file import LineFile, read_counted
 from engine.measure.terminal import Terminal
-from engine.measure.work import WORK
 
 POINT = {  # A log point.
   "step": int,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from engine.measure.ledger import Work
 from engine.measure.peaks import LEAST_FLOPS, Peak
 from engine.measure.terminal import scores
-from engine.measure.work import Work
 
 
 def rates(

@@ -13,13 +13,13 @@ from engine.durability.checkpoints import Checkpoints
 from engine.durability.committer import Committer
 from engine.durability.restore import checkpoint_of
 from engine.errors import UserError
-from engine.goal import goal_of
 from engine.loop.boundary import Boundary
 from engine.loop.epochs import epoch_ends, positions
 from engine.loop.evaluator import Evaluator, SplitsEvaluator, build_evaluator
 from engine.loop.inputs import Inputs
 from engine.loop.order import Order
 from engine.loop.trainer import Trainer
+from engine.measure.goal import goal_of
 from engine.measure.ledger import Ledger
 from engine.run.job import Job
 from engine.step.averages import Averages, build_averages

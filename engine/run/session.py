@@ -15,9 +15,9 @@ from engine.durability.committer import Committer
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
-from engine.goal import goal_of, stops_early
 from engine.loop.epochs import epoch_ends
 from engine.measure import environment
+from engine.measure.goal import goal_of, stops_early
 from engine.measure.journal import POINT
 from engine.measure.line_file import read_jsonl
 from engine.measure.terminal import Terminal

@@ -6,9 +6,8 @@ from typing import Any
 
 from engine.loop.trainer import Trainer
 from engine.measure.journal import Journal
-from engine.measure.ledger import SECONDS, Ledger
+from engine.measure.ledger import SECONDS, WORK, Ledger, Work
 from engine.measure.line_file import LineFile, read_counted
-from engine.measure.work import WORK, Work
 
 _SHAPE = {
   "step": int,

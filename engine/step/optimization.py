@@ -93,7 +93,7 @@ class AdamW(tf_keras.optimizers.AdamW):
 
   def _pace(self, factor: float) -> Pace:
     rate = self.learning_rate * factor
-    betas = self.beta_1, self.beta_2
+    betas: Any = (self.beta_1, self.beta_2)
     step = tf.cast(self.iterations + 1, tf.float32)
     powers = tf.pow(betas[0], step), tf.pow(betas[1], step)
     if self._guard is not None:

@@ -17,7 +17,7 @@ from engine.durability.restore import (
 )
 from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
-from engine.goal import goal_of
+from engine.measure.goal import goal_of
 from engine.step.averages import build_averages
 from engine.step.precision import precision_scope
 from engine.task import Task

@@ -13,9 +13,9 @@ import tf_keras
 
 from engine.durability import manifest
 from engine.durability.lock import Lock
-from engine.durability.lock_record import own_record
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Busy, Preempted, UserError
+from engine.process.lock_record import own_record
 from engine.run.found import facts_of
 from engine.task import WEIGHTS, ArraySource
 from launch.command.door import disk_fault

@@ -10,7 +10,7 @@ from engine.durability.best import BestCheckpoints
 from engine.durability.committer import Committer
 from engine.durability.restore import restore_best
 from engine.errors import SaveFailed, UserError
-from engine.goal import Goal
+from engine.measure.goal import Goal
 from engine.measure.ledger import Ledger
 from tests.engine.durability.checkpoints_test import steps
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from engine.measure import peaks
+from engine.measure.ledger import Work
 from engine.measure.peaks import Peak
 from engine.measure.result import rates, summary_lines
-from engine.measure.work import Work
 from tests.engine.run.trainer_test import run
 from tests.support.testing import LineTask
 

@@ -3,8 +3,7 @@
 import json
 import types
 
-from engine.measure.ledger import goodput
-from engine.measure.work import Work
+from engine.measure.ledger import Work, goodput
 from engine.run.starts import StartLog
 from engine.task import Layout
 

@@ -9,8 +9,9 @@ import os
 import pathlib
 import shutil
 
-from engine.durability import lock_record, manifest
+from engine.durability import manifest
 from engine.durability.run_directory import RunDirectory
+from engine.process import lock_record
 from engine.process.progress import read_progress
 from engine.process.watch import Watch
 from launch.command import configs
