@@ -61,6 +61,7 @@ from tasks.encoders import find as encoders
 from tasks.encoders.bert import weights
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
+from tasks.model.stream import expanded
 from tasks.sentence_pair import PairClassifier, SentencePairTask
 from tasks.tokens import shards
 from tasks.tokens.tokenizer import PairTokenizer
@@ -157,7 +158,8 @@ for batching in ("pad", "pack"):
   )
   source = task.source("train")
   layout = source.layout(np.arange(32), batch_size=32, shares=1)
-  panels[batching] = source.batch(np.arange(32), layout)["segments"], layout
+  batch = source.batch(np.arange(32), layout)
+  panels[batching] = expanded(batch)["segments"].numpy(), layout
 show(pictures.draw_packing(panels))
 
 # %% [markdown]

@@ -15,6 +15,7 @@ from launch.pages import pictures
 from launch.pages.model_picture import draw_model
 from tasks import registry
 from tasks.config import Batching
+from tasks.model.stream import expanded
 from tasks.sentence_pair import SentencePairTask
 
 _MOST_DRAWN = 2**14  # Pairs: more are finer than the picture.
@@ -92,7 +93,8 @@ def views(
     layout = laid.layout(
       order.indices(0), batch_size=config.train.global_batch_size, shares=1
     )
-    panels[way] = laid.batch(order.indices(0), layout)["segments"], layout
+    batch = laid.batch(order.indices(0), layout)
+    panels[way] = expanded(batch)["segments"].numpy(), layout
   share = panels["pack"][1]
   yield (
     "packing",

@@ -102,7 +102,7 @@ def test_each_variable_has_a_value_and_each_value_is_used(built):
 
 
 def test_outputs_are_those_of_the_original(built):
-  sequence, pooled = built.model.encoder(built.batch.features)
+  sequence, pooled = built.model.encoder(built.batch.tokens)
   expected = built.original
   np.testing.assert_allclose(pooled[0], expected.pooled, atol=1e-5)
   assert np.ptp(expected.pooled) > 0.1  # Not all alike.
@@ -119,7 +119,7 @@ def test_gradients_are_those_of_the_original(built):
   encoder = built.model.encoder
   variables = encoder.trainable_variables
   with tf.GradientTape() as tape:
-    value = target(encoder(built.batch.features, pooled_only=True)[1])
+    value = target(encoder(built.batch.tokens, pooled_only=True)[1])
   trained = set()
   for variable, ours in zip(
     variables, tape.gradient(value, variables), strict=True
@@ -275,7 +275,7 @@ def of_huggingface(path, dense, restored, head):
   for name, value in zip(head, restored.model.readout(), strict=True):
     np.testing.assert_array_equal(tensors[name].T, value)
   task = task_of(path)
-  _, pooled = initialized(task).encoder(batch_of(task).features)
+  _, pooled = initialized(task).encoder(batch_of(task).tokens)
   return read_out(pooled[0], restored)
 
 

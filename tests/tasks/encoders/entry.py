@@ -11,6 +11,7 @@ from engine.run.experiment import Experiment
 from engine.task import EXAMPLES, LABELS, WEIGHTS, columns
 from tasks.config import SentencePairConfig
 from tasks.model.contract import INPUTS
+from tasks.model.stream import expanded
 from tasks.sentence_pair import SentencePairTask
 from tests.support.testing import (
   REFERENCE_PAIRS,
@@ -56,7 +57,7 @@ class Entry:
 
 
 class Batch(NamedTuple):
-  """Pairs as the model takes them, and as others do."""
+  """Pairs as the model takes them, as its encoder does, and as others do."""
 
   features: dict[str, np.ndarray]
   labels: np.ndarray
@@ -65,12 +66,18 @@ class Batch(NamedTuple):
   layout: Any
 
   @property
+  def tokens(self) -> dict[str, np.ndarray]:
+    """What `Encoder.call` takes."""
+    return {k: np.asarray(v) for k, v in expanded(self.features).items()}
+
+  @property
   def dense(self) -> dict[str, np.ndarray]:
     """`INPUTS`, [rows, width]; of a batch in one share, one pair a row."""
-    rows, segments = self.features["rows"][0], self.features["segments"][0]
+    tokens = self.tokens
+    rows, segments = tokens["rows"][0], tokens["segments"][0]
     mask = (segments > 0).astype(np.int32)
     words, types = (
-      self.features[name][0][rows] * mask for name in ("word_ids", "type_ids")
+      tokens[name][0][rows] * mask for name in ("word_ids", "type_ids")
     )
     return dict(zip(INPUTS, (words, mask, types), strict=True))
 

@@ -29,7 +29,7 @@ def test_a_directory_is_read_where_it_is(tmp_path):
     tf.io.gfile.copy(os.path.join(local, name), f"{remote}/{name}", True)
   assert encoders.find(remote).directory == remote
   task = task_of(remote)
-  features = batch_of(task).features
+  features = batch_of(task).tokens
   here, there = (initialized(x).encoder for x in (task_of(local), task))
   np.testing.assert_array_equal(here(features)[1], there(features)[1])
   task.save_assets(str(tmp_path))

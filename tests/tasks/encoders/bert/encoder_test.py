@@ -23,7 +23,7 @@ def test_demo_encoder_equals_the_original_implementation():
   """Reference: transformers 5.23.0 with PyTorch 2.13.0, float32."""
   task = task_of("demo", batching="pack", max_seq_length=128)
   model, batch = initialized(task), batch_of(task)
-  features, reference = batch.features, np.load(REFERENCE)
+  features, reference = batch.tokens, np.load(REFERENCE)
   sequence, pooled = model.encoder(features)
   for share, slot in np.argwhere(batch.examples >= 0):
     i = batch.examples[share, slot]
@@ -62,7 +62,7 @@ def test_the_exact_gelu_equals_model_gardens_encoder_with_it(tmp_path):
   batch = batch_of(task_of("tiny"))
   encoder = encoders.find("tiny").build(dropout=0.0)
   restore_encoder(encoder, path)
-  sequence, pooled = encoder(batch.features)
+  sequence, pooled = encoder(batch.tokens)
   expected = garden(batch.dense)
   real = batch.dense["input_mask"] > 0
   np.testing.assert_allclose(
@@ -79,7 +79,7 @@ def test_what_the_pooled_output_does_not_need_is_left_out():
   encoder = encoders.find("tiny").build(dropout=0.1)
   encoder.build(None)
   spread(encoder)
-  features = batch_of(task_of("tiny", batching="pack")).features
+  features = batch_of(task_of("tiny", batching="pack")).tokens
   key = step_key(0, tf.constant(3, tf.int64))
 
   def pooled_and_gradients(pooled_only):

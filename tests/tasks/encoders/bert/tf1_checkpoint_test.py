@@ -106,7 +106,7 @@ def test_a_tf1_checkpoint_computes_what_model_gardens_converter_makes_of_it(
   tf.train.Checkpoint(model=garden).restore(
     str(tmp_path / "c" / "new-1")
   ).assert_existing_objects_matched()
-  sequence, pooled = model.encoder(batch.features)
+  sequence, pooled = model.encoder(batch.tokens)
   expected, real = garden(batch.dense), batch.dense["input_mask"] > 0
   np.testing.assert_allclose(
     sequence.numpy().reshape(*real.shape, -1)[real],
@@ -187,10 +187,10 @@ def test_a_classifier_by_hand(tmp_path):
   restore_encoder(encoder, found.checkpoint)
   model = PairClassifier(encoder, classes=2, dropout=0.1)
   task = task_of(tmp_path / "old")
-  features, whole = batch_of(task).features, initialized(task)
-  assert model(features).shape == [1, len(REFERENCE_PAIRS), 2]
+  batch, whole = batch_of(task), initialized(task)
+  assert model(batch.features).shape == [1, len(REFERENCE_PAIRS), 2]
   np.testing.assert_allclose(
-    encoder(features)[1], whole.encoder(features)[1], atol=1e-6
+    encoder(batch.tokens)[1], whole.encoder(batch.tokens)[1], atol=1e-6
   )
   names = [variable.name for variable in model.trainable_variables]
   depths = {task.layer_depth(name) for name in names}

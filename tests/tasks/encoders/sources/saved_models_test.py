@@ -41,7 +41,7 @@ def stranger(tmp_path_factory):
 def test_an_import_puts_out_what_the_saved_model_does(bert):
   task = task_of(bert)
   model, batch = initialized(task), batch_of(task)
-  sequence, pooled = model.encoder(batch.features)
+  sequence, pooled = model.encoder(batch.tokens)
   expected = tf.saved_model.load(bert)(
     {k: tf.constant(v) for k, v in batch.dense.items()}, training=False
   )
@@ -99,7 +99,7 @@ def test_it_runs_as_for_inference_in_training_too(built):
     inputs = {k: tf.constant(v) for k, v in batch.dense.items()}
     outputs = tf.saved_model.load(path)(inputs, training=False)
     for random in (None, Stream(step_key(0, tf.constant(3, tf.int64)))):
-      _, pooled = model.encoder(batch.features, random=random)
+      _, pooled = model.encoder(batch.tokens, random=random)
       np.testing.assert_allclose(pooled[0], outputs["pooled_output"], atol=1e-6)
     # Not counted.
     assert (batch.layout.flops, batch.layout.executed_flops) == (0, 0)
