@@ -13,7 +13,7 @@ from absl import logging
 
 from engine.config import ExperimentConfig
 from engine.durability import listing, manifest, own
-from engine.errors import Damaged, Missing, UserError
+from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import (
   DISK_ERRORS,
   is_folder,
@@ -112,8 +112,13 @@ class RunDirectory:
     if not runtime.deterministic or runtime.threads:
       return config
     first = ((self.read_config() or {}).get("runtime") or {}).get("threads")
-    own = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
-    threads = first or own or len(os.sched_getaffinity(0))
+    asked = os.environ.get("TF_NUM_INTRAOP_THREADS") or "0"
+    if not (asked.isdecimal() and len(asked) < 5):
+      raise UserError(
+        f"TF_NUM_INTRAOP_THREADS is {quoted(asked)}: let it be a number of "
+        "threads, or leave it out."
+      )
+    threads = first or int(asked) or len(os.sched_getaffinity(0))
     return dataclasses.replace(
       config, runtime=dataclasses.replace(runtime, threads=threads)
     )
