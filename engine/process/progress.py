@@ -49,9 +49,14 @@ class Progress:
 
 
 def read_progress(path: str) -> Mapping[str, Any] | None:
-  """Reads a record; None where there is none yet, or half of one."""
+  """Reads a record; None where there is none yet, half of one, or another."""
   try:
-    with open(path) as file:
-      return json.load(file)
-  except (OSError, ValueError):
+    with open(path, "rb") as file:
+      record = json.loads(file.read(2 * _SIZE))
+  except (OSError, ValueError, RecursionError):
     return None
+  if not isinstance(record, dict):
+    return None
+  shape = {"phase": str, "step": int, "count": int, "stopped": str}
+  fits = all(type(record.get(x, kind())) is kind for x, kind in shape.items())
+  return record if fits else None

@@ -11,6 +11,7 @@ import shutil
 
 from engine.durability import manifest
 from engine.durability.run_directory import RunDirectory
+from engine.errors import UserError
 from engine.process import lock_record
 from engine.process.progress import read_progress
 from engine.process.watch import Watch
@@ -137,7 +138,11 @@ def _of_data(scratch):
 
   def lines(content):
     (scratch / "lines").write_bytes(content)
-    found = read_lines(str(scratch / "lines"), "pairs")
+    found = []
+    for place, line in read_lines(str(scratch / "lines"), "pairs"):
+      if isinstance(line, UserError):  # As `predict_lines` does.
+        raise line
+      found.append((place, line))
     return parse_pairs(found, single=False)
 
   shards = scratch / "shards"
@@ -148,7 +153,7 @@ def _of_data(scratch):
 
   def records(content):
     pathlib.Path(path).write_bytes(content)
-    return read_records([path], length=8, counts={})
+    return read_records([path], length=8, vocabulary=30, facts={})
 
   def meta(content):
     (shards / "meta_data").write_bytes(content)
