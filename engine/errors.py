@@ -121,8 +121,7 @@ def one_line(message: str, most: int = _LONGEST) -> str:
     message: any text.
     most: characters.
   """
-  line = _middle_cut(" ".join(message.split()), 2**16)
-  line = "".join(x if x.isprintable() else _escaped(x) for x in line)
+  line = printable(_middle_cut(" ".join(message.split()), 2**16))
   if len(line) > most:
     line = re.sub(
       r"\S{61,}", lambda found: _middle_cut(found[0], _QUOTED), line
@@ -130,8 +129,12 @@ def one_line(message: str, most: int = _LONGEST) -> str:
   return _middle_cut(line, most)
 
 
-def _escaped(character: str) -> str:
-  return character.encode("unicode_escape").decode()
+def printable(text: str) -> str:
+  """Returns a text with all escaped that a terminal does not just show."""
+  return "".join(
+    x if x.isprintable() or x == "\n" else x.encode("unicode_escape").decode()
+    for x in text
+  )
 
 
 def _middle_cut(text: str, most: int) -> str:

@@ -15,7 +15,7 @@ from typing import IO, Any, Literal
 import tensorflow as tf
 from absl import logging
 
-from engine.errors import UserError
+from engine.errors import UserError, one_line
 
 Kind = Literal["tsv", "csv", "jsonl"]
 
@@ -164,4 +164,4 @@ def short(value: Any, most: int = 100) -> str:
 @functools.cache
 def say_once(line: str) -> None:
   """Tells what was guessed, once: a file may be opened more than once."""
-  logging.warning("%s", line)
+  logging.warning("%s", one_line(line))
