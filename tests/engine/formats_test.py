@@ -19,7 +19,10 @@ from engine.formats import (
   read_yaml,
 )
 
-BOMB = b"a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+# Twenty lines that stand for a million values.
+BOMB = "x0: &x0 [1]\n" + "".join(
+  f"x{i}: &x{i} [*x{i - 1}, *x{i - 1}]\n" for i in range(1, 20)
+)
 CONTENTS = [  # Of JSON and YAML alike: neither may take them as a mapping.
   b"",
   b"5",
@@ -54,7 +57,14 @@ def test_what_is_no_mapping_is_damaged(tmp_path, read, content):
 
 @pytest.mark.parametrize(
   "content",
-  [BOMB, b"a: 2020-99-99", b"a: 2020-01-01", b"1: 2", b"!!int '': 1", b"a: !x"],
+  [
+    BOMB.encode(),
+    b"a: 2020-99-99",
+    b"a: 2020-01-01",
+    b"1: 2",
+    b"!!int '': 1",
+    b"a: !x",
+  ],
 )
 def test_oddities_of_yaml_are_damage(tmp_path, content):
   with pytest.raises(Damaged):
