@@ -31,7 +31,7 @@ _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
 _CONFIG = {
   f"{_CHANGED}?": [str],
   "task": dict,
-  "train": dict,
+  "train?": dict,
   "runtime?": {"threads?": int | None},
 }
 _RESULT = {

@@ -1,7 +1,6 @@
 """JSON lines: an object a line, and the texts that it has."""
 
 import json
-import math
 from collections.abc import Collection
 from typing import Any
 
@@ -30,9 +29,6 @@ def parse_record(text: str) -> dict[str, Any] | None:
 def value_of(record: dict[str, Any], name: str) -> Any:
   """Returns a text, a number or a truth of an object; None where it has none.
 
-  NaN and the infinities, which are no JSON, are none: libraries write them
-  where a value is missing.
-
   Raises:
     ValueError: where it is an object or a list, or no text can be like it.
   """
@@ -42,8 +38,6 @@ def value_of(record: dict[str, Any], name: str) -> Any:
   elif isinstance(value, list | dict):
     kind = "a list" if isinstance(value, list) else "an object"
     raise ValueError(f"{name!r} is {kind}, not a text")
-  elif isinstance(value, float) and not math.isfinite(value):
-    return None
   return value
 
 

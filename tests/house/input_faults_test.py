@@ -55,8 +55,8 @@ BOMB = "a0: &a [x]\n" + "".join(
     ("a: !!timestamp x", "cannot be read"),
     ("a: !!bool x", "cannot be read"),
     ("task: {classes: abc}", "Wrong type"),
-    ("task: {classes: [a]}", "two names or more"),
-    ("task: {classes: [a, a]}", "two names or more"),
+    ("task: {classes: [a]}", "two or more, all"),
+    ("task: {classes: [a, a]}", "two or more, all"),
     ('task: {train_file: "a\\0"}', "without a zero byte"),
     ("train: {seed: true}", "`seed` is True, but must be a number"),
     ("train: {seed: 1:30}", "Wrong type"),
@@ -150,6 +150,7 @@ def test_changed_assets_are_refused_before_anything_is_written(tmp_path):
   task = registry.build_task(config.task)
   run = RunDirectory(str(tmp_path))
   run.create(config)
+  run.prepare()
   task.save_assets(run.assets)
   assets.seal(run)
   path = tmp_path / "assets" / "classes.json"
@@ -201,7 +202,7 @@ def test_a_damaged_tfds_directory_is_named(tmp_path):
     (directory / name).write_text("{")
   config = SentencePairConfig(name="mrpc", data_dir=str(tmp_path))
   with pytest.raises(UserError, match="glue/mrpc in .* cannot be read"):
-    published.read_tfds(config, "train")
+    published.read_tfds(config, "train", None)
 
 
 def test_beam_is_looked_for_before_anything_is_written(monkeypatch):

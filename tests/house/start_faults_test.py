@@ -282,8 +282,9 @@ def test_a_batch_that_weighs_nothing_is_said_to_be_that(
   with caplog.at_level("WARNING"):
     result = run(tmp_path, train=train, task=Weightless())
   assert result["skipped_batches"] == 0
-  assert "All 1 examples of batch" in caplog.text
-  if precision == "float16":  # Nothing has overflowed.
+  if precision == "float32":  # It is said some times in a process.
+    assert "All 1 examples of batch" in caplog.text
+  else:  # Nothing has overflowed.
     assert {x["loss_scale"] for x in lines(tmp_path, "train")} == {2.0**15}
 
 
