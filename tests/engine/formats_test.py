@@ -19,7 +19,9 @@ from engine.formats import (
   read_yaml,
 )
 
-BOMB = b"a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+BOMB = b"a0: &a0 [1]\n" + b"".join(
+  b"a%d: &a%d [*a%d, *a%d]\n" % (i + 1, i + 1, i, i) for i in range(30)
+)
 CONTENTS = [  # Of JSON and YAML alike: neither may take them as a mapping.
   b"",
   b"5",

@@ -245,4 +245,4 @@ def test_the_flag_decides_and_the_assets_of_a_run_keep_it(tmp_path):
   assert SentencePairTask(config).tokenizer == task.tokenizer
   other = SentencePairTask(SentencePairConfig(encoder="tiny"))
   with pytest.raises(UserError, match="begun with another tokenizer"):
-    other.save_assets(str(tmp_path))
+    other.check_assets(str(tmp_path))
