@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError, quoted
+from engine.errors import UserError, quoted, words_of
 from tasks.answers import Answers
 from tasks.config import SentencePairConfig
 from tasks.data.columns import open_table
@@ -167,11 +167,10 @@ def damage_named(
     yield
   except Exception as error:
     place = directory or config.data_dir or "its default directory"
-    words = " ".join(str(error).split())[:80]
     raise UserError(
       f"{named.tfds} in {place} cannot be read ({type(error).__name__}: "
-      f"{words}): if it is damaged, remove it and prepare it again, or name a "
-      f"directory with {named.files['train']} by --data_dir."
+      f"{words_of(error, 80)}): if it is damaged, remove it and prepare it "
+      f"again, or name a directory with {named.files['train']} by --data_dir."
     ) from error
 
 

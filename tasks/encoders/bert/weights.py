@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import Unreadable, UserError
+from engine.errors import Unreadable, UserError, shortened, words_of
 from engine.files import write_json
 from engine.formats import size_of
 from tasks.encoders.bert.config import BertConfig
@@ -119,7 +119,7 @@ def _matched(
   if rest:
     raise UserError(
       f"{source} holds {len(rest)} values that the encoder of its config has "
-      f"not, the first is `{min(keys[name] for name in rest):.80}`."
+      f"not, the first is `{shortened(min(keys[name] for name in rest), 80)}`."
     )
   return found
 
@@ -181,10 +181,9 @@ def readable(checkpoint: str) -> Iterator[None]:
   except UserError:  # A ValueError too.
     raise
   except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
-    reason = " ".join(str(error).split())[:120]
     raise UserError(
-      f"The checkpoint {checkpoint} cannot be read ({reason}): fetch or import "
-      "the encoder again."
+      f"The checkpoint {checkpoint} cannot be read ({words_of(error)}): fetch "
+      "or import the encoder again."
     ) from error
 
 
