@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from engine.errors import UserError, quoted, shortened
+from engine.errors import UserError, shortened
 from engine.settings import check
 from tasks.answers import Answers, Classes, Score
 from tasks.config import DEMO, FILES, SentencePairConfig
@@ -251,11 +251,8 @@ def _file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
   known = {"train", "dev", "test"}
   if named := NAMED_SETS.get(config.name):
     known |= {*named.splits, *named.files}
-  if (value or config.name == FILES) and split not in known:
-    raise UserError(
-      f"There is no split {quoted(split)} of {config.name}: use one of "
-      f"{', '.join(sorted(known))}."
-    )
+  if value or config.name == FILES:
+    published.check_split(config.name, split, known)
   if config.name == FILES and not value:
     raise UserError(
       f"`{setting}` is not given: add --{setting}=... with the pairs of the "

@@ -135,7 +135,8 @@ def test_an_encoding_goes_on_where_it_was(tmp_path, encoded):
   plan.claim(str(tmp_path))
   shards.write(plan.shards[1])
   before = os.stat(plan.shards[1].path)
-  (tmp_path / ".train-00000-of-00099.tfrecord.7.7.part").write_bytes(b"half")
+  name = os.path.basename(plan.shards[0].path)
+  (tmp_path / f".{name}.7.7.part").write_bytes(b"half")
   with pytest.raises(UserError, match="not whole, run launch.encode"):
     from_files(tmp_path).source("train")
   encode(tmp_path, splits=["train"])
@@ -300,17 +301,17 @@ def test_a_shard_that_is_missing_or_another_is_damage(tmp_path, encoded):
 @pytest.mark.parametrize(
   ("said", "complaint"),
   [
-    ({"classes": 5}, "its `classes` is 5"),
-    ({"classes": [["a"], ["b"]]}, "its `classes` is"),
-    ({"classes": [1, 2]}, "its `classes` is"),
-    ({"classes": ["a", "a"]}, "its `classes` is"),
-    ({"records": ["a"]}, "its `records` is"),
-    ({"records": {"a": -1}}, "its `records` is"),
-    ({"max_seq_length": True}, "its `max_seq_length` is True"),
-    ({"max_seq_length": 10**30}, "its `max_seq_length` is"),
+    ({"classes": 5}, "`classes` is no list"),
+    ({"classes": [["a"], ["b"]]}, r"`classes\[0\]` is list"),
+    ({"classes": [1, 2]}, r"`classes\[0\]` is int"),
+    ({"classes": ["a", "a"]}, "`classes` is"),
+    ({"records": ["a"]}, "`records` is no mapping"),
+    ({"records": {"a": -1}}, "`records` is"),
+    ({"max_seq_length": True}, "`max_seq_length` is bool"),
+    ({"max_seq_length": 10**30}, "more than 64 bits"),
     ("[" * 100_000, "recursion"),
-    ("[1]", r"it holds \[1\]"),
-    ("null", "it holds None"),
+    ("[1]", "it is no mapping"),
+    ("null", "it is no mapping"),
   ],
 )
 def test_meta_data_is_looked_at(tmp_path, said, complaint):
