@@ -152,12 +152,15 @@ def one_line(message: str, most: int = _LONGEST) -> str:
     message: any text.
     most: characters.
   """
-  line = shortened(" ".join(message.split()), 2**16)
-  line = "".join(x if x.isprintable() else _escaped(x) for x in line)
+  line = printable(shortened(" ".join(message.split()), 2**16))
   if len(line) > most:
     line = re.sub(r"\S{61,}", lambda found: shortened(found[0]), line)
   return shortened(line, most)
 
 
-def _escaped(character: str) -> str:
-  return character.encode("unicode_escape").decode()
+def printable(text: str) -> str:
+  """Returns a text with all escaped that a terminal does not just show."""
+  return "".join(
+    x if x.isprintable() or x == "\n" else x.encode("unicode_escape").decode()
+    for x in text
+  )

@@ -20,6 +20,7 @@ from engine.errors import (
   SaveFailed,
   UserError,
   one_line,
+  printable,
 )
 from launch.command import configs
 from launch.command.flags import is_rare
@@ -84,6 +85,7 @@ def run_door(
     # TensorFlow's one frequent warning, of traces, is counted by the engine.
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    absl_logging.get_absl_handler().addFilter(_printable)
     try:
       main(*([argv[1:]] if takes_rest else argv[1:] if files else []))
     except UserError as error:
@@ -109,6 +111,12 @@ def run_door(
       fail(str(error))
     return
   app.run(guarded, flags_parser=parse)
+
+
+def _printable(record: logging.LogRecord) -> bool:
+  """Lets what is logged show itself, and do nothing else to a terminal."""
+  record.msg, record.args = printable(record.getMessage()), ()
+  return True
 
 
 def disk_fault(error: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import IO, Literal
 import tensorflow as tf
 from absl import logging
 
-from engine.errors import UserError, shortened
+from engine.errors import UserError, one_line, shortened
 
 Kind = Literal["tsv", "csv", "jsonl"]
 
@@ -159,4 +159,4 @@ def packing_of(path: str) -> str:
 @functools.cache
 def say_once(line: str) -> None:
   """Tells what was guessed, once: a file may be opened more than once."""
-  logging.warning("%s", line)
+  logging.warning("%s", one_line(line))
