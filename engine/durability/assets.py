@@ -46,11 +46,9 @@ def check(directory: RunDirectory) -> bool:
   found = digests_in(directory.assets)
   for name in sorted({*said, *found}):
     if said.get(name) != found.get(name):
-      what = (
-        "was changed"
-        if name in said and name in found
-        else ("is gone" if name in said else "was added")
-      )
+      what = "was changed" if name in found else "is gone"
+      if name not in said:
+        what = "was added"
       raise UserError(
         f"{os.path.join(directory.assets, name)} {what} since the run wrote "
         f"its assets: put back what was there, or remove {path} to take them "

@@ -25,6 +25,12 @@ def test_the_words_of_an_error_are_one_line():
   assert len(words_of(ValueError("x" * 999))) == 120
 
 
+def test_the_text_of_others_is_one_line_of_printable_characters():
+  assert one_line("a\x1b[31mb\nc\u202ed\ud800") == r"a\x1b[31mb c\u202ed\ud800"
+  assert one_line("0123456789", 10) == "0123456789"
+  assert one_line("0123456789abc", 10) == "012...9abc"
+
+
 def test_a_long_line_keeps_its_beginning_and_its_cure():
   line = one_line(f"{Damaged('/x/' + 'y' * 500, 'was altered')}")
   assert len(line) <= 300
