@@ -5,7 +5,7 @@ import pathlib
 import resource
 
 from tests.support.attack import faulty_files
-from tests.support.attack.doors_of_a_run import HALF, MORE, DOORS, WHOLE
+from tests.support.attack.doors_of_a_run import DOORS, HALF, MORE, WHOLE
 from tests.support.attack.short_run import flags_of, scratch_of
 from tests.support.attack.states import States
 
