@@ -211,6 +211,7 @@ def workers_of(strategy: tf.distribute.Strategy) -> list[str]:
 
 def own_replicas(strategy: tf.distribute.Strategy) -> range:
   """Returns the replicas that this process feeds: they follow each other."""
-  count = strategy.num_replicas_in_sync // (len(workers_of(strategy)) or 1)
-  worker = strategy.cluster_resolver.task_id if workers_of(strategy) else 0
+  workers = workers_of(strategy)
+  count = strategy.num_replicas_in_sync // (len(workers) or 1)
+  worker = strategy.cluster_resolver.task_id if workers else 0
   return range(worker * count, (worker + 1) * count)

@@ -152,8 +152,7 @@ class RunDirectory:
       raise UserError(
         f"`model_dir` {self.path} holds a run of another config "
         f"({told(found)}): use the old values or another --model_dir; "
-        f"--allow_config_change={','.join(found)} goes on with what that makes "
-        "of it."
+        f"--allow_config_change={','.join(found)} goes on."
       )
     return list(differences(old, config))
 
