@@ -1,15 +1,18 @@
 """The exceptions that doors turn into one line and an exit status.
 
-What stands in such a line may come from anybody: `quoted` shortens a value,
-`one_line` the whole.
+What stands in such a line may come from anybody: `quoted`, `listed`,
+`shortened` and `words_of` bound a part of it, `one_line` the whole.
 """
 
 import re
 import reprlib
+from collections.abc import Collection
 from typing import Any
 
 _LONGEST = 300  # Characters of a line.
-_QUOTED = 60  # Characters of a value in one.
+_QUOTED = 60  # Characters of a value in one,
+_LISTED = 27  # of one of several,
+_MOST = 4  # and how many of these.
 
 
 class UserError(ValueError):
@@ -40,7 +43,7 @@ class Unreadable(UserError):
     """
     self.path = str(path)
     self.name = self.path.rstrip("/").rsplit("/", 1)[-1]
-    self.why = why if len(why) <= 120 else f"{why[:117]}..."
+    self.why = shortened(why, 120)
     super().__init__(f"{path} {self.why}: {cure or self.cure}.")
 
   @property
@@ -84,6 +87,13 @@ class Preempted(RuntimeError):
   """
 
 
+class Busy(RuntimeError):
+  """Another job has the directory, and is about to end: doors exit 75.
+
+  The same command goes on behind it.
+  """
+
+
 class StopRequested(Exception):
   """Ends the loops at a step boundary; the message says what asked for it."""
 
@@ -102,12 +112,33 @@ class _Repr(reprlib.Repr):
 
   def repr_int(self, x: int, level: int) -> str:
     # Python writes no more digits than some thousands.
-    return repr(x) if abs(x) < 10**_QUOTED else f"{x:#x}"[: _QUOTED - 3] + "..."
+    return repr(x) if abs(x) < 10**_QUOTED else shortened(f"{x:#x}")
 
 
 def quoted(value: Any) -> str:
   """Returns a value as messages show it: `repr`, without its middle if long."""
-  return _middle_cut(_Repr().repr(value), _QUOTED)
+  return shortened(_Repr().repr(value))
+
+
+def listed(values: Collection[Any]) -> str:
+  """Returns values in brackets, as many as fit into a message."""
+  first = [shortened(quoted(value), _LISTED) for value in list(values)[:_MOST]]
+  more = [f"and {len(values) - _MOST} more"] * (len(values) > _MOST)
+  return f"[{', '.join([*first, *more])}]"
+
+
+def shortened(value: Any, most: int = _QUOTED) -> str:
+  """Returns a value as text, without its middle where that is longer."""
+  text = str(value)
+  if len(text) <= most:
+    return text
+  left = (most - 3) // 2
+  return f"{text[:left]}...{text[len(text) - (most - 3 - left) :]}"
+
+
+def words_of(error: BaseException, most: int = 120) -> str:
+  """Returns what an error says, in one line; its class if it says nothing."""
+  return shortened(" ".join(str(error).split()), most) or type(error).__name__
 
 
 def one_line(message: str, most: int = _LONGEST) -> str:
@@ -121,12 +152,10 @@ def one_line(message: str, most: int = _LONGEST) -> str:
     message: any text.
     most: characters.
   """
-  line = printable(_middle_cut(" ".join(message.split()), 2**16))
+  line = printable(shortened(" ".join(message.split()), 2**16))
   if len(line) > most:
-    line = re.sub(
-      r"\S{61,}", lambda found: _middle_cut(found[0], _QUOTED), line
-    )
-  return _middle_cut(line, most)
+    line = re.sub(r"\S{61,}", lambda found: shortened(found[0]), line)
+  return shortened(line, most)
 
 
 def printable(text: str) -> str:
@@ -135,17 +164,3 @@ def printable(text: str) -> str:
     x if x.isprintable() or x == "\n" else x.encode("unicode_escape").decode()
     for x in text
   )
-
-
-def _middle_cut(text: str, most: int) -> str:
-  if len(text) <= most:
-    return text
-  left = (most - 3) // 2
-  return f"{text[:left]}...{text[len(text) - (most - 3 - left) :]}"
-
-
-class Busy(RuntimeError):
-  """Another job has the directory, and is about to end: doors exit 75.
-
-  The same command goes on behind it.
-  """

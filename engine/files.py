@@ -80,9 +80,10 @@ def whole(path: str) -> Iterator[str]:
     raise
 
 
-def is_part(name: str) -> bool:
-  """Whether a name is that of what `whole` has not finished."""
-  return _PART.fullmatch(name) is not None
+def part_of(name: str) -> str:
+  """Returns the name of what was to be whole; "" where it is no part of one."""
+  match = _PART.fullmatch(name)
+  return match[1] if match else ""
 
 
 def parts_in(directory: str, names: Collection[str]) -> list[str]:
@@ -94,9 +95,8 @@ def parts_in(directory: str, names: Collection[str]) -> list[str]:
   """
   found = []
   for entry in sorted(tf.io.gfile.listdir(directory or os.curdir)):
-    match = _PART.fullmatch(entry.rstrip("/"))
     path = os.path.join(directory, entry.rstrip("/"))
-    if match and match[1] in names and not is_link(path):
+    if part_of(os.path.basename(path)) in names and not is_link(path):
       found.append(path)
   return found
 
@@ -138,6 +138,25 @@ def write_atomically(path: str, content: str | bytes) -> None:
 def write_json(path: str, values: Any) -> None:
   """Writes values as JSON, whole or not at all."""
   write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+
+def digests_in(directory: str) -> dict[str, str]:
+  """Returns path below a directory -> SHA-256 of the files that are whole.
+
+  Raises:
+    tf.errors.OpError: where one cannot be read.
+  """
+  paths = (
+    os.path.join(folder, name)
+    for folder, _, names in tf.io.gfile.walk(directory)
+    for name in names
+    if not part_of(name)
+  )
+  return {
+    os.path.relpath(path, directory): sha256_of(path)
+    for path in sorted(paths)
+    if is_file(path)
+  }
 
 
 def sha256_of(path: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine import yaml_text
-from engine.errors import CannotBeRead, Damaged, Missing
+from engine.errors import CannotBeRead, Damaged, Missing, shortened, words_of
 from engine.files import DISK_ERRORS, is_local, reason_of
 
 NUMBER = int | float
@@ -100,7 +100,7 @@ def read_json(path: str, shape: Any = object, limit: int = _MOST) -> Any:
 
 
 def read_yaml(path: str, shape: Any = dict, limit: int = _MOST) -> Any:
-  """Reads YAML of a shape that JSON could hold as well: no dates, no aliases.
+  """Reads YAML of a shape that JSON could hold as well: it has no dates.
 
   Raises:
     Unreadable: where there is no such.
@@ -205,8 +205,7 @@ def _parsed(
   try:
     value = parse(content)
   except Exception as error:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    raise Damaged(path, f"is damaged ({reason[:90]})") from error
+    raise Damaged(path, f"is damaged ({words_of(error, 90)})") from error
   if wrong := misfit(value, shape):
     raise Damaged(path, f"is damaged ({wrong})")
   return value
@@ -235,7 +234,7 @@ def _from_json(content: bytes) -> Any:
 def _int(digits: str) -> int:
   """A number as all that reads it can hold it."""
   if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
-    raise ValueError(f"{digits[:20]}... has more than 64 bits")
+    raise ValueError(f"{shortened(digits, 20)} has more than 64 bits")
   return int(digits)
 
 
@@ -256,7 +255,7 @@ def _check_plain(value: Any, levels: int) -> None:
     for name, inner in value.items():
       _check_plain(name, 1)
       if not isinstance(name, str):
-        raise ValueError(f"{str(name)[:20]} is no name")
+        raise ValueError(f"{shortened(name, 20)} is no name")
       _check_plain(inner, levels - 1)
   elif isinstance(value, list):
     for inner in value:
@@ -266,4 +265,4 @@ def _check_plain(value: Any, levels: int) -> None:
   elif type(value) is int:
     _int(str(value))
   elif not isinstance(value, bool | float | None):
-    raise ValueError(f"{str(value)[:20]} is a {type(value).__name__}")
+    raise ValueError(f"{shortened(value, 20)} is a {type(value).__name__}")

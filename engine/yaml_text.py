@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from engine.errors import quoted
+from engine.errors import quoted, words_of
 
 LONGEST = 2**18  # Characters.
 _DEEPEST = 32
@@ -81,7 +81,7 @@ def parse(text: str | bytes) -> Any:
     raise ValueError(f"{error.problem or error.context}{place}") from error
   except Exception as error:
     # PyYAML's constructors fail as what they call does: `!!bool x` by KeyError.
-    raise ValueError(" ".join(str(error).split()) or "it is no YAML") from error
+    raise ValueError(words_of(error)) from error
 
 
 def _size(node: yaml.Node, sizes: dict[yaml.Node, int | None]) -> int:

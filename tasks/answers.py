@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import UserError, listed, quoted
 from tasks.class_names import ClassNames
-from tasks.label_text import listed, same, shown
+from tasks.label_text import same
 
 _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _LARGEST = 1e15  # Of scores: their squares add up in float32.
@@ -111,8 +111,8 @@ class Classes(Answers):
     if positive and not (two and positive in names):
       cure = "name one" if two else "leave it out, since F1 is their mean"
       raise UserError(
-        f"`positive` is {shown(positive)}, but must be one of two classes, and "
-        f"there are {listed(names)}: {cure}."
+        f"`positive` is {quoted(positive)}, but must be one of two classes, "
+        f"and there are {listed(names)}: {cure}."
       )
     self._positive = names.index(positive) if positive else self.outputs - 1
     self._smoothing = smoothing
@@ -192,14 +192,14 @@ class Score(Answers):
     written = same(label)  # So that a truth is 1 in each kind of file.
     if not re.fullmatch(_NUMBER, written, re.ASCII):
       raise UserError(
-        f"{place}: the label {shown(label)} is no number: drop "
+        f"{place}: the label {quoted(label)} is no number: drop "
         "--kind=regression if labels are classes."
       )
     number = float(written)
     least, most = self._limits
     if not max(least, -_LARGEST) <= number <= min(most, _LARGEST):
       raise UserError(
-        f"{place}: the score {shown(label)} is not from "
+        f"{place}: the score {quoted(label)} is not from "
         f"{max(least, -_LARGEST):g} to {min(most, _LARGEST):g}: mend it, or "
         "leave such pairs out by --unlabelled."
       )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from engine.errors import UserError
-from tasks.label_text import is_number, listed, look, same, shown
+from engine.errors import UserError, listed, quoted
+from tasks.label_text import is_number, look, same
 
 
 class ClassNames:
@@ -49,19 +49,19 @@ class ClassNames:
       self._numbers[label] = found  # So it is said once.
       logging.warning(
         "%s: %s is read as the class %s, and so wherever it stands.",
-        *(place, shown(label), shown(self._names[found])),
+        *(place, quoted(label), quoted(self._names[found])),
       )
     return self._numbers[label]
 
   def _complaint(self, label: str) -> str:
     near = [name for name in self._names if look(name) == look(label)]
-    hint = f", though it looks like {shown(near[0])}" if near else ""
+    hint = f", though it looks like {quoted(near[0])}" if near else ""
     if label == "-1":
       hint = " (-1 often hides a label: choose another split)"
     cure = "mend it, name all by --classes"
     if is_number(label) and not self._ordered:
       cure += " in the order of digits"
     return (
-      f"the label {shown(label)} is none of {listed(self._names)}{hint}: "
+      f"the label {quoted(label)} is none of {listed(self._names)}{hint}: "
       f"{cure}, or leave such pairs out by --unlabelled."
     )

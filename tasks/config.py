@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from engine.config import TaskConfig
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 from engine.settings import RARE, SHOWN, Flag, check, free, setting
-from tasks.label_text import fault_of, shown
+from tasks.label_text import fault_of
 from tasks.named_sets import NAMED_SETS
 
 Batching = Literal["pad", "bucket", "pack"]
@@ -137,7 +137,7 @@ class SentencePairConfig(TaskConfig):
       fault = fault_of(name) or (name != name.strip() and "has outer spaces")
       if fault:
         raise UserError(
-          f"`classes` has {shown(name)}, which {fault}: give it another name."
+          f"`classes` has {quoted(name)}, which {fault}: give it another name."
         )
     check(
       self.class_weights in ((), ("balanced",))

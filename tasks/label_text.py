@@ -1,11 +1,8 @@
 """How labels are written, and which writings are one label."""
 
 import unicodedata
-from collections.abc import Collection
 
 _LONGEST = 1000  # Characters: what is longer is a text, not a label.
-_SHOWN = 24  # Characters of a label in a complaint.
-_LISTED = 4  # Labels in a complaint.
 _BREAKS = ("Cc", "Cs", "Zl", "Zp")  # What does not stay in one line of UTF-8.
 _TRUTHS = {"true": "1", "false": "0"}
 
@@ -50,15 +47,3 @@ def look(label: str) -> str:
   plain = unicodedata.normalize("NFKC", label).casefold()
   visible = (x for x in plain if unicodedata.category(x) != "Cf")
   return " ".join("".join(visible).split())
-
-
-def shown(label: str) -> str:
-  """Returns a label in quotes, cut to what fits into a complaint."""
-  return repr(label if len(label) <= _SHOWN else f"{label[:_SHOWN]}...")
-
-
-def listed(labels: Collection[str]) -> str:
-  """Returns labels in brackets, as many as fit into a complaint."""
-  first = [shown(label) for label in list(labels)[:_LISTED]]
-  more = [f"and {len(labels) - _LISTED} more"] * (len(labels) > _LISTED)
-  return f"[{', '.join([*first, *more])}]"

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine.errors import Missing, UserError
+from engine.errors import Missing, UserError, listed
 from engine.files import write_json
 from engine.formats import read_json
 from engine.randomness import Stream
@@ -24,7 +24,6 @@ from tasks.data.datasets import answers_of, read_split
 from tasks.data.pairs import Pairs, parse_pair, parse_pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.encoders import find as encoders
-from tasks.label_text import listed
 from tasks.model.classifier import PairClassifier
 from tasks.model.flops import Flops
 from tasks.tokens.pair_source import PairSource

@@ -7,6 +7,8 @@ import re
 import socket
 from typing import Any
 
+from engine.errors import quoted
+
 _ADDRESS = re.compile(
   r"(\[[0-9A-F:.]+(?:%\w+)?\]|[\w.-]{1,253}):([1-9]\d{0,4})", re.ASCII | re.I
 )
@@ -22,7 +24,7 @@ def split(address: str) -> tuple[str, int]:
   """
   match = _ADDRESS.fullmatch(address)
   if not match or int(match[2]) > 65535:
-    raise ValueError(f"{address[:80]!r} is not host:port")
+    raise ValueError(f"{quoted(address)} is not host:port")
   return match[1].strip("[]"), int(match[2])
 
 

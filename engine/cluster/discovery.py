@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.cluster.address import split
 from engine.config import RuntimeConfig
-from engine.errors import UserError
+from engine.errors import UserError, quoted, words_of
 
 _EXAMPLE = (
   '{"cluster": {"worker": ["host:port", ...]}, '
@@ -84,7 +84,7 @@ def _listed(hosts: Sequence[Any], index: int, found_in: str) -> Cluster:
       name, port = split(str(host))
     except ValueError:
       raise UserError(
-        f"{found_in} names the worker {str(host)[:80]!r}, but a worker is "
+        f"{found_in} names the worker {quoted(str(host))}, but a worker is "
         "host:port."
       ) from None
     if (name.lower(), port) in seen:
@@ -121,12 +121,12 @@ def _from_tf_config(text: str) -> Cluster | None:
     RecursionError,
   ) as error:
     raise UserError(
-      f"TF_CONFIG cannot be read ({error.__class__.__name__}: "
-      f"{str(error)[:80]}): it must be like {_EXAMPLE}, or unset."
+      f"TF_CONFIG cannot be read ({type(error).__name__}: "
+      f"{words_of(error, 80)}): it must be like {_EXAMPLE}, or unset."
     ) from error
   if kind not in ("chief", "master", "worker"):
     raise UserError(
-      f"TF_CONFIG makes this process a {kind[:40]!r}, but Apsis has chief and "
+      f"TF_CONFIG makes this process a {quoted(kind)}, but Apsis has chief and "
       "workers only: for an evaluator unset TF_CONFIG and start "
       "--mode=continuous_eval."
     )
@@ -181,5 +181,5 @@ def first_host(hostlist: str) -> str:
 def _number(text: str) -> int:
   """Reads a number of a launcher, of ten digits at most."""
   if not re.fullmatch(r"[0-9]{1,10}", text):
-    raise ValueError(f"{text[:40]!r} is not a number")
+    raise ValueError(f"{quoted(text)} is not a number")
   return int(text)

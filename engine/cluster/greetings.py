@@ -6,7 +6,8 @@ from typing import Any
 
 from engine.cluster.address import split
 from engine.cluster.discovery import Cluster
-from engine.cluster.wire import Stranger, clean, decode, encode
+from engine.cluster.wire import Stranger, decode, encode
+from engine.errors import one_line
 
 _LINE, _PART = 300, 100  # Characters of a message, and of a difference in it.
 _NAMED = 4  # Of those who are missing.
@@ -70,7 +71,7 @@ class Answer:
     """
     answer = cls(**_fields_of(cls, message))
     if answer.refusal:
-      return cls(addresses=[], refusal=clean(answer.refusal, _LINE))
+      return cls(addresses=[], refusal=one_line(answer.refusal, _LINE))
     addresses = answer.addresses
     if len(addresses) != cluster.size or not _are_places(addresses):
       raise Stranger("it names no workers")
@@ -119,9 +120,9 @@ def refusal(
       error = f"worker {first} says that it is there too"
     if error:
       error += ": end the other process or give another address."
-      return clean(f"{named.name(hello.index)}: {error}", _LINE)
+      return one_line(f"{named.name(hello.index)}: {error}", _LINE)
     if different := _differences(cluster, heard[0], hello):
-      return clean(
+      return one_line(
         f"{named.name(hello.index)} differs from {named.name(0)} "
         f"({'; '.join(different)}): start all workers alike.",
         _LINE,
@@ -135,7 +136,7 @@ def refusal(
   others = (
     f" (calls without this job's token: {strangers})" if strangers else ""
   )
-  return clean(
+  return one_line(
     f"{names} did not answer within {timeout:g} s{others}: start it, or mend "
     "its address; --startup_timeout waits longer.",
     _LINE,
@@ -149,7 +150,7 @@ def _differences(cluster: Cluster, chief: Hello, worker: Hello) -> list[str]:
     {"workers": cluster.size, "address": listed, **chief.facts},
     {"workers": worker.size, "address": worker.address, **worker.facts},
   )
-  return [clean(each, _PART) for each in different[:8]]
+  return [one_line(each, _PART) for each in different[:8]]
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -22,8 +22,8 @@ from engine.cluster.discovery import Cluster
 from engine.cluster.greetings import Answer, Hello, refusal
 from engine.cluster.job_token import JobToken, find_token
 from engine.cluster.reception import Caller, Reception
-from engine.cluster.wire import Conversation, Stranger, clean
-from engine.errors import UserError
+from engine.cluster.wire import Conversation, Stranger
+from engine.errors import UserError, one_line
 
 _RETRY = 0.1  # Seconds between two knocks at the chief's door.
 _GRACE = 5.0  # Seconds that an answer may take on its way.
@@ -174,7 +174,7 @@ def _call(
     except (ConnectionResetError, BrokenPipeError):
       reason = "it hung up: is its token of the job the same?"
     except (OSError, ValueError, Stranger) as error:
-      reason = clean(str(error), 100)
+      reason = one_line(str(error), 100)
     if time.monotonic() > deadline:
       raise UserError(
         f"{cluster.name(0)} did not answer within {timeout:g} s ({reason}): "

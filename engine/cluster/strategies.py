@@ -8,7 +8,7 @@ import tensorflow as tf
 from engine.cluster.discovery import Cluster
 from engine.cluster.rendezvous import ends_within
 from engine.config import RuntimeConfig
-from engine.errors import UserError
+from engine.errors import UserError, words_of
 
 _KINDS = {
   "OneDeviceStrategy": "one_device",
@@ -120,10 +120,9 @@ def _multi_worker(
     try:
       strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except tf.errors.OpError as error:
-      reason = " ".join(str(error).split())[:150]
       raise UserError(
         f"TensorFlow's cluster of {', '.join(hosts)} did not come up "
-        f"({reason}): start all workers again."
+        f"({words_of(error)}): start all workers again."
       ) from error
   chosen = ", chosen by auto" if kind == "auto" else ""
   return strategy, (
@@ -147,10 +146,9 @@ def _tpu(config: RuntimeConfig) -> tuple[tf.distribute.Strategy, str]:
       tf.tpu.experimental.initialize_tpu_system(resolver)
       strategy = tf.distribute.TPUStrategy(resolver)
     except (tf.errors.OpError, ValueError, RuntimeError, OSError) as error:
-      reason = " ".join(str(error).split())[:150]
       raise UserError(
-        f"`tpu` is {name!r}, but there is no such TPU ({reason}): name one by "
-        "--tpu, or use another --strategy."
+        f"`tpu` is {name!r}, but there is no such TPU ({words_of(error)}): "
+        "name one by --tpu, or use another --strategy."
       ) from error
   return strategy, f"tpu: {strategy.num_replicas_in_sync} TPU cores of {name}"
 

@@ -160,17 +160,3 @@ def _depth(value: Any) -> int:
   if not isinstance(value, list):
     return 0
   return 1 + max(map(_depth, value), default=0)
-
-
-def clean(text: str, most: int) -> str:
-  """Text of others as one may print it: one line, nothing but characters.
-
-  Args:
-    text: any.
-    most: characters; of a longer one the middle is left out.
-  """
-  text = "".join(x if x.isprintable() else "?" for x in text)
-  if len(text) <= most:
-    return text
-  tail = most // 2
-  return f"{text[: most - tail - 3]}...{text[-tail:]}"

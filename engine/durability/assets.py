@@ -6,11 +6,10 @@ the classes. Changed there, they would give other answers and no error.
 
 import os
 
-import tensorflow as tf
-
+from engine.durability import own
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Damaged, Missing, UserError
-from engine.files import is_file, is_part, sha256_of, write_json
+from engine.files import digests_in, write_json
 from engine.formats import read_json
 
 _LIST = "assets.json"  # Beside `assets`, which are an encoder's directory.
@@ -18,14 +17,12 @@ _LIST = "assets.json"  # Beside `assets`, which are an encoder's directory.
 
 def unseal(directory: RunDirectory) -> None:
   """Forgets the list: assets are about to be written."""
-  path = directory.file(_LIST)
-  if is_file(path):
-    tf.io.gfile.remove(path)
+  own.remove(directory.file(_LIST))
 
 
 def seal(directory: RunDirectory) -> None:
   """Writes the list of the assets as they are, whole or not at all."""
-  write_json(directory.file(_LIST), {"files": _digests(directory.assets)})
+  write_json(directory.file(_LIST), {"files": digests_in(directory.assets)})
 
 
 def check(directory: RunDirectory) -> bool:
@@ -46,28 +43,15 @@ def check(directory: RunDirectory) -> bool:
   except Damaged as error:
     cure = "remove it to take the run's assets as they are"
     raise Damaged(path, error.why, cure) from error
-  found = _digests(directory.assets)
+  found = digests_in(directory.assets)
   for name in sorted({*said, *found}):
     if said.get(name) != found.get(name):
-      what = (
-        "was changed"
-        if name in said and name in found
-        else ("is gone" if name in said else "was added")
-      )
+      what = "was changed" if name in found else "is gone"
+      if name not in said:
+        what = "was added"
       raise UserError(
         f"{os.path.join(directory.assets, name)} {what} since the run wrote "
         f"its assets: put back what was there, or remove {path} to take them "
         "as they are."
       )
   return True
-
-
-def _digests(directory: str) -> dict[str, str]:
-  """Returns path below a directory -> SHA-256, but for unfinished files."""
-  found = {}
-  for folder, _, names in tf.io.gfile.walk(directory):
-    for name in names:
-      path = os.path.join(folder, name)
-      if not is_part(name) and is_file(path):
-        found[os.path.relpath(path, directory)] = sha256_of(path)
-  return found

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.durability.own import names_in, remove
-from engine.errors import Damaged, Missing, UserError
+from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import is_link, sha256_of, write_json
 from engine.formats import NUMBER, misfit, read_json, reading, size_of
 
@@ -134,10 +134,10 @@ def read_manifest(prefix: str) -> Manifest:
   if f"{name}.index" not in values["files"]:
     raise Damaged(path, f"does not name {name}.index")
   if others := [x for x in values["files"] if not _belongs(x, name)]:
-    raise Damaged(path, f"names {others[0][:40]!r}, which is not its own")
+    raise Damaged(path, f"names {quoted(others[0])}, which is not its own")
   known = {x.name for x in dataclasses.fields(Manifest)}
   if others := [x for x in values if x not in known]:
-    raise Damaged(path, f"has {others[0][:40]!r}, which no manifest has")
+    raise Damaged(path, f"has {quoted(others[0])}, which no manifest has")
   return Manifest(**values)
 
 

@@ -9,13 +9,13 @@ import re
 
 import tensorflow as tf
 
-from engine.files import is_file, is_folder, is_link, is_local
+from engine.files import is_file, is_folder, is_link, is_local, part_of
 
 _CHECKPOINT = r"ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
 _FILES = (
-  r"config\.yaml|data\.json|result\.json|metrics\.jsonl|restarts\.jsonl"
-  r"|report\.html|room|example_ids\.jsonl|seeds\.json|ckpt-\d+\.manifest\.json|checkpoint"
-  r"|ckpt-\d+\.index|ckpt-\d+\.data-\d{5}-of-\d{5}"
+  r"config\.yaml|(data|assets|result|seeds)\.json|report\.html|room"
+  r"|(metrics|restarts|example_ids)\.jsonl"
+  rf"|checkpoint|ckpt-\d+\.manifest\.json|{_CHECKPOINT}"
 )
 # What `engine.files.whole`, the lock and TensorFlow write to before a rename.
 _LEFTOVER = re.compile(
@@ -24,7 +24,6 @@ _LEFTOVER = re.compile(
   rf"|{_CHECKPOINT}\.tempstate\d+"
   r"|checkpoint\.tmp[0-9a-f]{32}"
 )
-_PART = re.compile(r"\.(.+)\.\d+\.\d+\.part")  # Of a file of a task.
 _TEMPORARY = re.compile(r"ckpt-\d+_temp")  # A directory of TensorFlow.
 _SHARD = re.compile(
   r"part-\d{5}-of-\d{5}\.(index|data-\d{5}-of-\d{5})(\.tempstate\d+)?"
@@ -57,9 +56,8 @@ def leftovers(directory: str) -> list[str]:
       if is_folder(path):
         found.append(path)
       continue
-    part = _PART.fullmatch(name)
-    ours = _LEFTOVER.fullmatch(name) or (part and part[1] in names)
-    if ours and is_file(path):
+    # A task's own file has been there before, or nobody knows whose it is.
+    if (_LEFTOVER.fullmatch(name) or part_of(name) in names) and is_file(path):
       found.append(path)
   return found
 

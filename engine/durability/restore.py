@@ -9,7 +9,13 @@ import tf_keras
 from absl import logging
 
 from engine.durability import manifest
-from engine.errors import CannotBeRead, Unreadable, UserError
+from engine.errors import (
+  CannotBeRead,
+  Unreadable,
+  UserError,
+  shortened,
+  words_of,
+)
 from engine.files import DISK_ERRORS, reason_of
 from engine.settings import differences, told
 
@@ -55,7 +61,7 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     status = checkpoint.restore(path).assert_existing_objects_matched()
     status.expect_partial()  # Who reads weights leaves the moments.
   except _MISFITS as error:
-    reason = " ".join(str(error).split())[:100]
+    reason = words_of(error, 100)
     raise UserError(
       f"The checkpoint {path} is whole, but does not fit ({reason}): it is of "
       "another task, encoder or precision; choose another --model_dir."
@@ -116,8 +122,9 @@ def restore_newest(
     raise misfit
   if skipped:
     raise UserError(
-      f"{directory} has no whole checkpoint ({'; '.join(skipped[:2])[:160]}): "
-      "bring one back from a copy, or start in another --model_dir."
+      f"{directory} has no whole checkpoint "
+      f"({shortened('; '.join(skipped[:2]), 160)}): bring one back from a "
+      "copy, or start in another --model_dir."
     )
   raise UserError(
     f"{directory} has no checkpoint: train first, or name the directory of "

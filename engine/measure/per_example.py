@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import Damaged, Missing
+from engine.errors import Damaged, Missing, shortened
 from engine.files import DISK_ERRORS, write_atomically
 from engine.formats import read_arrays
 from engine.measure.journal import Journal
@@ -78,7 +78,7 @@ def write(
   """
   losses, every = table["losses"], np.arange(len(table["losses"]))
   worst = np.argsort(-losses, kind="stable")[:_WORST]
-  texts = [_shortened(text) for text in source.describe(worst)]
+  texts = [shortened(text, _LONGEST) for text in source.describe(worst)]
   outputs = table["outputs"]
   arrays = {
     "step": np.array(step),
@@ -105,10 +105,6 @@ def write(
 def _ids(ids: Sequence[Any]) -> np.ndarray:
   numbers = all(isinstance(x, int) for x in ids)
   return np.array(ids if numbers else [str(x) for x in ids])
-
-
-def _shortened(text: str) -> str:
-  return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def read(directory: str, split: str) -> dict[str, np.ndarray] | None:

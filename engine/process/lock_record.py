@@ -9,6 +9,8 @@ import socket
 import time
 from typing import Any
 
+from engine.errors import shortened
+
 
 def own_record(interval: float, now: float, parent: int = 0) -> dict[str, Any]:
   """Makes the record of this process.
@@ -49,7 +51,8 @@ def who(holder: dict[str, Any]) -> str:
   if "token" not in holder:
     return "an unknown job (its lock.json cannot be read)"
   user, pid, host, since = (
-    str(holder.get(name, "?"))[:40] for name in ("user", "pid", "host", "since")
+    shortened(holder.get(name, "?"), 40)
+    for name in ("user", "pid", "host", "since")
   )
   return f"{user} (pid {pid} on host {host}, since {since})"
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 
 
 def check_run(path: str, flag: str = "") -> None:
@@ -56,8 +56,8 @@ def check_model_dir(path: str) -> None:
   if others:
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
     raise UserError(
-      f"`model_dir` {path} is no run, and holds {others[0][:60]!r}{more}: name "
-      "a directory for the run alone, or add --allow_other_files."
+      f"`model_dir` {path} is no run, and holds {quoted(others[0])}{more}: "
+      "name a directory for the run alone, or add --allow_other_files."
     )
 
 

@@ -21,6 +21,7 @@ from engine.errors import (
   UserError,
   one_line,
   printable,
+  shortened,
 )
 from launch.command import configs
 from launch.command.flags import is_rare
@@ -129,7 +130,7 @@ def disk_fault(error: Exception) -> str:
   if not isinstance(error, OSError) and library not in _WRITERS:
     return ""
   text = " ".join(str(error).split())
-  return text[-200:] if any(words in text for words in _DISK) else ""
+  return shortened(text, 200) if any(words in text for words in _DISK) else ""
 
 
 def fail(message: str, status: int = 2) -> typing.NoReturn:

@@ -9,7 +9,7 @@ import numpy as np
 from engine.errors import UserError
 from engine.settings import flatten
 from tasks.data.left_out import UNREADABLE
-from tasks.data.line_files import opened_lines
+from tasks.data.line_files import not_utf8, opened_lines
 
 _IN_A_CELL = str.maketrans("\t\n\r", "   ")
 
@@ -47,10 +47,7 @@ def _decode(raw: bytes, place: str) -> str | UserError:
   try:
     return raw.decode().rstrip("\r\n")
   except UnicodeDecodeError as error:
-    return UserError(
-      f"{place}: byte {raw[error.start]:#04x} is not UTF-8: save the file as "
-      "UTF-8."
-    )
+    return UserError(f"{place}: {not_utf8(error)}.")
 
 
 def described(values: Mapping[str, Any], *, as_json: bool) -> str:

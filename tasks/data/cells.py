@@ -8,7 +8,8 @@ import json
 import math
 from typing import Any
 
-from tasks.label_text import fault_of, same, shown
+from engine.errors import quoted
+from tasks.label_text import fault_of, same
 
 HEAVIEST = 1e30  # Weight of a pair: a batch of such adds up in float32.
 
@@ -47,7 +48,7 @@ def label_of(value: Any) -> str:
   label = str(value).strip()
   fault = fault_of(label)
   if fault:
-    said = f" {shown(label)}" if label else ""
+    said = f" {quoted(label)}" if label else ""
     raise ValueError(f"the label{said} {fault}")
   return label
 
@@ -81,7 +82,7 @@ def weight_of(value: Any) -> float:
     weight = math.nan
   if not 0.0 <= weight <= HEAVIEST:
     raise ValueError(
-      f"the weight {shown(str(value))} is no number of 0 or more, up to "
+      f"the weight {quoted(str(value))} is no number of 0 or more, up to "
       f"{HEAVIEST:g}"
     )
   return weight

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from engine.errors import UserError
-from tasks.data.forms import Form, FormSettings, find_files, say_once, short
+from engine.errors import UserError, shortened
+from tasks.data.forms import Form, FormSettings, find_files, say_once
 from tasks.data.row_files import opened
 from tasks.data.tables import Choice, Roles, Table
 
@@ -68,7 +68,7 @@ def open_table(
   if faults:
     flags = " ".join(f"--{role}=COLUMN" for role in faults)
     raise UserError(
-      f"{paths[0]} has the columns {short(there)}, but "
+      f"{paths[0]} has the columns {shortened(there, 100)}, but "
       f"{'; '.join(faults.values())}: say {flags}, or name all by "
       "--columns=... if there is no header."
     )

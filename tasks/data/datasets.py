@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from engine.errors import UserError, quoted
+from engine.errors import UserError, shortened
 from engine.settings import check
 from tasks.answers import Answers, Classes, Score
 from tasks.config import DEMO, FILES, SentencePairConfig
 from tasks.data import published, record_files
 from tasks.data.columns import open_table
-from tasks.data.forms import FormSettings, find_files, short
+from tasks.data.forms import FormSettings, find_files
 from tasks.data.labels import Labels, check_labelled, find_classes
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk, is_large
@@ -74,7 +74,7 @@ class TextSplit(Split):
       logging.warning(
         "%s: pairs are read and encoded whenever a batch has them; "
         "launch.encode does it once.",
-        short(paths),
+        shortened(paths, 100),
       )
       pairs = self._left_on_disk(table, answers)
       left = pairs.left
@@ -84,7 +84,7 @@ class TextSplit(Split):
       pairs = dataclasses.replace(pairs, unread=left.bad)
     left.tell(table.paths)
     if not len(pairs):
-      raise UserError(f"{short(paths)} has no pair of {self.name!r}.")
+      raise UserError(f"{shortened(paths, 100)} has no pair of {self.name!r}.")
     return pairs
 
   def _left_on_disk(self, table: Table, answers: Answers | None) -> PairsOnDisk:
@@ -251,11 +251,8 @@ def _file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
   known = {"train", "dev", "test"}
   if named := NAMED_SETS.get(config.name):
     known |= {*named.splits, *named.files}
-  if (value or config.name == FILES) and split not in known:
-    raise UserError(
-      f"There is no split {quoted(split)} of {config.name}: use one of "
-      f"{', '.join(sorted(known))}."
-    )
+  if value or config.name == FILES:
+    published.check_split(config.name, split, known)
   if config.name == FILES and not value:
     raise UserError(
       f"`{setting}` is not given: add --{setting}=... with the pairs of the "

@@ -10,12 +10,12 @@ import io
 import lzma
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import tensorflow as tf
 from absl import logging
 
-from engine.errors import UserError, one_line
+from engine.errors import UserError, one_line, shortened
 
 Kind = Literal["tsv", "csv", "jsonl"]
 
@@ -100,7 +100,8 @@ def find_files(pattern: str, setting: str) -> list[str]:
       here = _local(",".join(parts[:used]))
     if not here and parts[0]:
       raise UserError(
-        f"`{setting}` {short(parts[0])} finds no file: name one that is there."
+        f"`{setting}` {shortened(parts[0], 100)} finds no file: name one that "
+        "is there."
       )
     found += here
     parts = parts[used if here else 1 :]
@@ -123,7 +124,7 @@ def _matching(part: str, setting: str) -> list[str]:
     return sorted(tf.io.gfile.glob(part)) or _local(part)
   except (tf.errors.OpError, ValueError) as error:
     raise UserError(
-      f"`{setting}` {short(part)} cannot be read: {error}."
+      f"`{setting}` {shortened(part, 100)} cannot be read: {error}."
     ) from error
 
 
@@ -153,12 +154,6 @@ def packing_of(path: str) -> str:
   """Returns how a file is packed: the ending of its name, or ""."""
   ending = os.path.splitext(path)[1].lower()
   return ending if ending in PACKERS else ""
-
-
-def short(value: Any, most: int = 100) -> str:
-  """Returns a value as a complaint can show it, whatever its length."""
-  text = value if isinstance(value, str) else repr(value)
-  return text if len(text) <= most else f"{text[:most]}..."
 
 
 @functools.cache

@@ -27,21 +27,18 @@ def parse_record(text: str) -> dict[str, Any] | None:
 
 
 def value_of(record: dict[str, Any], name: str) -> Any:
-  """Returns a text, a number or a truth of an object; None where it has none.
+  """Returns what an object has under a name; None where it has none.
 
   Raises:
-    ValueError: where it is an object or a list, or no text can be like it.
+    ValueError: where no text can be like it.
   """
   value = record.get(name)
-  if type(value) is str:
-    check_text(value, name)
-  elif isinstance(value, list | dict):
-    kind = "a list" if isinstance(value, list) else "an object"
-    raise ValueError(f"{name!r} is {kind}, not a text")
+  if isinstance(value, str):
+    _check_text(value, name)
   return value
 
 
-def check_text(text: str, name: str) -> None:
+def _check_text(text: str, name: str) -> None:
   r"""Refuses half a character, as JSON can have it: "\ud83d" and no more.
 
   Raises:

@@ -5,10 +5,10 @@ import re
 
 from absl import logging
 
-from engine.errors import UserError
+from engine.errors import UserError, listed, quoted
 from tasks.data.columns import columns_of
 from tasks.data.tables import Table
-from tasks.label_text import listed, look, same, shown
+from tasks.label_text import look, same
 
 _MOST_CLASSES = 1000
 _FRACTION = r"[+-]?(\d*\.\d*[1-9]\d*(e[+-]?\d+)?|\d+(\.\d*)?e-\d+)"
@@ -43,7 +43,7 @@ class Labels:
 
   def _check(self, label: str, place: str) -> None:
     """Raises `UserError` where a new label is no class of its own."""
-    said = f"{place}: the label {shown(label)} of the column {self._column}"
+    said = f"{place}: the label {quoted(label)} of the column {self._column}"
     score = re.fullmatch(_FRACTION, label, re.ASCII | re.IGNORECASE)
     if len(self.numbers) >= _MOST_CLASSES or score:
       raise UserError(
@@ -58,7 +58,7 @@ class Labels:
     other = self._same.setdefault(same(label), label)
     if other != label:
       raise UserError(
-        f"{said} is {shown(other)} in another writing: mend one of them, or "
+        f"{said} is {quoted(other)} in another writing: mend one of them, or "
         "name the classes that are meant by --classes."
       )
 

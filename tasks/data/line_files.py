@@ -108,6 +108,12 @@ class LineFile:
     )
 
 
+def not_utf8(error: UnicodeDecodeError) -> str:
+  """Says which byte of a line it is."""
+  byte = error.object[error.start]
+  return f"byte {byte:#04x} is not UTF-8 (save the file as UTF-8)"
+
+
 @contextlib.contextmanager
 def opened_lines(path: str, *, quoted: bool = False) -> Iterator[LineFile]:
   """Opens a file, local or not; `STDIN` and pipes are read to their end.

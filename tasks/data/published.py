@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError, quoted
+from engine.errors import UserError, quoted, words_of
 from tasks.answers import Answers
 from tasks.config import SentencePairConfig
 from tasks.data.columns import open_table
@@ -42,7 +42,7 @@ def open_official(
     UserError: where the set has no such split, or the file is not there.
   """
   named = NAMED_SETS[config.name]
-  _check_split(config.name, split, named.files)
+  check_split(config.name, split, named.files)
   return open_table(
     os.path.join(config.data_dir, named.files[split]),
     Roles(*named.file_columns[:2], named.file_columns[2] if labelled else ""),
@@ -100,7 +100,7 @@ def _check_order(named: NamedSet, answers: Answers) -> None:
 @functools.lru_cache(maxsize=4)
 def _rows(config: SentencePairConfig, split: str) -> dict[str, np.ndarray]:
   named = NAMED_SETS[config.name]
-  _check_split(config.name, split, named.splits)
+  check_split(config.name, split, named.splits)
   if not named.tfds:
     raise UserError(
       f"`data_dir` {config.data_dir!r} has no {named.files['train']}, and "
@@ -167,15 +167,15 @@ def damage_named(
     yield
   except Exception as error:
     place = directory or config.data_dir or "its default directory"
-    words = " ".join(str(error).split())[:80]
     raise UserError(
       f"{named.tfds} in {place} cannot be read ({type(error).__name__}: "
-      f"{words}): if it is damaged, remove it and prepare it again, or name a "
-      f"directory with {named.files['train']} by --data_dir."
+      f"{words_of(error, 80)}): if it is damaged, remove it and prepare it "
+      f"again, or name a directory with {named.files['train']} by --data_dir."
     ) from error
 
 
-def _check_split(name: str, split: str, splits: Collection[str]) -> None:
+def check_split(name: str, split: str, splits: Collection[str]) -> None:
+  """Raises `UserError` where a set has no such split."""
   if split not in splits:
     raise UserError(
       f"There is no split {quoted(split)} of {name}: use one of "

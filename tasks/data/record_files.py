@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,14 @@ from engine.formats import read_json
 META = "meta_data"
 UNKNOWN = -1  # The label of a pair without one.
 
+_SHAPE = {
+  "max_seq_length": int,
+  "classes?": [str],
+  "vocabulary?": str,
+  "tokenizer?": dict,
+  "records?": {str: int},
+  "sha256?": {str: str},
+}
 _NAME = re.compile(r"(.+)-\d{5}-of-\d{5}\.tfrecord", re.DOTALL)
 _ENDING = ".tfrecord"
 _PACKED = ".gz"
@@ -62,61 +70,31 @@ def read_meta(paths: Sequence[str]) -> dict[str, Any]:
     )
   path = os.path.join(folders.pop(), META)
   try:
-    values = read_json(path, {"max_seq_length": int})
+    values = read_json(path, _SHAPE)
+    _check_values(path, values)
+    return values
   except Missing as error:
     raise UserError(
       f"There is no {path}: these records are not whole, run launch.encode "
       "to its end."
     ) from error
   except Damaged as error:
-    raise UserError(f"{path} {error.why}: run launch.encode again.") from error
-  try:
-    return checked_meta(values)
-  except ValueError as error:
     raise UserError(
-      f"{path} is damaged ({error}): remove it, and run launch.encode again."
+      f"{path} {error.why}: remove it, and run launch.encode again."
     ) from error
 
 
-def checked_meta(values: Any) -> dict[str, Any]:
-  """Returns what a `meta_data` says, once it is seen to be one.
-
-  Raises:
-    ValueError: naming what it has instead of what must be there.
-  """
-
-  def look(name: str, good: Callable[[Any], bool], default: Any = None) -> None:
-    value = values.get(name, default)
-    if not good(value):
-      raise ValueError(f"its `{name}` is {quoted(value)}")
-
-  if not isinstance(values, dict):
-    raise ValueError(f"it holds {quoted(values)}")
-  look("max_seq_length", lambda x: _is_count(x) and 0 < x <= 2**16)
-  look("classes", lambda x: x == [] or are_classes(x), [])
-  look("vocabulary", lambda x: isinstance(x, str), "")
-  look("tokenizer", lambda x: isinstance(x, dict), {})
-  look("records", lambda x: _is_table(x, _is_count), {})
-  look("sha256", lambda x: _is_table(x, lambda y: isinstance(y, str)), {})
-  return values
-
-
-def are_classes(names: Any) -> bool:
-  """Whether these are two names of classes or more, no two of them alike."""
-  return (
-    isinstance(names, list)
-    and all(isinstance(x, str) and x for x in names)
-    and 1 < len(names) == len(set(names))
-  )
-
-
-def _is_count(value: Any) -> bool:
-  return type(value) is int and 0 <= value < 2**31
-
-
-def _is_table(value: Any, good: Callable[[Any], bool]) -> bool:
-  """Whether a value of JSON gives names something that is good."""
-  return isinstance(value, dict) and all(map(good, value.values()))
+def _check_values(path: str, values: Mapping[str, Any]) -> None:
+  """Raises `Damaged` where values of the right types cannot be."""
+  names = values.get("classes", [])
+  good = {
+    "max_seq_length": 0 < values["max_seq_length"] <= 2**16,
+    "classes": not names or (all(names) and 1 < len(names) == len({*names})),
+    "records": all(0 <= x < 2**31 for x in values.get("records", {}).values()),
+  }
+  for name, is_good in good.items():
+    if not is_good:
+      raise Damaged(path, f"is damaged (`{name}` is {quoted(values[name])})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +111,7 @@ class FileFacts:
 
 
 def facts_of(meta: Mapping[str, Any]) -> dict[str, FileFacts]:
-  """Returns name -> what is known of each file, of a `checked_meta`."""
+  """Returns name -> what is known of each file, of a `read_meta`."""
   digests = meta.get("sha256", {})
   return {
     name: FileFacts(count, digests.get(name, ""))

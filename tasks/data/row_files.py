@@ -9,10 +9,10 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from engine.errors import UserError
-from tasks.data.forms import Form, say_once, short
+from engine.errors import UserError, shortened
+from tasks.data.forms import Form, say_once
 from tasks.data.json_lines import parse_record, value_of
-from tasks.data.line_files import DamagedFile, LineFile, opened_lines
+from tasks.data.line_files import DamagedFile, LineFile, not_utf8, opened_lines
 
 MEND = "mend the line, or pass over such lines with --skip_bad_lines."
 
@@ -95,7 +95,7 @@ class RowFile:
     missing = [x for x in names if x and x not in self.columns]
     if missing:
       raise UserError(
-        f"{self.path} has the columns {short(self.columns)}, but not "
+        f"{self.path} has the columns {shortened(self.columns, 100)}, but not "
         f"{missing}: all files of a split must have those of the first."
       )
     columns, there = len(self.columns), "the header has"
@@ -183,8 +183,7 @@ class RowFile:
 
   def _fault(self, line: int, what: str | Exception) -> UserError:
     if isinstance(what, UnicodeDecodeError):
-      byte = what.object[what.start]
-      what = f"byte {byte:#04x} is not UTF-8 (save the file as UTF-8)"
+      what = not_utf8(what)
     return UserError(f"{self.path}, line {line}: {what}: {MEND}")
 
 

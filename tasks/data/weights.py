@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
-from engine.errors import UserError
+from engine.errors import UserError, listed, quoted
 from engine.settings import check
 from tasks.data.cells import HEAVIEST
-from tasks.label_text import listed, shown
 
 
 def weights_of(
@@ -83,7 +82,7 @@ def _look_at(
       np.bincount(x, minlength=len(names)) > 0 for x in (labels, labels[heavy])
     )
     if np.count_nonzero(left) < 2:
-      only = shown(names[int(left.argmax())])
+      only = quoted(names[int(left.argmax())])
       raise UserError(
         f"All pairs of 'train' that weigh more than 0 are {only}: there is "
         f"nothing to learn, {cure}."

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.errors import UserError
+from engine.errors import UserError, shortened
 from tasks.encoders.bert.family import BertFiles
 from tasks.encoders.hub.family import HubFiles
 from tasks.model.contract import EncoderFiles
@@ -34,7 +34,7 @@ def find(encoder: str) -> EncoderFiles:
       return found
   names = ", ".join(name for family in FAMILIES for name in family.names)
   raise UserError(
-    f"`encoder` is {encoder!r:.150}, but must be {names}, the https address of "
-    "a TensorFlow Hub encoder, or a directory with config.json (Hugging Face), "
-    "bert_config.json (Google) or saved_model.pb."
+    f"`encoder` is {shortened(encoder, 150)!r}, but must be {names}, the "
+    "https address of a TensorFlow Hub encoder, or a directory with "
+    "config.json (Hugging Face), bert_config.json (Google) or saved_model.pb."
   )

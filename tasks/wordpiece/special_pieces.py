@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import UserError, quoted, shortened
 
 NAMES = {  # Hugging Face's, ours.
   "cls_token": "cls",
@@ -25,7 +25,7 @@ def named(values: Mapping[str, Any], path: str) -> dict[str, str]:
   try:
     return {x: _text(values[x]) for x in NAMES if values.get(x) is not None}
   except (TypeError, KeyError) as error:
-    raise _damaged(path, error) from error
+    raise damaged(path, error) from error
 
 
 def literal(
@@ -45,12 +45,12 @@ def literal(
   try:
     found = list(itertools.chain.from_iterable(map(_added, files)))
   except (AttributeError, KeyError, TypeError) as error:
-    raise _damaged(f"The tokenizer in {directory}", error) from error
+    raise damaged(f"The tokenizer in {directory}", error) from error
   special = {piece for piece, is_special in found if is_special}
   for piece, _ in found:
     if piece not in own and piece not in special:
       raise UserError(
-        f"The tokenizer in {directory} has {piece!r:.40} among its added "
+        f"The tokenizer in {directory} has {quoted(piece)} among its added "
         "tokens, which we cannot look for in texts: remove it from the files "
         "there."
       )
@@ -74,7 +74,7 @@ def _added(values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
 def _list(values: Mapping[str, Any], name: str) -> list[Any]:
   found = values.get(name) or []
   if not isinstance(found, list):
-    raise TypeError(f"{name} is {found!r:.40}")
+    raise TypeError(f"{name} is {quoted(found)}")
   return found
 
 
@@ -82,11 +82,12 @@ def _text(token: Any) -> str:
   """Returns a piece, which may be written with its properties."""
   text = token["content"] if isinstance(token, Mapping) else token
   if not isinstance(text, str):
-    raise TypeError(f"{text!r:.40} is no piece")
+    raise TypeError(f"{quoted(text)} is no piece")
   return text
 
 
-def _damaged(path: str, error: Exception) -> UserError:
+def damaged(path: str, error: object) -> UserError:
+  """Returns the complaint about a file of a tokenizer."""
   return UserError(
-    f"{path} is damaged ({str(error)[:90]}): fetch the encoder again."
+    f"{path} is damaged ({shortened(error, 90)}): fetch the encoder again."
   )

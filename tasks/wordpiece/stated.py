@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.errors import Missing, Unreadable, UserError
+from engine.errors import Missing, Unreadable, UserError, quoted, shortened
 from engine.formats import read_json
 from tasks.wordpiece import special_pieces, tokenizer_json, vocabulary
 from tasks.wordpiece.spec import (
@@ -93,8 +93,8 @@ def read(
   known = tokenizer.vocabulary
   if missing := [x for x in tokenizer.special if x not in known]:
     raise UserError(
-      f"The vocabulary {source} lacks {', '.join(missing):.80}: it is not "
-      "that of a BERT encoder."
+      f"The vocabulary {source} lacks {shortened(', '.join(missing), 80)}: it "
+      "is not that of a BERT encoder."
     )
   literal = special_pieces.literal(
     directory,
@@ -174,7 +174,7 @@ def _apart(one: tuple[str, ...], other: tuple[str, ...]) -> str:
   both = zip(one, other, strict=False)
   for i, (a, b) in enumerate(both):
     if a != b:
-      return f"{i} is {a!r:.40} and {b!r:.40}"
+      return f"{i} is {quoted(a)} and {quoted(b)}"
   return f"{len(one)} and {len(other)}"
 
 
@@ -193,8 +193,9 @@ def _check_class(
     kind = " ".join(str(kind).split())
     if kind.removesuffix("Fast") not in known:
       raise UserError(
-        f"{os.path.join(directory, name)} asks for a {kind:.40}, which "
-        f"splits texts in its own way: name an encoder with a {_CLASSES[0]}."
+        f"{os.path.join(directory, name)} asks for a {shortened(kind, 40)}, "
+        "which splits texts in its own way: name an encoder with a "
+        f"{_CLASSES[0]}."
       )
     return
 
@@ -204,13 +205,13 @@ def _settings_of(values: Mapping[str, Any], path: str) -> dict[str, Any]:
   for name, only in _ONLY.items():
     if values.get(name) not in (None, only):
       raise UserError(
-        f"`{name}` in {path} is {values[name]!r:.40}, but must be {only!r}: "
+        f"`{name}` in {path} is {quoted(values[name])}, but must be {only!r}: "
         f"name an encoder with a {_CLASSES[0]}."
       )
   for name in _SWITCHES:
     if not isinstance(values.get(name), bool | None):
       raise UserError(
-        f"`{name}` in {path} is {values[name]!r:.40}, but must be true or "
+        f"`{name}` in {path} is {quoted(values[name])}, but must be true or "
         "false: correct it there."
       )
   switches = {x: values[x] for x in _SWITCHES if values.get(x) is not None}

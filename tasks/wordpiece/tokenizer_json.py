@@ -8,8 +8,9 @@ refused by its name.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import UserError, shortened
 from tasks.wordpiece.spec import LONGEST_WORD
+from tasks.wordpiece.special_pieces import damaged
 from tasks.wordpiece.vocabulary import pieces_of
 
 # What BERT's have, and we know no other way of.
@@ -56,7 +57,7 @@ def settings_of(values: Mapping[str, Any], path: str) -> dict[str, Any]:
       **_ends(values.get("post_processor"), path),
     }
   except (AttributeError, IndexError, KeyError, TypeError) as error:
-    raise _damaged(path, error) from error
+    raise damaged(path, error) from error
 
 
 def pieces(values: Mapping[str, Any], path: str) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def pieces(values: Mapping[str, Any], path: str) -> tuple[str, ...]:
   """
   ids = values["model"].get("vocab")
   if not isinstance(ids, Mapping):
-    raise _damaged(path, "model.vocab is no mapping")
+    raise damaged(path, "model.vocab is no mapping")
   return pieces_of(ids, path)
 
 
@@ -105,12 +106,6 @@ def _need(path: str, name: str, value: Any, needed: Any) -> None:
   """Raises `UserError` where a value is not the one that we can do."""
   if value != needed:
     raise UserError(
-      f"The {name} of {path} is {value!s:.40}, but must be {needed}: name an "
-      "encoder with BERT's tokenizer."
+      f"The {name} of {path} is {shortened(value, 40)}, but must be {needed}: "
+      "name an encoder with BERT's tokenizer."
     )
-
-
-def _damaged(path: str, reason: Any) -> UserError:
-  return UserError(
-    f"{path} is damaged ({str(reason)[:90]}): fetch the encoder again."
-  )

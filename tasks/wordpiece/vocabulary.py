@@ -10,7 +10,7 @@ later reader, however it reads, finds the same ids.
 import re
 from collections.abc import Mapping, Sequence
 
-from engine.errors import Missing, Unreadable, UserError
+from engine.errors import Missing, Unreadable, UserError, quoted, shortened
 from engine.formats import read_bytes
 
 _UNUSED = "[unused line {}]"  # Brackets and spaces are in no word.
@@ -47,8 +47,8 @@ def read_lines(path: str) -> list[str]:
   except (Unreadable, UnicodeDecodeError) as error:
     reason = getattr(error, "why", error)
     raise UserError(
-      f"The vocabulary {path} cannot be read ({reason!s:.120}): it must be "
-      "UTF-8, a wordpiece a line; fetch the encoder again."
+      f"The vocabulary {path} cannot be read ({shortened(reason, 120)}): it "
+      "must be UTF-8, a wordpiece a line; fetch the encoder again."
     ) from error
   text = text.replace("\r\n", "\n")
   return text.split("\n" if "\n" in text else "\r")
@@ -74,8 +74,8 @@ def pieces_of(ids: Mapping[str, int], path: str) -> tuple[str, ...]:
   for piece, i in ids.items():
     if lines[i]:
       raise UserError(
-        f"{path} has the id {i} for {lines[i]!r:.40} and {piece!r:.40}: fetch "
-        "the encoder again."
+        f"{path} has the id {i} for {quoted(lines[i])} and {quoted(piece)}: "
+        "fetch the encoder again."
       )
     # With blanks around it, or across lines, no word is this piece.
     lines[i] = piece if piece == piece.strip() else ""

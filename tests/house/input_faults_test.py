@@ -55,8 +55,7 @@ BOMB = "a0: &a [x]\n" + "".join(
     ("a: !!timestamp x", "cannot be read"),
     ("a: !!bool x", "cannot be read"),
     ("task: {classes: abc}", "Wrong type"),
-    ("task: {classes: [a]}", "two or more, all"),
-    ("task: {classes: [a, a]}", "two or more, all"),
+    ("task: {classes: [a, a]}", "two or more, all different"),
     ('task: {train_file: "a\\0"}', "without a zero byte"),
     ("train: {seed: true}", "`seed` is True, but must be a number"),
     ("train: {seed: 1:30}", "Wrong type"),
@@ -105,7 +104,7 @@ def stranger(directory, name):
     "open('IMPORTED', 'w').close()\nclass X: pass\n"
   )
   (directory / "config.yaml").write_text(
-    json.dumps({"task": {"name": name}, "evaluation": {"split": "dev"}})
+    json.dumps({"task": {"name": name}, "train": {}})
   )
 
 
@@ -138,6 +137,10 @@ def test_a_package_of_our_name_that_lies_elsewhere_is_not_ours(
 def test_the_strangers_run_is_not_imported(tmp_path, monkeypatch):
   run = shutil.copytree(f"{FAULTS}/config_imports/run", tmp_path / "run")
   monkeypatch.chdir(run)
+  with pytest.raises(UserError, match="`train` is missing"):
+    restore_run(".")
+  with open("config.yaml", "a") as file:
+    file.write("train: {}\n")
   with pytest.raises(UserError, match="add --task=evil:X"):
     restore_run(".")
   assert "evil" not in sys.modules
@@ -149,8 +152,8 @@ def test_changed_assets_are_refused_before_anything_is_written(tmp_path):
   )
   task = registry.build_task(config.task)
   run = RunDirectory(str(tmp_path))
-  run.create(config)
   run.prepare()
+  run.create(config)
   task.save_assets(run.assets)
   assets.seal(run)
   path = tmp_path / "assets" / "classes.json"

@@ -15,6 +15,7 @@ from engine.durability import manifest
 from engine.durability.lock import Lock
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Busy, Preempted, UserError
+from engine.loop import inputs
 from engine.process.lock_record import own_record
 from engine.run.found import facts_of
 from engine.task import WEIGHTS, ArraySource
@@ -276,8 +277,9 @@ class Weightless(LineTask):
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_batch_that_weighs_nothing_is_said_to_be_that(
-  tmp_path, precision, caplog
+  tmp_path, precision, caplog, monkeypatch
 ):
+  monkeypatch.setattr(inputs, "_TOLD_BATCHES", 2**31)  # Of this process.
   train = {**TRAIN, "global_batch_size": 1, "precision": precision}
   with caplog.at_level("WARNING"):
     result = run(tmp_path, train=train, task=Weightless())

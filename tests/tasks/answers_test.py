@@ -92,13 +92,14 @@ def test_a_run_keeps_to_the_classes_that_it_was_begun_with(tmp_path):
     return tiny_task(name="pairs", train_file=path, **settings)
 
   (tmp_path / "assets").mkdir()
+  assets = str(tmp_path / "assets")
   for _ in range(2):
-    task_of(["b", "c"]).check_assets(str(tmp_path / "assets"))
-    task_of(["b", "c"]).save_assets(str(tmp_path / "assets"))
+    task_of(["b", "c"]).check_assets(assets)
+    task_of(["b", "c"]).save_assets(assets)
   with pytest.raises(UserError, match=r"\['b', 'c'\], but .*\['a', 'b'\] now"):
-    task_of(["a", "b"]).check_assets(str(tmp_path / "assets"))
+    task_of(["a", "b"]).check_assets(assets)
   renamed = task_of(["a", "b"], classes=("a", "b"))  # A change that is asked.
-  renamed.check_assets(str(tmp_path / "assets"))
+  renamed.check_assets(assets)
 
 
 @pytest.mark.parametrize("names, positive", [("ab", "c"), ("abc", "a")])

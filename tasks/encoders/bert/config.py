@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from engine.errors import Unreadable, UserError
+from engine.errors import Unreadable, UserError, quoted
 from engine.formats import read_json
 
 # Both names of the approximation of GELU by tanh; "gelu" is the exact one.
@@ -71,8 +71,8 @@ class BertConfig:
       raise _wrong("num_attention_heads", self.num_attention_heads, rule)
     if self.hidden_act not in ("gelu", *_TANH_GELUS):
       raise UserError(
-        f"`hidden_act` is {self.hidden_act!r:.40}, but only BERT's 'gelu' and "
-        "'gelu_new' are supported: choose another --encoder."
+        f"`hidden_act` is {quoted(self.hidden_act)}, but only BERT's 'gelu' "
+        "and 'gelu_new' are supported: choose another --encoder."
       )
 
   @classmethod
@@ -206,13 +206,13 @@ def _check_family(
 
 def _other(path: str, name: str, value: Any) -> UserError:
   return UserError(
-    f"`{name}` in {path} is {value!r:.60}: that is another encoder than BERT, "
-    "which alone can be read: choose another --encoder."
+    f"`{name}` in {path} is {quoted(value)}: that is another encoder than "
+    "BERT, which alone can be read: choose another --encoder."
   )
 
 
 def _wrong(name: str, value: Any, rule: str) -> UserError:
   return UserError(
-    f"`{name}` is {value!r:.40}, but must be {rule}: fetch the encoder again, "
-    "or choose another --encoder."
+    f"`{name}` is {quoted(value)}, but must be {rule}: fetch the encoder "
+    "again, or choose another --encoder."
   )

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
 from tasks.encoders.bert.parts import parts_of
@@ -80,7 +80,7 @@ def _names(
   prefixes = sorted(x.removesuffix(_WORDS) for x in names if x.endswith(_WORDS))
   if prefixes not in (["bert."], [""], []):
     raise UserError(
-      f"The weights in {source} are named {prefixes[0] + _WORDS!r:.80}, but "
+      f"The weights in {source} are named {quoted(prefixes[0] + _WORDS)}, but "
       f"BERT's `bert.{_WORDS}`, once: choose another --encoder."
     )
   found, rest = {}, []

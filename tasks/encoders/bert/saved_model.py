@@ -7,7 +7,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import UserError, shortened
 from engine.files import write_json
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
@@ -149,6 +149,6 @@ def _sequence(encoder: BertEncoder, dense: dict[str, tf.Tensor]) -> np.ndarray:
 
 def _no_bert(path: str, reason: str) -> UserError:
   return UserError(
-    f"The SavedModel {path} is no BERT that can be imported ({reason:.120}): "
-    f"--encoder=hub:{path} runs it as it is."
+    f"The SavedModel {path} is no BERT that can be imported "
+    f"({shortened(reason, 120)}): --encoder=hub:{path} runs it as it is."
   )

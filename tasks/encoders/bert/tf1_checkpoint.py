@@ -4,7 +4,6 @@ import os
 import re
 
 import numpy as np
-import tensorflow as tf
 
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.parts import Value
@@ -28,8 +27,7 @@ def is_tf1(checkpoint: str) -> bool:
   Raises:
     UserError: where it cannot be read.
   """
-  with readable(checkpoint):
-    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
+  with readable(checkpoint) as reader:
     return not reader.has_tensor(_GRAPH)
 
 
@@ -48,8 +46,7 @@ def import_tf1(source: str, target: str) -> None:
   """
   config = BertConfig.read_stated(os.path.join(source, CONFIG), face=False)
   checkpoint = os.path.join(source, CHECKPOINT)
-  with readable(checkpoint):
-    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
+  with readable(checkpoint) as reader:
     values = {
       name: np.asarray(reader.get_tensor(name))
       for name in reader.get_variable_to_shape_map()
@@ -60,8 +57,7 @@ def import_tf1(source: str, target: str) -> None:
 
 def left_out(checkpoint: str) -> list[str]:
   """Returns the names of the weights that are of no part of the encoder."""
-  with readable(checkpoint):
-    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
+  with readable(checkpoint) as reader:
     names = reader.get_variable_to_shape_map()
   return sorted(
     name

@@ -9,11 +9,12 @@ config before anything is built or written.
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from engine.errors import Unreadable, UserError
+from engine.errors import Unreadable, UserError, shortened, words_of
 from engine.files import write_json
 from engine.formats import size_of
 from tasks.encoders.bert.config import BertConfig
@@ -40,8 +41,7 @@ def restore_encoder(encoder: BertEncoder, checkpoint: str) -> bool:
   """
   keys = stored_in(checkpoint, encoder.config)
   build_part(encoder, None)
-  with readable(checkpoint):
-    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
+  with readable(checkpoint) as reader:
     for value, key in keys.items():
       variable = value.variable(encoder)
       array = as_weight(reader.get_tensor(key), _named(value), checkpoint)
@@ -61,8 +61,7 @@ def stored_in(checkpoint: str, config: BertConfig) -> dict[Value, str]:
   Raises:
     UserError: naming the first that is missing, left over or of another size.
   """
-  with readable(checkpoint):
-    reader = tf.compat.v1.train.NewCheckpointReader(checkpoint)
+  with readable(checkpoint) as reader:
     shapes = reader.get_variable_to_shape_map()
   # The root is `encoder` in new checkpoints and `model` in old ones.
   stored = {
@@ -119,7 +118,7 @@ def _matched(
   if rest:
     raise UserError(
       f"{source} holds {len(rest)} values that the encoder of its config has "
-      f"not, the first is `{min(keys[name] for name in rest):.80}`."
+      f"not, the first is `{shortened(min(keys[name] for name in rest), 80)}`."
     )
   return found
 
@@ -167,13 +166,17 @@ def write_garden(
 
 
 @contextlib.contextmanager
-def readable(checkpoint: str) -> Iterator[None]:
-  """Turns what TensorFlow says of a checkpoint into `UserError`."""
+def readable(checkpoint: str) -> Iterator[Any]:
+  """Gives the reader of a checkpoint.
+
+  Raises:
+    UserError: where TensorFlow has anything to say against it.
+  """
   try:
     paths = tf.io.gfile.glob(f"{checkpoint}.data-*")
     for path in (f"{checkpoint}.index", *paths):
       size_of(path)  # A device or a pipe has no end.
-    yield
+    yield tf.compat.v1.train.NewCheckpointReader(checkpoint)
   except Unreadable as error:
     raise UserError(
       f"{error.path} {error.why}: fetch or import the encoder again."
@@ -181,10 +184,9 @@ def readable(checkpoint: str) -> Iterator[None]:
   except UserError:  # A ValueError too.
     raise
   except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
-    reason = " ".join(str(error).split())[:120]
     raise UserError(
-      f"The checkpoint {checkpoint} cannot be read ({reason}): fetch or import "
-      "the encoder again."
+      f"The checkpoint {checkpoint} cannot be read ({words_of(error)}): fetch "
+      "or import the encoder again."
     ) from error
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import UserError, words_of
 from engine.files import write_json
 from engine.formats import read_json
 from tasks.encoders.sources.saved_models import library
@@ -91,10 +91,9 @@ def inspect(path: str, model: Any) -> Facts:
     if not trained:
       raise ValueError("it has no variable to train")
   except (KeyError, ValueError, TypeError, tf.errors.OpError) as error:
-    reason = " ".join(str(error).split())[:160]
     raise UserError(
       f"The SavedModel {path} is no trainable encoder of {', '.join(INPUTS)} "
-      f"({reason}): choose another --encoder."
+      f"({words_of(error)}): choose another --encoder."
     ) from error
   for variable in variables:
     as_weight(variable.numpy(), variable.name, path)

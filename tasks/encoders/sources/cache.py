@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable
 import tensorflow as tf
 
 from engine.errors import Unreadable, UserError
-from engine.files import DISK_ERRORS, reason_of, sha256_of, whole, write_json
+from engine.files import (
+  DISK_ERRORS,
+  digests_in,
+  reason_of,
+  sha256_of,
+  whole,
+  write_json,
+)
 from engine.formats import read_json, size_of
 
 _LIST = "files.json"
@@ -35,7 +42,7 @@ def cached(name: str, make: Callable[[str], None]) -> str:
       with whole(target) as part:
         _make_directory(part, parent)
         make(part)
-        write_json(os.path.join(part, _LIST), _digests(part))
+        write_json(os.path.join(part, _LIST), digests_in(part))
     except DISK_ERRORS:
       if not os.path.exists(target):  # Else another process was first.
         raise
@@ -55,31 +62,19 @@ def hold(directory: str) -> None:
   if os.path.exists(path):
     _check(directory, path)
   else:
-    write_json(path, _digests(directory))
+    write_json(path, digests_in(directory))
 
 
 def _check(directory: str, path: str) -> None:
   """Holds a directory to the list at a path."""
   try:
     listed = read_json(path, {str: str})
-    found = _digests(directory)
+    found = digests_in(directory)
   except (Unreadable, *DISK_ERRORS) as error:
     raise _damaged(directory, reason_of(error)) from error
   for name, digest in listed.items():
     if found.get(name) != digest:
       raise _damaged(directory, f"{name} is not as it was written")
-
-
-def _digests(directory: str) -> dict[str, str]:
-  """Returns path -> SHA-256 of the files in a local directory."""
-  paths = (
-    os.path.join(parent, name)
-    for parent, _, names in os.walk(directory)
-    for name in names
-  )
-  return {
-    os.path.relpath(path, directory): sha256_of(path) for path in sorted(paths)
-  }
 
 
 def _damaged(directory: str, reason: str) -> UserError:

@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import UserError, words_of
 
 
 def is_handle(name: str) -> bool:
@@ -23,8 +23,7 @@ def has(directory: str, name: str) -> bool:
   try:
     return tf.io.gfile.exists(os.path.join(directory, name))
   except tf.errors.OpError as error:
-    reason = " ".join(error.message.split())[:160]
     raise UserError(
-      f"`encoder` {directory} cannot be read ({reason}): copy it to a local "
-      "directory and name that."
+      f"`encoder` {directory} cannot be read ({words_of(error)}): copy it to a "
+      "local directory and name that."
     ) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.errors import UserError
+from engine.errors import UserError, words_of
 from engine.files import is_local
 from tasks.encoders.sources.cache import cache_directory, digest_of, hold
 from tasks.encoders.sources.place import is_handle
@@ -43,10 +43,10 @@ def resolve(handle: str) -> str:
   try:
     path = hub.resolve(handle)
   except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-    reason = " ".join(str(error).split())[:120]
     raise UserError(
-      f"The hub encoder {handle} cannot be fetched ({reason}): download it "
-      "where there is a network, and name its directory by --encoder."
+      f"The hub encoder {handle} cannot be fetched ({words_of(error)}): "
+      "download it where there is a network, and name its directory by "
+      "--encoder."
     ) from error
   if not tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
     raise UserError(
@@ -68,9 +68,9 @@ def load(path: str) -> Any:
   try:
     return tf.saved_model.load(path)
   except Exception as error:
-    reason = " ".join(str(error).split())[:160]
     raise UserError(
-      f"The SavedModel {path} cannot be loaded ({reason}): fetch it again."
+      f"The SavedModel {path} cannot be loaded ({words_of(error)}): fetch it "
+      "again."
     ) from error
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import safetensors
 import tensorflow as tf
 
-from engine.errors import Unreadable, UserError
+from engine.errors import Unreadable, UserError, quoted, shortened, words_of
 from engine.formats import read_json, size_of
 
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -42,7 +42,9 @@ def files_of(directory: str) -> list[str]:
   if not shards:
     raise _again(index, "names no shards")
   if strange := [name for name in shards if name != os.path.basename(name)]:
-    raise _again(index, f"names {strange[0]!r:.60}, which is no file beside it")
+    raise _again(
+      index, f"names {quoted(strange[0])}, which is no file beside it"
+    )
   return [_checked(os.path.join(directory, name)) for name in shards]
 
 
@@ -56,7 +58,7 @@ def names_in(paths: list[str]) -> list[str]:
   for path in paths:
     for name in _opened(path).keys():  # noqa: SIM118
       if name in found:
-        raise _again(path, f"holds `{name:.60}`, as {found[name]} does")
+        raise _again(path, f"holds `{shortened(name)}`, as {found[name]} does")
       found[name] = path
   return [*found]
 
@@ -78,7 +80,7 @@ def read(
       try:
         yield name, file.get_tensor(name)
       except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise _again(path, f"cannot be read ({str(error)[:100]})") from error
+        raise _again(path, f"cannot be read ({words_of(error)})") from error
 
 
 def as_weight(array: np.ndarray, name: str, source: str) -> np.ndarray:
@@ -111,7 +113,7 @@ def _opened(path: str) -> Any:
   try:
     return safetensors.safe_open(path, framework="numpy")
   except (OSError, safetensors.SafetensorError, ValueError) as error:
-    raise _again(path, f"cannot be read ({str(error)[:100]})") from error
+    raise _again(path, f"cannot be read ({words_of(error)})") from error
 
 
 def _none(directory: str) -> UserError:
@@ -129,8 +131,8 @@ def _none(directory: str) -> UserError:
 
 def _no_weight(source: str, name: str, what: str) -> UserError:
   return UserError(
-    f"`{name:.80}` in {source} is {what}: weights are finite numbers of 16, 32 "
-    "or 64 bits; fetch the encoder again, or choose another."
+    f"`{shortened(name, 80)}` in {source} is {what}: weights are finite "
+    "numbers of 16, 32 or 64 bits; fetch the encoder again, or choose another."
   )
 
 

@@ -88,7 +88,9 @@ def test_what_no_chief_of_this_worker_would_say_is_a_strangers(changes):
 def test_a_refusal_is_one_short_clean_line():
   message = answered(refusal="\x1b[31mno\n" * 10_000, addresses=[5])
   answer = Answer.decode(message, CLUSTER)
-  assert answer.refusal.startswith("?[31mno?") and len(answer.refusal) == 300
+  assert (
+    answer.refusal.startswith(r"\x1b[31mno \x1b") and len(answer.refusal) == 300
+  )
   assert answer.addresses == []
 
 
@@ -152,7 +154,8 @@ def test_differences_are_clean_and_fit_into_a_line():
 
 def test_an_error_of_a_worker_is_cleaned():
   evil = dataclasses.replace(HELLO, error="\x1b]0;title\x07run this")
-  assert "worker 1 (b:5000): ?]0;title?run this: end" in refused(chief(), evil)
+  told = refused(chief(), evil)
+  assert r"worker 1 (b:5000): \x1b]0;title\x07run this: end" in told
 
 
 def test_only_facts_that_differ_are_named():

@@ -9,7 +9,6 @@ from engine.cluster.wire import (
   LONGEST,
   Conversation,
   Stranger,
-  clean,
   decode,
   encode,
 )
@@ -202,9 +201,3 @@ def test_damaged_json_is_read_or_refused():
     except Stranger:
       continue
     assert json.loads(text.decode()) == value
-
-
-def test_the_text_of_others_is_cleaned_and_shortened():
-  assert clean("a\x1b[31mb\nc\u202ed\ud800", 99) == "a?[31mb?c?d?"
-  assert clean("0123456789", 10) == "0123456789"
-  assert clean("0123456789abc", 10) == "01...89abc"

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.attack import faulty_files, judge
 from tests.support.attack.canaries import Canaries
-from tests.support.attack.doors_of_a_run import READERS, Reader
+from tests.support.attack.doors_of_a_run import DOORS, RunDoor
 from tests.support.attack.runs import Runs, names_in, open_door
 from tests.support.attack.watched import AT_ONCE
 from tests.support.attack.wounds import REFUSALS, WOUNDS
@@ -40,7 +40,7 @@ _PASSING = ("lock.json", "restarts.jsonl", "tensorboard")
 class Trial:
   """One door on one damaged run, and what became of it."""
 
-  reader: Reader
+  door: RunDoor
   thing: str
   attack: str
   outcome: str = ""
@@ -49,8 +49,8 @@ class Trial:
 
 def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
   """Damages, opens the door, judges."""
-  reader, name, attack = trial.reader, trial.thing, trial.attack
-  scratch = runs.lay(f"trial_{number}", reader)
+  door, name, attack = trial.door, trial.thing, trial.attack
+  scratch = runs.lay(f"trial_{number}", door)
   run = scratch / "run"
   canaries = Canaries(scratch / "kept")
   answer = lambda operation: faulty_files.GO
@@ -67,7 +67,7 @@ def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
   before = names_in(run)
   words = ("", "")
   try:
-    ended = open_door(reader, scratch, answer)
+    ended = open_door(door, scratch, answer)
   except judge.Overdue as error:
     trial.outcome, words = "finding", ("hangs", str(error))
   else:
@@ -78,7 +78,7 @@ def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
   elif gone := _lost(runs, trial, before - names_in(run)):
     trial.outcome, words = "finding", (f"{trial.outcome}, but gone", gone)
   if trial.outcome == "finding":
-    trial.finding = judge.Finding("damage", name, attack, reader.name, *words)
+    trial.finding = judge.Finding("damage", name, attack, door.name, *words)
   shutil.rmtree(scratch)
   return trial
 
@@ -87,31 +87,31 @@ def _lost(runs, trial, gone):
   """Names of files that had to stay: of a refused run, or of a whole one."""
   if trial.outcome != "refused" and trial.attack not in REFUSALS:
     return ""
-  gone = gone - runs.removed[trial.reader.name]
+  gone = gone - runs.removed[trial.door.name]
   return ", ".join(sorted(gone)[:5])
 
 
 def _judged(runs, trial, ended, run):
   """What became of it, the fault, and words that show it."""
-  reader, name = trial.reader, trial.thing
-  fault, words = judge.fault_of(ended, reader.module)
+  door, name = trial.door, trial.thing
+  fault, words = judge.fault_of(ended, door.module)
   if fault:
     return "finding", fault, words
   if ended.status:
     return "refused", "", ""
-  facts = reader.facts(ended, run)
-  differing = judge.differing(runs.expected[reader.name], facts)
+  facts = door.facts(ended, run)
+  differing = judge.differing(runs.expected[door.name], facts)
   of_a_checkpoint = os.path.basename(name).startswith("ckpt-")
   harms = trial.attack in WOUNDS and "MiB longer" not in trial.attack
-  if reader.name == "verify" and of_a_checkpoint and harms and not differing:
+  if door.name == "verify" and of_a_checkpoint and harms and not differing:
     return "finding", "not noticed", ended.out[-300:]
   if not differing or name.startswith(_PASSING):
     return "equal", "", ""
   if differing == [name] and len(facts[name] or ()) == len(
-    runs.expected[reader.name][name]
+    runs.expected[door.name][name]
   ):
     return "equal", "", ""  # The damaged line is there as it was.
-  if reader.tells or judge.is_told(ended, name, runs.usual[reader.name]):
+  if door.tells or judge.is_told(ended, name, runs.usual[door.name]):
     return "said", "", ""
   shown = {x: str(facts.get(x))[:80] for x in differing}
   return "finding", "silent difference", str(shown)
@@ -120,11 +120,11 @@ def _judged(runs, trial, ended, run):
 def trials_of(runs: Runs) -> list[Trial]:
   """All of them."""
   return [
-    Trial(reader, name, attack)
-    for reader in READERS
-    for name in runs.files(reader.begins_with)
+    Trial(door, name, attack)
+    for door in DOORS
+    for name in runs.files(door.begins_with)
     for attack in ATTACKS
-  ] + [Trial(reader, BESIDE, attack) for reader in READERS for attack in STRAYS]
+  ] + [Trial(door, BESIDE, attack) for door in DOORS for attack in STRAYS]
 
 
 def campaign(root: pathlib.Path, *, sample: int, seed: int, only: str = ""):
@@ -133,7 +133,7 @@ def campaign(root: pathlib.Path, *, sample: int, seed: int, only: str = ""):
   trials = [
     x
     for x in trials_of(runs)
-    if only in f"{x.reader.name}: {x.attack}: {x.thing}"
+    if only in f"{x.door.name}: {x.attack}: {x.thing}"
   ]
   if sample:
     generator = random.Random(seed)

@@ -17,7 +17,7 @@ MORE = ("--max_to_keep=2",)
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
+class RunDoor:
   """A door.
 
   Attributes:
@@ -104,19 +104,19 @@ def _of(*arguments):
   return lambda run: (*arguments, f"--model_dir={run}")
 
 
-READERS = (
-  Reader("resume", "launch.train", _train(), _trained, HALF),
-  Reader("train again", "launch.train", _train(), _summary),
-  Reader("eval", "launch.train", _train("--mode=eval"), _evaluation),
-  Reader("predict", "launch.predict", _of(), _said, stdin=PAIRS),
-  Reader(
+DOORS = (
+  RunDoor("resume", "launch.train", _train(), _trained, HALF),
+  RunDoor("train again", "launch.train", _train(), _summary),
+  RunDoor("eval", "launch.train", _train("--mode=eval"), _evaluation),
+  RunDoor("predict", "launch.predict", _of(), _said, stdin=PAIRS),
+  RunDoor(
     "predict best",
     "launch.predict",
     _of("--checkpoint=best"),
     _said,
     stdin=PAIRS,
   ),
-  Reader(
+  RunDoor(
     "export",
     "launch.export",
     lambda run: (
@@ -126,8 +126,8 @@ READERS = (
     ),
     _exported,
   ),
-  Reader("report", "launch.report", lambda run: (str(run),), _reported),
-  Reader("list", "launch.checkpoints", _of("list"), _said, tells=True),
-  Reader("verify", "launch.checkpoints", _of("verify"), _said, tells=True),
-  Reader("prune", "launch.checkpoints", _of("prune", "--keep=1"), _pruned),
+  RunDoor("report", "launch.report", lambda run: (str(run),), _reported),
+  RunDoor("list", "launch.checkpoints", _of("list"), _said, tells=True),
+  RunDoor("verify", "launch.checkpoints", _of("verify"), _said, tells=True),
+  RunDoor("prune", "launch.checkpoints", _of("prune", "--keep=1"), _pruned),
 )

@@ -10,12 +10,10 @@ class Reader:
 
   Attributes:
     content: a good one.
-    read: of a content, in any way altered.
-    raises: what it may raise, besides `UserError`.
+    read: of a content, in any way altered; it may raise `UserError` alone.
     sealed: whether a content that is altered must not be taken for good.
   """
 
   content: bytes
   read: Callable[[bytes], object]
-  raises: tuple[type[Exception], ...] = ()
   sealed: bool = False

@@ -5,7 +5,7 @@ import pathlib
 import resource
 
 from tests.support.attack import faulty_files
-from tests.support.attack.doors_of_a_run import HALF, MORE, READERS, WHOLE
+from tests.support.attack.doors_of_a_run import DOORS, HALF, MORE, WHOLE
 from tests.support.attack.short_run import flags_of, scratch_of
 from tests.support.attack.states import States
 
@@ -20,17 +20,17 @@ class Runs:
     self.root = root
     self._states = States(root / "store")
     self.states, self.expected, self.usual = {}, {}, {}
-    self.removed = {}  # Name of a reader -> files.
+    self.removed = {}  # Name of a door -> files.
     self._train()
-    for reader in READERS:
-      scratch = self.lay(f"undisturbed_{reader.name}", reader)
+    for door in DOORS:
+      scratch = self.lay(f"undisturbed_{door.name}", door)
       before = names_in(scratch / "run")
-      ended = open_door(reader, scratch, lambda operation: faulty_files.GO)
-      assert ended.status == 0, (reader.name, ended)
-      facts = reader.facts(ended, scratch / "run")
-      assert facts and None not in facts.values(), reader.name
-      self.removed[reader.name] = before - names_in(scratch / "run")
-      self.expected[reader.name], self.usual[reader.name] = facts, ended
+      ended = open_door(door, scratch, lambda operation: faulty_files.GO)
+      assert ended.status == 0, (door.name, ended)
+      facts = door.facts(ended, scratch / "run")
+      assert facts and None not in facts.values(), door.name
+      self.removed[door.name] = before - names_in(scratch / "run")
+      self.expected[door.name], self.usual[door.name] = facts, ended
 
   def _train(self):
     scratch = scratch_of(self.root, "original")
@@ -47,10 +47,10 @@ class Runs:
     assert ended.status == 0, ended.err
     self.states[WHOLE] = self._states.take(directory)
 
-  def lay(self, name, reader) -> pathlib.Path:
+  def lay(self, name, door) -> pathlib.Path:
     """Makes a scratch directory with what a door begins with."""
     scratch = scratch_of(self.root, name.replace(" ", "_"))
-    self._states.lay(self.states[reader.begins_with], str(scratch / "run"))
+    self._states.lay(self.states[door.begins_with], str(scratch / "run"))
     return scratch
 
   def files(self, which):
@@ -62,15 +62,15 @@ class Runs:
     ]
 
 
-def open_door(reader, scratch, answer):
+def open_door(door, scratch, answer):
   """Runs a door on the run in a scratch directory."""
   return faulty_files.run(
     scratch,
     str(scratch / "run"),
     answer,
-    reader.module,
-    *reader.arguments(scratch / "run"),
-    stdin=reader.stdin,
+    door.module,
+    *door.arguments(scratch / "run"),
+    stdin=door.stdin,
     started=_bound,
   )
 

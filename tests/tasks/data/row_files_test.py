@@ -192,11 +192,14 @@ def test_columns_in_quotes_are_told(tmp_path, caplog):
     ),
     (
       '{"sentence1": "x", "sentence2": NaN, "label": 1}',
-      "there is no sentence2",
+      "the second sentence is NaN",
     ),
-    ('{"sentence1": "x", "sentence2": "b", "label": Infinity}', "is no label"),
-    ('{"sentence1": ["x"], "sentence2": "b", "label": 1}', "is a list, not a"),
-    ('{"sentence1": "x", "sentence2": {}, "label": 1}', "is an object, not a"),
+    (
+      '{"sentence1": "x", "sentence2": "b", "label": Infinity}',
+      "is Infinity",
+    ),
+    ('{"sentence1": ["x"], "sentence2": "b", "label": 1}', "is a list, but"),
+    ('{"sentence1": "x", "sentence2": {}, "label": 1}', "is an object, but"),
     ("[" * 100_000, "nested too deep"),
     ('{"label": ' + "1" * 5000 + "}", "too many digits"),
     ("{}", "there is no sentence1, sentence2, label"),
