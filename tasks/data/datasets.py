@@ -1,12 +1,13 @@
-"""Where the pairs of a split are: in text files, in records, or published.
+"""Where the pairs of a split are: in text files, encoded, or published.
 
-`open_split` alone decides which of the three it is. Who wants pairs, classes or
+`open_split` alone decides which of these it is. Who wants pairs, classes or
 files asks what it returns.
 """
 
 import abc
 import dataclasses
 import functools
+import glob
 import os
 from collections.abc import Sequence
 
@@ -16,9 +17,9 @@ from engine.errors import UserError, quoted
 from engine.settings import check
 from tasks.answers import Answers, Classes, Score
 from tasks.config import DEMO, FILES, SentencePairConfig
-from tasks.data import published, record_files
+from tasks.data import published, record_files, store_files
 from tasks.data.columns import open_table
-from tasks.data.forms import FormSettings, find_files, short
+from tasks.data.forms import STORE, FormSettings, find_files, short
 from tasks.data.labels import Labels, check_labelled, find_classes
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk, is_large
@@ -103,10 +104,17 @@ class TextSplit(Split):
 
 @dataclasses.dataclass(frozen=True)
 class RecordSplit(Split):
-  """Pairs that `launch.encode` has turned into tokens, in TFRecord files."""
+  """Pairs that `launch.encode` has turned into tokens.
+
+  Attributes:
+    config: of the task.
+    paths: of TFRecord files, or of the shards of a store.
+    mapped: whether it is a store.
+  """
 
   config: SentencePairConfig
   paths: Sequence[str]
+  mapped: bool = False
 
   def read(self, answers: Answers | None) -> Pairs:
     raise UserError(
@@ -156,7 +164,9 @@ def open_split(
   """
   setting, pattern = _file_of(config, split)
   if pattern:
-    paths = find_files(pattern, setting)
+    paths = find_files(_shards_of(pattern, split), setting)
+    if store_files.are_stores(paths):
+      return RecordSplit(config, paths, mapped=True)
     if record_files.are_records(paths):
       return RecordSplit(config, paths)
     table = _own_table(config, split, labelled)
@@ -262,6 +272,12 @@ def _file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
       f"split {split!r}."
     )
   return setting, value
+
+
+def _shards_of(pattern: str, split: str) -> str:
+  """Returns what finds a split in the directory of a store; else `pattern`."""
+  ours = os.path.join(pattern, f"{split}-*{STORE}")
+  return ours if os.path.isdir(pattern) and glob.glob(ours) else pattern
 
 
 def _own_table(config: SentencePairConfig, split: str, labelled: bool) -> Table:

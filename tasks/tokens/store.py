@@ -1,0 +1,338 @@
+"""Encoded pairs in a store, mapped into memory: nothing is kept of a pair.
+
+`tasks.data.store_files` says what its files are. Opening maps them, and looks
+at sizes and headers alone; what is said of all pairs was counted when they were
+encoded. A page is read when a pair on it is, and shared by all processes of a
+host; of the pairs of other workers only the rows are looked at, not the tokens.
+
+Pairs come in random order, so the kernel is asked not to read ahead, and pages
+are unmapped again and again: they stay in its cache, but a process never holds
+many. A file that was cut off, or written to, since it was opened ends the run
+when a batch is next planned. Between that look and the read it is too late: no
+program survives the cutting of a file that it maps, so nobody may write to
+shards; `launch.encode` never does, it makes others.
+"""
+
+import dataclasses
+import functools
+import mmap
+import os
+import resource
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from engine.errors import UserError
+from engine.formats import NUMBER, misfit
+from engine.task import digest_of
+from tasks.data import store_files
+from tasks.tokens.columns import Column, Lengths
+from tasks.tokens.encoded import EncodedPairs, spans
+
+_UNMAPPED = 2**13  # Pairs read, of 64 KiB of pages at most, before that is.
+_SPARE = 2**8  # Files that a process opens beside.
+_SAID = {
+  "shards": {str: dict},
+  "checksums": {str: int},
+  "scores": {str: [NUMBER]},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shard:
+  path: str
+  facts: Mapping[str, Any]
+  first: int  # The place of its first pair in the store.
+  tokens: np.ndarray
+  pairs: np.ndarray
+  maps: Sequence[mmap.mmap]
+  status: Sequence[tuple[int, ...]]
+
+  @classmethod
+  def open(cls, path: str, facts: Mapping[str, Any], first: int) -> "_Shard":
+    status = _status(path)
+    tokens, pairs = store_files.map_shard(path, facts)
+    maps: list[Any] = [tokens.base, pairs.base]
+    for each in maps:
+      each.madvise(mmap.MADV_RANDOM)
+    plain = np.asarray(tokens), np.asarray(pairs)
+    return cls(path, facts, first, *plain, maps=maps, status=status)
+
+  def check_unchanged(self) -> None:
+    try:
+      now = _status(self.path)
+    except OSError:
+      now = []
+    if now != self.status:
+      raise UserError(
+        f"{self.path} has changed since it was opened: let nothing write to it "
+        "or remove it while runs use it, and give the command again."
+      )
+
+
+class Store:
+  """As `tasks.tokens.encoded.EncodedPairs`, of pairs in files.
+
+  Attributes:
+    longest: tokens that a pair can have.
+    truncated: 0: it was said when they were encoded.
+    sample: lengths of all pairs.
+    counts: int [classes, or 1 for scores], pairs of each class.
+    heavy: of these, pairs that weigh more than 0.
+    heaviest: what a pair weighs, at most.
+    unlabelled: pairs without a label.
+    scores: mean and deviation of the labels; None: they are classes.
+  """
+
+  truncated = 0
+
+  def __init__(
+    self,
+    paths: Sequence[str],
+    meta: Mapping[str, Any],
+    *,
+    classes: int,
+    vocabulary: int,
+    label_type: type[np.generic],
+    on_damaged: str = "stop",
+  ):
+    """Maps shards.
+
+    Args:
+      paths: of shards, in the order of their pairs.
+      meta: a `meta_data`, which says what they are.
+      classes: how many there are; 0: labels are scores.
+      vocabulary: how many ids of tokens there are.
+      label_type: int32, or float32 for scores.
+      on_damaged: "stop" at a damaged shard, or "skip" the whole of it.
+
+    Raises:
+      UserError: naming the shard that is damaged, or of a newer version.
+    """
+    split = store_files.split_of(os.path.basename(paths[0]))
+    said = _facts_of(paths, meta)
+    whole = [
+      name for name in said["shards"] if store_files.split_of(name) == split
+    ]
+    folder = os.path.dirname(paths[0])
+    gone = [
+      path
+      for path in (os.path.join(folder, name) for name in whole)
+      if path not in paths and not os.path.exists(path)
+    ]
+    paths = [*paths, *gone]
+    _allow_files(2 * len(paths))
+    self._shards: list[_Shard] = []
+    first = 0
+    for path in paths:
+      try:
+        facts = said["shards"].get(os.path.basename(path))
+        if facts is None:
+          raise UserError(f"{path} is not named in meta_data: encode again.")
+        with store_files.damage_named(path):
+          facts = store_files.checked_facts(path, facts, classes)
+          self._shards.append(_Shard.open(path, facts, first))
+      except UserError as error:
+        if on_damaged == "stop":
+          raise
+        logging.warning("passed over a shard: %s", error)
+        continue
+      first += facts["pairs"]
+    if not self._shards:
+      raise UserError(f"No shard is left in {folder}: encode again.")
+    every = [shard.facts for shard in self._shards]
+    self._ends = np.cumsum([facts["pairs"] for facts in every])
+    self._vocabulary = vocabulary
+    self._classes = classes
+    self._row = np.dtype(
+      [("start", "<i8"), ("length", "<i8"), ("first", "<i4")]
+      + [("label", np.dtype(label_type)), ("weight", "<f4"), ("id", "<i8")]
+    )
+    self._read = 0  # Pairs since pages were unmapped.
+    self._rows = functools.lru_cache(maxsize=4)(self._rows_at)
+    add = lambda name: np.sum([facts[name] for facts in every], axis=0)
+    self.counts, self.heavy = add("counts"), add("heavy")
+    self.heaviest = max(facts["heaviest"] for facts in every)
+    self.unlabelled = int(add("unlabelled"))
+    self.longest = max(1, *(facts["longest"] for facts in every))
+    self.scores = tuple(said["scores"].get(split, ())) or None
+    self.sample = Lengths(
+      lambda indices: self._at(indices)["length"],
+      pairs=len(self),
+      total=int(add("tokens")),
+      squares=sum(facts["squares"] for facts in every),
+      longest=self.longest,
+    )
+    names = [os.path.basename(shard.path) for shard in self._shards]
+    self._checksum = said["checksums"].get(split) if names == whole else None
+
+  def __len__(self) -> int:
+    return int(self._ends[-1])
+
+  @property
+  def labels(self) -> Column:
+    """A class or a score for each pair."""
+    return Column(lambda indices: self._at(indices)["label"])
+
+  @property
+  def ids(self) -> Column:
+    """The place of each pair in the split that was encoded, int64."""
+    return Column(lambda indices: self._at(indices)["id"])
+
+  def weights(self, of_classes: np.ndarray | None = None) -> Column:
+    """What pairs weigh, float32: their own weights, times those of classes."""
+
+    def read(indices: np.ndarray) -> np.ndarray:
+      rows = self._at(indices)
+      if of_classes is None:
+        return rows["weight"]
+      weights = rows["weight"].astype(np.float64) * of_classes[rows["label"]]
+      return weights.astype(np.float32)
+
+    return Column(read)
+
+  def digest(self) -> int:
+    """32 bits of all pairs: those of `PairSource.digest`, of whole splits."""
+    if self._checksum is not None:
+      return self._checksum
+    files = [shard.facts["files"] for shard in self._shards]
+    return digest_of(np.array(repr(files)))
+
+  def verify(self) -> int:
+    """Reads every byte; returns how many there are.
+
+    Raises:
+      UserError: where one is not as it was encoded.
+    """
+    for shard in self._shards:
+      with store_files.damage_named(shard.path):
+        store_files.check_digests(shard.path, shard.facts)
+    return sum(len(each) for shard in self._shards for each in shard.maps)
+
+  def lengths_at(self, indices: np.ndarray) -> np.ndarray:
+    """Returns the tokens of some pairs, int64 [n]; see that none has changed.
+
+    Raises:
+      UserError: where a shard of them is not what it was.
+    """
+    for shard, _ in self._by_shard(indices):
+      shard.check_unchanged()
+    return self._at(indices)["length"]
+
+  def pick(self, indices: np.ndarray) -> EncodedPairs:
+    """Returns some pairs.
+
+    Raises:
+      UserError: where one of them is what no encoding writes.
+    """
+    rows = self._at(indices)
+    lengths = rows["length"]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    ids = np.empty(starts[-1], np.int32)
+    for shard, chosen in self._by_shard(indices):
+      count = lengths[chosen]
+      found = shard.tokens[spans(rows["start"][chosen], count)]
+      ids[spans(starts[chosen], count)] = found
+      if found.max() >= self._vocabulary or found.min() < 0:
+        raise _strange(shard, "a token outside the vocabulary")
+      self._unmap(len(chosen))
+    return EncodedPairs(ids, starts, rows["first"], truncated=0)
+
+  def _at(self, indices: np.ndarray) -> np.ndarray:
+    """Returns the rows of some pairs; those of a batch are read once."""
+    return self._rows(np.asarray(indices, np.int64).tobytes())
+
+  def _rows_at(self, indices_as_bytes: bytes) -> np.ndarray:
+    indices = np.frombuffer(indices_as_bytes, np.int64)
+    rows = np.zeros(len(indices), self._row)
+    rows["weight"] = 1
+    for shard, chosen in self._by_shard(indices):
+      inside = indices[chosen] - shard.first
+      rows["id"][chosen] = shard.facts["place"] + inside
+      found = shard.pairs[inside]
+      for name in found.dtype.names or ():
+        rows[name][chosen] = found[name]
+      self._check(shard, rows[chosen])
+      self._unmap(len(chosen))
+    return rows
+
+  def _check(self, shard: _Shard, rows: np.ndarray) -> None:
+    """Believes no row: what it says is an address."""
+    length, first, label = rows["length"], rows["first"], rows["label"]
+    good = (first > 0) & (first <= length) & (rows["start"] >= 0)
+    good &= length <= shard.facts["longest"]
+    good &= rows["start"] <= shard.facts["tokens"] - length
+    if self._classes:
+      good &= (label >= -1) & (label < self._classes)
+    else:
+      good &= ~np.isinf(label)
+    good &= (rows["weight"] >= 0) & np.isfinite(rows["weight"])
+    if not good.all():
+      raise _strange(shard, "a row that no encoding writes")
+
+  def _by_shard(
+    self, indices: np.ndarray
+  ) -> Iterator[tuple[_Shard, np.ndarray]]:
+    """Yields shards, and which of `indices` are theirs."""
+    numbers = np.searchsorted(self._ends, indices, side="right")
+    order = np.argsort(numbers, kind="stable")
+    first = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    for chosen in np.split(order, first[1:]) if len(order) else ():
+      yield self._shards[numbers[chosen[0]]], chosen
+
+  def _unmap(self, pairs: int) -> None:
+    """Gives pages back to the kernel, which keeps them while it can."""
+    self._read += pairs
+    if self._read >= _UNMAPPED:
+      self._read = 0
+      for shard in self._shards:
+        for each in shard.maps:
+          each.madvise(mmap.MADV_DONTNEED)
+
+
+def _facts_of(paths: Sequence[str], meta: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns what `meta_data` says of a store.
+
+  Raises:
+    UserError: where it says nothing of one.
+  """
+  if wrong := misfit(meta.get("arrays"), _SAID, "arrays"):
+    raise UserError(
+      f"The meta_data beside {paths[0]} is of no store ({wrong}): run "
+      "launch.encode --format=arrays again."
+    )
+  return meta["arrays"]
+
+
+def _allow_files(number: int) -> None:
+  """Raises the limit of open files where a store needs that: each map is one.
+
+  Raises:
+    UserError: where the system does not allow it.
+  """
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  needed = number + _SPARE
+  if soft != resource.RLIM_INFINITY and soft < needed:
+    if hard != resource.RLIM_INFINITY and hard < needed:
+      raise UserError(
+        f"A store of {number} files needs {needed} open files, and `ulimit -Hn`"
+        f" allows {hard}: raise that, or encode with a larger --shard_size."
+      )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _status(path: str) -> list[tuple[int, ...]]:
+  found = (
+    os.stat(os.path.join(path, name))
+    for name in (store_files.TOKENS, store_files.PAIRS)
+  )
+  return [(x.st_dev, x.st_ino, x.st_size, x.st_mtime_ns) for x in found]
+
+
+def _strange(shard: _Shard, what: str) -> UserError:
+  return UserError(
+    f"{shard.path} is damaged ({what}): remove it, and give the launch.encode "
+    "command again."
+  )
