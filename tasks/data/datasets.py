@@ -7,7 +7,6 @@ files asks what it returns.
 import abc
 import dataclasses
 import functools
-import glob
 import os
 from collections.abc import Sequence
 
@@ -19,7 +18,7 @@ from tasks.answers import Answers, Classes, Score
 from tasks.config import DEMO, FILES, SentencePairConfig
 from tasks.data import published, record_files, store_files
 from tasks.data.columns import open_table
-from tasks.data.forms import STORE, FormSettings, find_files, short
+from tasks.data.forms import FormSettings, find_files, short
 from tasks.data.labels import Labels, check_labelled, find_classes
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk, is_large
@@ -164,7 +163,7 @@ def open_split(
   """
   setting, pattern = _file_of(config, split)
   if pattern:
-    paths = find_files(_shards_of(pattern, split), setting)
+    paths = find_files(store_files.pattern_of(pattern, split), setting)
     if store_files.are_stores(paths):
       return RecordSplit(config, paths, mapped=True)
     if record_files.are_records(paths):
@@ -272,12 +271,6 @@ def _file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
       f"split {split!r}."
     )
   return setting, value
-
-
-def _shards_of(pattern: str, split: str) -> str:
-  """Returns what finds a split in the directory of a store; else `pattern`."""
-  ours = os.path.join(pattern, f"{split}-*{STORE}")
-  return ours if os.path.isdir(pattern) and glob.glob(ours) else pattern
 
 
 def _own_table(config: SentencePairConfig, split: str, labelled: bool) -> Table:

@@ -16,6 +16,7 @@ a pair because each page that is not in memory costs a read of the disk.
 """
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -62,6 +63,12 @@ def are_stores(paths: Sequence[str]) -> bool:
   for path in own:
     check_local(path)
   return bool(own)
+
+
+def pattern_of(pattern: str, split: str) -> str:
+  """Returns what finds a split in the directory of a store; else `pattern`."""
+  ours = os.path.join(glob.escape(pattern), f"{split}-*{STORE}")
+  return ours if os.path.isdir(pattern) and glob.glob(ours) else pattern
 
 
 def check_local(path: str) -> None:

@@ -13,11 +13,9 @@ program survives the cutting of a file that it maps, so nobody may write to
 shards; `launch.encode` never does, it makes others.
 """
 
-import dataclasses
 import functools
 import mmap
 import os
-import resource
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,46 +28,14 @@ from engine.task import digest_of
 from tasks.data import store_files
 from tasks.tokens.columns import Column, Lengths
 from tasks.tokens.encoded import EncodedPairs, spans
+from tasks.tokens.mapped_shard import MappedShard, allow_files
 
 _UNMAPPED = 2**13  # Pairs read, of 64 KiB of pages at most, before that is.
-_SPARE = 2**8  # Files that a process opens beside.
 _SAID = {
   "shards": {str: dict},
   "checksums": {str: int},
   "scores": {str: [NUMBER]},
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shard:
-  path: str
-  facts: Mapping[str, Any]
-  first: int  # The place of its first pair in the store.
-  tokens: np.ndarray
-  pairs: np.ndarray
-  maps: Sequence[mmap.mmap]
-  status: Sequence[tuple[int, ...]]
-
-  @classmethod
-  def open(cls, path: str, facts: Mapping[str, Any], first: int) -> "_Shard":
-    status = _status(path)
-    tokens, pairs = store_files.map_shard(path, facts)
-    maps: list[Any] = [tokens.base, pairs.base]
-    for each in maps:
-      each.madvise(mmap.MADV_RANDOM)
-    plain = np.asarray(tokens), np.asarray(pairs)
-    return cls(path, facts, first, *plain, maps=maps, status=status)
-
-  def check_unchanged(self) -> None:
-    try:
-      now = _status(self.path)
-    except OSError:
-      now = []
-    if now != self.status:
-      raise UserError(
-        f"{self.path} has changed since it was opened: let nothing write to it "
-        "or remove it while runs use it, and give the command again."
-      )
 
 
 class Store:
@@ -123,8 +89,8 @@ class Store:
       if path not in paths and not os.path.exists(path)
     ]
     paths = [*paths, *gone]
-    _allow_files(2 * len(paths))
-    self._shards: list[_Shard] = []
+    allow_files(2 * len(paths))
+    self._shards: list[MappedShard] = []
     first = 0
     for path in paths:
       try:
@@ -133,7 +99,7 @@ class Store:
           raise UserError(f"{path} is not named in meta_data: encode again.")
         with store_files.damage_named(path):
           facts = store_files.checked_facts(path, facts, classes)
-          self._shards.append(_Shard.open(path, facts, first))
+          self._shards.append(MappedShard.open(path, facts, first))
       except UserError as error:
         if on_damaged == "stop":
           raise
@@ -236,7 +202,7 @@ class Store:
       found = shard.tokens[spans(rows["start"][chosen], count)]
       ids[spans(starts[chosen], count)] = found
       if found.max() >= self._vocabulary or found.min() < 0:
-        raise _strange(shard, "a token outside the vocabulary")
+        raise shard.strange("a token outside the vocabulary")
       self._unmap(len(chosen))
     return EncodedPairs(ids, starts, rows["first"], truncated=0)
 
@@ -254,27 +220,13 @@ class Store:
       found = shard.pairs[inside]
       for name in found.dtype.names or ():
         rows[name][chosen] = found[name]
-      self._check(shard, rows[chosen])
+      shard.check_rows(rows[chosen], self._classes)
       self._unmap(len(chosen))
     return rows
 
-  def _check(self, shard: _Shard, rows: np.ndarray) -> None:
-    """Believes no row: what it says is an address."""
-    length, first, label = rows["length"], rows["first"], rows["label"]
-    good = (first > 0) & (first <= length) & (rows["start"] >= 0)
-    good &= length <= shard.facts["longest"]
-    good &= rows["start"] <= shard.facts["tokens"] - length
-    if self._classes:
-      good &= (label >= -1) & (label < self._classes)
-    else:
-      good &= ~np.isinf(label)
-    good &= (rows["weight"] >= 0) & np.isfinite(rows["weight"])
-    if not good.all():
-      raise _strange(shard, "a row that no encoding writes")
-
   def _by_shard(
     self, indices: np.ndarray
-  ) -> Iterator[tuple[_Shard, np.ndarray]]:
+  ) -> Iterator[tuple[MappedShard, np.ndarray]]:
     """Yields shards, and which of `indices` are theirs."""
     numbers = np.searchsorted(self._ends, indices, side="right")
     order = np.argsort(numbers, kind="stable")
@@ -304,35 +256,3 @@ def _facts_of(paths: Sequence[str], meta: Mapping[str, Any]) -> dict[str, Any]:
       "launch.encode --format=arrays again."
     )
   return meta["arrays"]
-
-
-def _allow_files(number: int) -> None:
-  """Raises the limit of open files where a store needs that: each map is one.
-
-  Raises:
-    UserError: where the system does not allow it.
-  """
-  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-  needed = number + _SPARE
-  if soft != resource.RLIM_INFINITY and soft < needed:
-    if hard != resource.RLIM_INFINITY and hard < needed:
-      raise UserError(
-        f"A store of {number} files needs {needed} open files, and `ulimit -Hn`"
-        f" allows {hard}: raise that, or encode with a larger --shard_size."
-      )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-def _status(path: str) -> list[tuple[int, ...]]:
-  found = (
-    os.stat(os.path.join(path, name))
-    for name in (store_files.TOKENS, store_files.PAIRS)
-  )
-  return [(x.st_dev, x.st_ino, x.st_size, x.st_mtime_ns) for x in found]
-
-
-def _strange(shard: _Shard, what: str) -> UserError:
-  return UserError(
-    f"{shard.path} is damaged ({what}): remove it, and give the launch.encode "
-    "command again."
-  )

@@ -70,3 +70,18 @@ def test_one_worker_of_many_is_timed(tmp_path):
     "32768 x 1024, a worker of 128",
   ]
   assert all(row["summary"]["median"] > 0 for row in found["rows"])
+
+
+def test_a_store_is_made_timed_and_deleted(tmp_path, monkeypatch):
+  (tmp_path / "scratch").mkdir()
+  monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+  monkeypatch.setattr("tempfile.tempdir", None)
+  ended = run(tmp_path, "--store_pairs=3000")
+  assert ended.status == 0, ended.err
+  (path,) = (tmp_path / "results").iterdir()
+  found = json.loads(path.read_text())
+  assert found["store_pairs"] == 3000
+  medians = {row["name"]: row["summary"]["median"] for row in found["rows"]}
+  assert medians["open"] > 0
+  assert medians["seek to step 1000000"] > 0
+  assert not list((tmp_path / "scratch").glob("tmp*"))

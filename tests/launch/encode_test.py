@@ -59,13 +59,26 @@ def test_a_killed_encoding_loses_no_whole_file(tmp_path):
 
 
 def test_training_from_files_is_the_same_training(tmp_path):
-  out = tmp_path / "out"
-  ended = enter(tmp_path, "launch.encode", *FLAGS, f"--output_dir={out}")
-  assert ended.status == 0, ended.err
+  from_files = lambda out: (
+    f"--train_files={out}/train-*",
+    f"--eval_files={out}/dev-*",
+  )
+  for form in ("tfrecord", "arrays"):
+    out = tmp_path / form
+    ended = enter(
+      tmp_path,
+      "launch.encode",
+      *FLAGS,
+      f"--format={form}",
+      "--shard_size=300",
+      f"--output_dir={out}",
+    )
+    assert ended.status == 0, ended.err
   results = []
   for name, more in (
     ("direct", ()),
-    ("files", (f"--train_files={out}/train-*", f"--eval_files={out}/dev-*")),
+    ("files", from_files(tmp_path / "tfrecord")),
+    ("store", from_files(tmp_path / "arrays")),
   ):
     trained = enter(
       tmp_path,
@@ -77,9 +90,9 @@ def test_training_from_files_is_the_same_training(tmp_path):
     )
     assert trained.status == 0, trained.err
     results.append(json.loads((tmp_path / name / "result.json").read_text()))
-  one, other = results
-  assert one["weights_sha256"] == other["weights_sha256"]
-  assert one["eval"] == other["eval"]
+  for one in results[1:]:
+    assert one["weights_sha256"] == results[0]["weights_sha256"]
+    assert one["eval"] == results[0]["eval"]
 
 
 @needs_beam
@@ -110,6 +123,7 @@ def test_beam_makes_the_same_files(tmp_path):
     (("--", "--runner=FlinkRunner"), "add --beam"),
     (("--encoder=elsewhere",), "elsewhere"),
     (("--shard_size=0",), "shard_size"),
+    (("--format=arrays", "--output_dir=gs://b/c"), "--format=tfrecord"),
   ],
 )
 def test_what_cannot_be_encoded_is_said(tmp_path, flags, complaint):

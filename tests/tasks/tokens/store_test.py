@@ -15,7 +15,7 @@ from launch.jobs.encoding import Plan
 from tasks.config import SentencePairConfig
 from tasks.data import store_files
 from tasks.sentence_pair import SentencePairTask
-from tasks.tokens import shards, store
+from tasks.tokens import mapped_shard, shards, store
 from tests.support.testing import tiny_task
 
 CONFIG = SentencePairConfig(encoder="tiny")
@@ -357,13 +357,11 @@ def test_pages_are_given_back(copied, monkeypatch):
 
 
 def test_a_limit_of_open_files_is_raised_or_said(encoded, monkeypatch):
-  limits = [(4, 1000)]
-  monkeypatch.setattr(store.resource, "getrlimit", lambda which: limits[-1])
-  monkeypatch.setattr(
-    store.resource, "setrlimit", lambda which, pair: limits.append(pair)
-  )
+  limits, system = [(4, 1000)], mapped_shard.resource
+  monkeypatch.setattr(system, "getrlimit", lambda which: limits[-1])
+  monkeypatch.setattr(system, "setrlimit", lambda which, x: limits.append(x))
   train_from(encoded)
-  assert limits[-1] == (store._SPARE + 8, 1000)
+  assert limits[-1] == (mapped_shard._SPARE + 8, 1000)
   limits.append((4, 5))
   with pytest.raises(UserError, match="`ulimit -Hn` allows 5"):
     train_from(encoded)
