@@ -1,4 +1,4 @@
-"""A shard of a store, mapped into memory: not believed, and watched."""
+"""A shard of a store, mapped into memory, and watched."""
 
 import dataclasses
 import mmap
@@ -61,35 +61,6 @@ class MappedShard:
         f"{self.path} has changed since it was opened: let nothing write to it "
         "or remove it while runs use it, and give the command again."
       )
-
-  def check_rows(self, rows: np.ndarray, classes: int) -> None:
-    """Believes no row: what it says is an address.
-
-    Args:
-      rows: some of `pairs`, with weights.
-      classes: how many there are; 0: labels are scores.
-
-    Raises:
-      UserError: where one is what no encoding writes.
-    """
-    length, first, label = rows["length"], rows["first"], rows["label"]
-    good = (first > 0) & (first <= length) & (rows["start"] >= 0)
-    good &= length <= self.facts["longest"]
-    good &= rows["start"] <= self.facts["tokens"] - length
-    if classes:
-      good &= (label >= -1) & (label < classes)
-    else:
-      good &= ~np.isinf(label)
-    good &= (rows["weight"] >= 0) & np.isfinite(rows["weight"])
-    if not good.all():
-      raise self.strange("a row that no encoding writes")
-
-  def strange(self, what: str) -> UserError:
-    """Returns the error of a shard that holds what it cannot."""
-    return UserError(
-      f"{self.path} is damaged ({what}): remove it, and give the launch.encode "
-      "command again."
-    )
 
 
 def allow_files(number: int) -> None:

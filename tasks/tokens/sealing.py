@@ -7,15 +7,22 @@ the store reads it in `meta_data`.
 import itertools
 import os
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from engine.errors import UserError
+from engine.formats import NUMBER, misfit
 from tasks.answers import Answers
 from tasks.data import store_files
 
 _CHUNK = 2**22  # Values looked at at once.
+_SAID = {
+  "shards": {str: dict},
+  "checksums": {str: int},
+  "scores": {str: [NUMBER]},
+}
 
 
 def seal(paths: Sequence[str], answers: Answers) -> dict[str, Any]:
@@ -48,6 +55,20 @@ def seal(paths: Sequence[str], answers: Answers) -> dict[str, Any]:
         # Equal scores have no distance: any one serves.
         scores[split] = [float(labels.mean()), float(labels.std()) or 1.0]
   return {"shards": facts, "checksums": checksums, "scores": scores}
+
+
+def said_of(paths: Sequence[str], meta: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns what `meta_data` says of a store.
+
+  Raises:
+    UserError: where it says nothing of one.
+  """
+  if wrong := misfit(meta.get("arrays"), _SAID, "arrays"):
+    raise UserError(
+      f"The meta_data beside {paths[0]} is of no store ({wrong}): run "
+      "launch.encode --format=arrays again."
+    )
+  return meta["arrays"]
 
 
 def _checksum(

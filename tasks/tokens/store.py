@@ -16,26 +16,21 @@ shards; `launch.encode` never does, it makes others.
 import functools
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from engine.errors import UserError
-from engine.formats import NUMBER, misfit
 from engine.task import digest_of
 from tasks.data import store_files
 from tasks.tokens.columns import Column, Lengths
-from tasks.tokens.encoded import EncodedPairs, spans
+from tasks.tokens.encoded import EncodedPairs
 from tasks.tokens.mapped_shard import MappedShard, allow_files
+from tasks.tokens.sealing import said_of
 
-_UNMAPPED = 2**13  # Pairs read, of 64 KiB of pages at most, before that is.
-_SAID = {
-  "shards": {str: dict},
-  "checksums": {str: int},
-  "scores": {str: [NUMBER]},
-}
+_UNMAPPED = 2**12  # Pairs read, of 64 KiB of pages at most, before that is.
 
 
 class Store:
@@ -78,16 +73,13 @@ class Store:
       UserError: naming the shard that is damaged, or of a newer version.
     """
     split = store_files.split_of(os.path.basename(paths[0]))
-    said = _facts_of(paths, meta)
+    said = said_of(paths, meta)
     whole = [
       name for name in said["shards"] if store_files.split_of(name) == split
     ]
-    folder = os.path.dirname(paths[0])
-    gone = [
-      path
-      for path in (os.path.join(folder, name) for name in whole)
-      if path not in paths and not os.path.exists(path)
-    ]
+    folder, here = os.path.dirname(paths[0]), {*paths}
+    every_path = (os.path.join(folder, name) for name in whole)
+    gone = [x for x in every_path if x not in here and not os.path.exists(x)]
     paths = [*paths, *gone]
     allow_files(2 * len(paths))
     self._shards: list[MappedShard] = []
@@ -113,16 +105,19 @@ class Store:
     self._vocabulary = vocabulary
     self._classes = classes
     self._row = np.dtype(
-      [("start", "<i8"), ("length", "<i8"), ("first", "<i4")]
+      [("shard", "<i8"), ("start", "<i8"), ("length", "<i8"), ("first", "<i4")]
       + [("label", np.dtype(label_type)), ("weight", "<f4"), ("id", "<i8")]
     )
+    # What addresses in rows are held against.
+    self._longest = np.array([facts["longest"] for facts in every])
+    self._tokens = np.array([facts["tokens"] for facts in every])
     self._read = 0  # Pairs since pages were unmapped.
     self._rows = functools.lru_cache(maxsize=4)(self._rows_at)
     add = lambda name: np.sum([facts[name] for facts in every], axis=0)
     self.counts, self.heavy = add("counts"), add("heavy")
     self.heaviest = max(facts["heaviest"] for facts in every)
     self.unlabelled = int(add("unlabelled"))
-    self.longest = max(1, *(facts["longest"] for facts in every))
+    self.longest = int(self._longest.max())
     self.scores = tuple(said["scores"].get(split, ())) or None
     self.sample = Lengths(
       lambda indices: self._at(indices)["length"],
@@ -183,8 +178,8 @@ class Store:
     Raises:
       UserError: where a shard of them is not what it was.
     """
-    for shard, _ in self._by_shard(indices):
-      shard.check_unchanged()
+    for number in np.unique(self._shards_of(indices)):
+      self._shards[number].check_unchanged()
     return self._at(indices)["length"]
 
   def pick(self, indices: np.ndarray) -> EncodedPairs:
@@ -197,13 +192,17 @@ class Store:
     lengths = rows["length"]
     starts = np.concatenate([[0], np.cumsum(lengths)])
     ids = np.empty(starts[-1], np.int32)
-    for shard, chosen in self._by_shard(indices):
-      count = lengths[chosen]
-      found = shard.tokens[spans(rows["start"][chosen], count)]
-      ids[spans(starts[chosen], count)] = found
-      if found.max() >= self._vocabulary or found.min() < 0:
-        raise shard.strange("a token outside the vocabulary")
-      self._unmap(len(chosen))
+    places = (rows["shard"], starts[:-1], rows["start"], lengths)
+    for shard, ours, start, length in zip(
+      *(each.tolist() for each in places), strict=True
+    ):
+      tokens = self._shards[shard].tokens
+      ids[ours : ours + length] = tokens[start : start + length]
+    bad = (ids < 0) | (ids >= self._vocabulary)
+    if bad.any():
+      pair = np.searchsorted(starts, bad.argmax(), side="right") - 1
+      raise self._strange(rows["shard"][pair], "a token of no vocabulary")
+    self._unmap(len(rows))
     return EncodedPairs(ids, starts, rows["first"], truncated=0)
 
   def _at(self, indices: np.ndarray) -> np.ndarray:
@@ -213,26 +212,44 @@ class Store:
   def _rows_at(self, indices_as_bytes: bytes) -> np.ndarray:
     indices = np.frombuffer(indices_as_bytes, np.int64)
     rows = np.zeros(len(indices), self._row)
-    rows["weight"] = 1
-    for shard, chosen in self._by_shard(indices):
+    rows["weight"], rows["shard"] = 1, self._shards_of(indices)
+    order = np.argsort(rows["shard"], kind="stable")
+    begins = np.flatnonzero(np.diff(rows["shard"][order], prepend=-1))
+    for chosen in np.split(order, begins[1:]) if len(order) else ():
+      shard = self._shards[rows["shard"][chosen[0]]]
       inside = indices[chosen] - shard.first
       rows["id"][chosen] = shard.facts["place"] + inside
       found = shard.pairs[inside]
       for name in found.dtype.names or ():
         rows[name][chosen] = found[name]
-      shard.check_rows(rows[chosen], self._classes)
       self._unmap(len(chosen))
+    self._check(rows)
+    rows.flags.writeable = False  # Others get them too.
     return rows
 
-  def _by_shard(
-    self, indices: np.ndarray
-  ) -> Iterator[tuple[MappedShard, np.ndarray]]:
-    """Yields shards, and which of `indices` are theirs."""
-    numbers = np.searchsorted(self._ends, indices, side="right")
-    order = np.argsort(numbers, kind="stable")
-    first = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    for chosen in np.split(order, first[1:]) if len(order) else ():
-      yield self._shards[numbers[chosen[0]]], chosen
+  def _shards_of(self, indices: np.ndarray) -> np.ndarray:
+    return np.searchsorted(self._ends, indices, side="right")
+
+  def _check(self, rows: np.ndarray) -> None:
+    """Believes no row: what it says is an address."""
+    length, first, label = rows["length"], rows["first"], rows["label"]
+    good = (first > 0) & (first <= length) & (rows["start"] >= 0)
+    good &= length <= self._longest[rows["shard"]]
+    good &= rows["start"] <= self._tokens[rows["shard"]] - length
+    if self._classes:
+      good &= (label >= -1) & (label < self._classes)
+    else:
+      good &= ~np.isinf(label)
+    good &= (rows["weight"] >= 0) & np.isfinite(rows["weight"])
+    if not good.all():
+      number = rows["shard"][good.argmin()]
+      raise self._strange(number, "a row that no encoding writes")
+
+  def _strange(self, number: int, what: str) -> UserError:
+    return UserError(
+      f"{self._shards[number].path} is damaged ({what}): remove it, and give "
+      "the launch.encode command again."
+    )
 
   def _unmap(self, pairs: int) -> None:
     """Gives pages back to the kernel, which keeps them while it can."""
@@ -242,17 +259,3 @@ class Store:
       for shard in self._shards:
         for each in shard.maps:
           each.madvise(mmap.MADV_DONTNEED)
-
-
-def _facts_of(paths: Sequence[str], meta: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns what `meta_data` says of a store.
-
-  Raises:
-    UserError: where it says nothing of one.
-  """
-  if wrong := misfit(meta.get("arrays"), _SAID, "arrays"):
-    raise UserError(
-      f"The meta_data beside {paths[0]} is of no store ({wrong}): run "
-      "launch.encode --format=arrays again."
-    )
-  return meta["arrays"]
