@@ -30,7 +30,7 @@ from tasks.tokens.encoded import EncodedPairs
 from tasks.tokens.mapped_shard import MappedShard, allow_files
 from tasks.tokens.sealing import said_of
 
-_UNMAPPED = 2**12  # Pairs read, of 64 KiB of pages at most, before that is.
+_UNMAPPED = 2**11  # Pairs read, of up to 256 KiB of pages, before they are.
 
 
 class Store:

@@ -59,27 +59,25 @@ def test_a_killed_encoding_loses_no_whole_file(tmp_path):
 
 
 def test_training_from_files_is_the_same_training(tmp_path):
-  from_files = lambda out: (
-    f"--train_files={out}/train-*",
-    f"--eval_files={out}/dev-*",
-  )
-  for form in ("tfrecord", "arrays"):
+  files = []
+  for split, setting, form in (
+    ("train", "train_files", "arrays"),
+    ("dev", "eval_files", "tfrecord"),
+  ):
     out = tmp_path / form
     ended = enter(
       tmp_path,
       "launch.encode",
-      *FLAGS,
+      *FLAGS[:2],
+      f"--splits={split}",
       f"--format={form}",
       "--shard_size=300",
       f"--output_dir={out}",
     )
     assert ended.status == 0, ended.err
+    files.append(f"--{setting}={out}/{split}-*")
   results = []
-  for name, more in (
-    ("direct", ()),
-    ("files", from_files(tmp_path / "tfrecord")),
-    ("store", from_files(tmp_path / "arrays")),
-  ):
+  for name, more in (("direct", ()), ("files", files)):
     trained = enter(
       tmp_path,
       "launch.train",
@@ -90,9 +88,9 @@ def test_training_from_files_is_the_same_training(tmp_path):
     )
     assert trained.status == 0, trained.err
     results.append(json.loads((tmp_path / name / "result.json").read_text()))
-  for one in results[1:]:
-    assert one["weights_sha256"] == results[0]["weights_sha256"]
-    assert one["eval"] == results[0]["eval"]
+  one, other = results
+  assert one["weights_sha256"] == other["weights_sha256"]
+  assert one["eval"] == other["eval"]
 
 
 @needs_beam

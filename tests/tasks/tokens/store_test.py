@@ -12,11 +12,12 @@ from engine.errors import UserError
 from engine.loop.batches import Batches
 from engine.loop.order import Order
 from launch.jobs.encoding import Plan
+from launch.pages.views import views
 from tasks.config import SentencePairConfig
 from tasks.data import store_files
 from tasks.sentence_pair import SentencePairTask
 from tasks.tokens import mapped_shard, shards, store
-from tests.support.testing import tiny_task
+from tests.support.testing import tiny_config, tiny_task
 
 CONFIG = SentencePairConfig(encoder="tiny")
 SHARDS = ["train-00000-of-00004.arrays", "train-00001-of-00004.arrays"]
@@ -205,14 +206,21 @@ def test_a_damaged_shard_is_named_or_passed_over(copied, damage):
     ).finish(str(copied))
 
 
+def test_a_picture_of_a_store_says_that_all_of_it_is_as_encoded(encoded):
+  told = views(tiny_config(train_file=str(encoded)), "train", str(encoded))
+  size = sum(os.path.getsize(path) for path in encoded.glob("train-*/*.npy"))
+  assert next(told) == ("store", f"{size:,} bytes are as they were encoded")
+
+
 def test_a_flipped_bit_is_found_by_whoever_reads_every_byte(copied):
   path = copied / SHARDS[1] / "tokens.npy"
   raw = bytearray(path.read_bytes())
   raw[-3] ^= 1
   path.write_bytes(raw)
-  source = train_from(copied)
+  assert train_from(copied)  # Opening reads no token.
+  told = views(tiny_config(train_file=str(copied)), "train", str(copied))
   with pytest.raises(UserError, match="SHA-256 of tokens.npy is another"):
-    source.encoded.verify()
+    next(told)
 
 
 @pytest.mark.parametrize(
