@@ -6,6 +6,9 @@ does once; and examples/s of laying out, building and handing over batches
 step, in the groups in which the trainer asks for them. Both are held against
 the examples/s that training consumes.
 
+With --store_pairs, something else: what a store of so many synthetic pairs
+costs to open and to read. It takes 122 bytes a pair, in a temporary directory.
+
 With --scale, something else: CPU time of what one worker of N computes for a
 step, from 32 pairs on one replica to 32,768 on 1,024, without the others.
 """
@@ -36,6 +39,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("train_steps", 24, "Or: steps that measure it.")
 flags.DEFINE_bool("scale", False, "Time one worker of N for each step.")
+flags.DEFINE_integer(
+  "store_pairs", 0, "Measure a store of so many pairs.", lower_bound=0
+)
 flags.DEFINE_integer("repeats", 5, "Passes over the split.", lower_bound=3)
 flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
 
@@ -50,6 +56,9 @@ def main() -> None:
     )
   if values.scale:
     measure_scale(values.repeats, values.output_dir)
+    return
+  if values.store_pairs:
+    measure_store(values.store_pairs, values.repeats, values.output_dir)
     return
   config = config_from_flags((*SETTINGS, "steps_per_loop"))
   consumed, source = consumption(config)
@@ -97,6 +106,33 @@ def measure_scale(repeats: int, output_dir: str) -> None:
   print(
     write_record(
       "input", rows, environment=environment(), output_dir=output_dir
+    )
+  )
+
+
+def measure_store(pairs: int, repeats: int, output_dir: str) -> None:
+  """Measures a store, writes one JSON file, prints a table."""
+  from benchmarks.scale import store
+  from engine.measure.environment import environment
+
+  rows = [
+    row(what, unit, found, better="lower")
+    for what, unit, found in store.measure_store(pairs, repeats)
+  ]
+  for each in rows:
+    found = each["summary"]
+    low, high = found["interval"]
+    print(
+      f"{each['name']:44} {found['median']:10.3f} {each['unit']} "
+      f"[{low:.3f}, {high:.3f}]"
+    )
+  print(
+    write_record(
+      "input",
+      rows,
+      environment=environment(),
+      output_dir=output_dir,
+      store_pairs=pairs,
     )
   )
 

@@ -1,4 +1,4 @@
-"""Encodes pairs into TFRecord files: python -m launch.encode --help."""
+"""Encodes sentence pairs into tokens: python -m launch.encode --help."""
 
 import os
 import sys
@@ -20,10 +20,24 @@ from launch.command.flags import (
 from tasks import registry
 from tasks.config import DATA
 
+# Pairs in a shard by default: each of a store is two open files in training.
+_SIZES = {"tfrecord": 2**14, "arrays": 2**20}
+
 flags.DEFINE_string("output_dir", None, "Directory of the files; needed.")
 flags.DEFINE_list("splits", ["train", "dev"], "Splits to encode.")
+flags.DEFINE_enum(
+  "format",
+  "tfrecord",
+  [*_SIZES],
+  "What is written: TFRecord files, or a store that training maps into memory.",
+)
 flags.DEFINE_integer(
-  "shard_size", 16384, "Pairs in a file: what a kill loses.", lower_bound=1
+  "shard_size",
+  None,
+  "Pairs in a file: what a kill loses; by default "
+  + ", ".join(f"{size} of {form}" for form, size in _SIZES.items())
+  + ".",
+  lower_bound=1,
 )
 flags.DEFINE_integer(
   "workers",
@@ -57,7 +71,11 @@ def main(rest: Sequence[str]) -> None:
   if values.beam:
     encoding.check_beam()
   plan = encoding.Plan.make(
-    config, values.splits, size=values.shard_size, directory=directory
+    config,
+    values.splits,
+    size=values.shard_size or _SIZES[values.format],
+    directory=directory,
+    form=values.format,
   )
   plan.claim(directory)
   todo = [shard for shard in plan.shards if not shards.is_written(shard)]
@@ -101,4 +119,8 @@ def show(done: Iterator[Any], todo: Sequence[Any]) -> None:
 
 
 if __name__ == "__main__":
-  run_door(main, "Encodes sentence pairs into TFRecord files.", takes_rest=True)
+  run_door(
+    main,
+    "Encodes sentence pairs into TFRecord files or a store.",
+    takes_rest=True,
+  )

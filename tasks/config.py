@@ -47,7 +47,7 @@ class SentencePairConfig(TaskConfig):
   )
   train_file: str = free(
     "",
-    "Pairs: TSV, CSV, JSON lines or TFRecord; globs, commas.",
+    "Pairs: TSV, CSV, JSON lines, TFRecord or a store; globs, commas.",
     Flag(aliases=("train_files",), group=DATA),
   )
   eval_file: str = free(

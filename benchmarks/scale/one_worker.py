@@ -37,10 +37,15 @@ SIZES = (
 )
 
 
+def lengths_of(pairs: int, rng: np.random.Generator) -> np.ndarray:
+  """Draws the lengths of pairs, int64 [pairs]."""
+  return np.clip(rng.normal(53, 17, pairs), 7, _WIDTH).astype(np.int64)
+
+
 def synthetic(pairs: int, seed: int = 0) -> PairSource:
   """Makes a split of synthetic pairs, of BERT-base's operations."""
   rng = np.random.default_rng(seed)
-  lengths = np.clip(rng.normal(53, 17, pairs), 7, _WIDTH).astype(np.int64)
+  lengths = lengths_of(pairs, rng)
   encoded = EncodedPairs(
     ids=rng.integers(30_522, size=lengths.sum(), dtype=np.int32),
     starts=np.concatenate([[0], np.cumsum(lengths)]),

@@ -20,15 +20,16 @@ from engine.files import (
   is_file,
   parts_in,
   sha256_of,
+  sweep_parts,
   write_json,
 )
 from engine.formats import read_json
 from engine.process.parent import ends_with
 from tasks.config import SentencePairConfig
-from tasks.data import record_files
+from tasks.data import record_files, store_files
 from tasks.data.datasets import RecordSplit, answers_of, open_split
 from tasks.encoders import find as encoders
-from tasks.tokens import shards
+from tasks.tokens import sealing, shards
 from tasks.tokens.shards import Shard
 
 _PLAN = "encoding.json"  # Written first: what the files are meant to be.
@@ -55,6 +56,7 @@ class Plan:
     *,
     size: int,
     directory: str,
+    form: str = "tfrecord",
   ) -> "Plan":
     """Reads the pairs once, and cuts them into files.
 
@@ -63,10 +65,13 @@ class Plan:
       splits: of the data set.
       size: most pairs in a file.
       directory: of the files.
+      form: "tfrecord", or "arrays" for a store.
 
     Raises:
       UserError: where the pairs are not as they must be.
     """
+    if form == "arrays":
+      store_files.check_local(directory)
     for split in splits:
       place = open_split(config, split)
       if isinstance(place, RecordSplit):
@@ -77,7 +82,12 @@ class Plan:
     answers = answers_of(config)
     plans = {
       split: shards.plan(
-        config, split, answers=answers, size=size, directory=directory
+        config,
+        split,
+        answers=answers,
+        size=size,
+        directory=directory,
+        form=form,
       )
       for split in splits
     }
@@ -140,6 +150,22 @@ class Plan:
     Raises:
       UserError: where a file is damaged.
     """
+    paths = [shard.path for shard in self.shards]
+    into_store = store_files.are_stores(paths)
+    if into_store:
+      told = {"arrays": sealing.seal(paths, self.shards[0].answers)}
+    else:
+      told = {"sha256": self._digests()}
+    names = [os.path.basename(path) for path in paths]
+    for left in parts_in(directory, [*names, _PLAN, record_files.META]):
+      if is_file(left):
+        tf.io.gfile.remove(left)
+    for path in paths if into_store else ():
+      sweep_parts(path)
+    record_files.write_meta(directory, {**self.facts, **told})
+
+  def _digests(self) -> dict[str, str]:
+    """Counts the records of each file; returns its SHA-256 by its name."""
     for shard in self.shards:
       try:
         found = record_files.count_records(shard.path)
@@ -149,12 +175,7 @@ class Plan:
         raise UserError(
           _DAMAGED.format(shard.path, f"{found} of {shard.count} records")
         )
-    names = [os.path.basename(shard.path) for shard in self.shards]
-    for left in parts_in(directory, [*names, _PLAN, record_files.META]):
-      if is_file(left):
-        tf.io.gfile.remove(left)
-    digests = {os.path.basename(x.path): sha256_of(x.path) for x in self.shards}
-    record_files.write_meta(directory, {**self.facts, "sha256": digests})
+    return {os.path.basename(x.path): sha256_of(x.path) for x in self.shards}
 
 
 _DAMAGED = "{} is damaged ({}): remove it, and give the same command again."

@@ -17,8 +17,10 @@ from tasks import registry
 from tasks.config import Batching
 from tasks.model.stream import expanded
 from tasks.sentence_pair import SentencePairTask
+from tasks.tokens.store import Store
 
 _MOST_DRAWN = 2**14  # Pairs: more are finer than the picture.
+_MOST_COUNTED = 2**20  # Pairs in the picture of lengths.
 _WAYS: tuple[Batching, ...] = ("pad", "bucket", "pack")
 
 
@@ -40,6 +42,8 @@ def views(
   """
   task = SentencePairTask(registry.require_pairs(config.task, "launch.inspect"))
   source = task.source(split)
+  if isinstance(source.encoded, Store):
+    yield "store", f"{source.encoded.verify():,} bytes are as they were encoded"
   path = lambda name: os.path.join(out, f"{name}.png")
   shown = source.encoded.pick(np.arange(min(len(source), _MOST_DRAWN)))
   arrays = shown.dense()
@@ -50,7 +54,8 @@ def views(
     f"{'classes ' + ', '.join(task.classes) if task.classes else 'scores'}: "
     + pictures.save(pictures.draw_arrays(arrays), path("arrays")),
   )
-  lengths = source.encoded.sample
+  sample = source.encoded.sample
+  lengths = sample[np.arange(min(len(sample), _MOST_COUNTED))]
   figure = pictures.draw_lengths(
     lengths,
     limit=task.config.max_seq_length,

@@ -1,6 +1,6 @@
-"""Where the pairs of a split are: in text files, in records, or published.
+"""Where the pairs of a split are: in text files, encoded, or published.
 
-`open_split` alone decides which of the three it is. Who wants pairs, classes or
+`open_split` alone decides which of these it is. Who wants pairs, classes or
 files asks what it returns.
 """
 
@@ -16,7 +16,7 @@ from engine.errors import UserError, shortened
 from engine.settings import check
 from tasks.answers import Answers, Classes, Score
 from tasks.config import DEMO, FILES, SentencePairConfig
-from tasks.data import published, record_files
+from tasks.data import published, record_files, store_files
 from tasks.data.columns import open_table
 from tasks.data.forms import FormSettings, find_files
 from tasks.data.labels import Labels, check_labelled, find_classes
@@ -103,10 +103,17 @@ class TextSplit(Split):
 
 @dataclasses.dataclass(frozen=True)
 class RecordSplit(Split):
-  """Pairs that `launch.encode` has turned into tokens, in TFRecord files."""
+  """Pairs that `launch.encode` has turned into tokens.
+
+  Attributes:
+    config: of the task.
+    paths: of TFRecord files, or of the shards of a store.
+    mapped: whether it is a store.
+  """
 
   config: SentencePairConfig
   paths: Sequence[str]
+  mapped: bool = False
 
   def read(self, answers: Answers | None) -> Pairs:
     raise UserError(
@@ -156,7 +163,9 @@ def open_split(
   """
   setting, pattern = _file_of(config, split)
   if pattern:
-    paths = find_files(pattern, setting)
+    paths = find_files(store_files.pattern_of(pattern, split), setting)
+    if store_files.are_stores(paths):
+      return RecordSplit(config, paths, mapped=True)
     if record_files.are_records(paths):
       return RecordSplit(config, paths)
     table = _own_table(config, split, labelled)

@@ -25,6 +25,7 @@ PACKERS: Mapping[str, Callable[[IO[bytes]], io.BufferedIOBase]] = {
   ".bz2": bz2.open,
   ".xz": lzma.open,
 }
+STORE = ".arrays"  # Ends the names of directories that stand for a file.
 _KINDS: dict[str, Kind] = {
   ".tsv": "tsv",
   ".txt": "tsv",
@@ -138,12 +139,12 @@ def _local(part: str) -> list[str]:
 
 def _check_file(path: str, setting: str) -> None:
   """Refuses what is there but cannot be read again and again."""
-  if os.path.isdir(path):
+  if os.path.isdir(path) and not path.endswith(STORE):
     raise UserError(
       f"`{setting}` {path} is a directory: name the files in it, "
       f"{os.path.join(path, '*.tsv')} for example."
     )
-  if os.path.exists(path) and not os.path.isfile(path):
+  if os.path.exists(path) and not os.path.isfile(path) | os.path.isdir(path):
     raise UserError(
       f"`{setting}` {path} can be read only once, but pairs are read more "
       "often: write them to a file, and name that."

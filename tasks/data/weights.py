@@ -34,7 +34,8 @@ def weights_of(
     return None
   weights = np.ones(len(labels)) if own is None else np.asarray(own, np.float64)
   if given:
-    weights = weights * _of_classes(labels, names, given)[labels]
+    counts = np.bincount(labels, minlength=len(names))
+    weights = weights * of_classes(counts, names, given)[labels]
   bad = np.flatnonzero(~((weights >= 0) & (weights <= HEAVIEST)))
   if len(bad):
     raise UserError(
@@ -42,14 +43,26 @@ def weights_of(
       f"{len(bad) - 1:,} others are like it: weights are numbers from 0 to "
       f"{HEAVIEST:g}."
     )
-  _look_at(labels, weights, names)
+  heavy = weights.astype(np.float32) > 0
+  groups = labels if names else np.zeros(len(labels), int)
+  count = lambda x: np.bincount(x, minlength=len(names) or 1)
+  check_counts(count(groups), count(groups[heavy]), names)
   return weights
 
 
-def _of_classes(
-  labels: np.ndarray, names: Sequence[str], given: Sequence[str]
+def of_classes(
+  counts: np.ndarray, names: Sequence[str], given: Sequence[str]
 ) -> np.ndarray:
-  """Weight of each class, float64 [classes]."""
+  """Returns the weight of each class, float64 [classes].
+
+  Args:
+    counts: int [classes], pairs of each.
+    names: of the classes.
+    given: as `weights_of` takes it.
+
+  Raises:
+    UserError: where `given` is not of these classes.
+  """
   balanced = tuple(given) == ("balanced",)
   check(
     balanced or len(given) == len(names),
@@ -59,28 +72,49 @@ def _of_classes(
   )
   if not balanced:
     return np.array([float(x) for x in given])
-  counts = np.bincount(labels, minlength=len(names))
-  return len(labels) / (len(names) * np.maximum(counts, 1))
+  return counts.sum() / (len(names) * np.maximum(counts, 1))
 
 
-def _look_at(
-  labels: np.ndarray, weights: np.ndarray, names: Sequence[str]
+def check_heaviest(own: float, of_class: np.ndarray | None) -> None:
+  """Raises `UserError` where weights go beyond what a pair can weigh.
+
+  Args:
+    own: the largest of the pairs.
+    of_class: of each class; None: 1.
+  """
+  most = own * (1.0 if of_class is None else float(of_class.max()))
+  if not most <= HEAVIEST or (of_class is not None and (of_class < 0).any()):
+    raise UserError(
+      f"Pairs of 'train' weigh up to {most:g}, by their own weights and those "
+      f"of classes: weights are numbers from 0 to {HEAVIEST:g}."
+    )
+
+
+def check_counts(
+  counts: np.ndarray, heavy: np.ndarray, names: Sequence[str]
 ) -> None:
-  """Says how many pairs weigh nothing; refuses what teaches nothing."""
-  heavy = weights.astype(np.float32) > 0
-  if heavy.all():
+  """Says how many pairs weigh nothing; refuses what teaches nothing.
+
+  Args:
+    counts: int [classes, or 1], pairs of each class.
+    heavy: of these, the ones that weigh more than 0.
+    names: of the classes; none for scores.
+
+  Raises:
+    UserError: where pairs of less than two classes are left.
+  """
+  total, light = int(counts.sum()), int((counts - heavy).sum())
+  if not light:
     return
   cure = "mend --weight and --class_weights, or leave them out"
-  if not heavy.any():
+  if light == total:
     raise UserError(
-      f"All {len(heavy):,} pairs of 'train' weigh 0: there is nothing to "
+      f"All {total:,} pairs of 'train' weigh 0: there is nothing to "
       f"learn, {cure}."
     )
   told = ""
   if names:
-    there, left = (
-      np.bincount(x, minlength=len(names)) > 0 for x in (labels, labels[heavy])
-    )
+    there, left = counts > 0, heavy > 0
     if np.count_nonzero(left) < 2:
       only = quoted(names[int(left.argmax())])
       raise UserError(
@@ -91,5 +125,5 @@ def _look_at(
     told = f", among them all of {listed(lost)}" if lost else ""
   logging.warning(
     "%d of %d pairs of 'train' weigh 0 and teach nothing%s.",
-    *(np.count_nonzero(~heavy), len(heavy), told),
+    *(light, total, told),
   )

@@ -20,6 +20,7 @@ import numpy as np
 
 from engine.task import Layout
 from tasks.config import Batching
+from tasks.tokens.columns import Lengths
 
 WIDTH_STEP = 16  # Bucket widths are multiples: few shapes, aligned products.
 TOKEN_STEP = 8  # Streams and packed rows are multiples.
@@ -69,7 +70,7 @@ class Packing:
 
 
 def declare(
-  lengths: np.ndarray,
+  lengths: np.ndarray | Lengths,
   *,
   batch_size: int,
   shares: int,

@@ -19,8 +19,10 @@ from tasks.config import Batching
 from tasks.model import stream
 from tasks.model.flops import Flops
 from tasks.tokens import packing
+from tasks.tokens.columns import Column
 from tasks.tokens.encoded import EncodedPairs, spans
 from tasks.tokens.on_demand import EncodedOnDemand
+from tasks.tokens.store import Store
 
 LONGEST = 2**12  # Tokens of a pair: names of its first tokens are multiples.
 
@@ -30,17 +32,18 @@ class PairSource(Source):
 
   def __init__(
     self,
-    encoded: EncodedPairs | EncodedOnDemand,
-    labels: Sequence[float] | np.ndarray | None,
-    ids: Sequence[int | str] | np.ndarray,
+    encoded: EncodedPairs | EncodedOnDemand | Store,
+    labels: Sequence[float] | np.ndarray | Column | None,
+    ids: Sequence[int | str] | np.ndarray | Column,
     *,
-    weights: Sequence[float] | np.ndarray | None = None,
+    weights: Sequence[float] | np.ndarray | Column | None = None,
     label_type: type[np.generic] = np.int32,
     tell: Callable[[int], str] | None = None,
     batching: Batching,
     width: int,
     flops: Callable[[np.ndarray], Flops],
     unread: Mapping[int, str] | None = None,
+    digest: int | None = None,
   ):
     """Initializes the source.
 
@@ -55,17 +58,21 @@ class PairSource(Source):
       width: tokens of the longest pair that there can be.
       flops: lengths -> operations of a training step on each pair.
       unread: as `Source.unread`.
+      digest: of all that the split holds; None: it is computed.
     """
     self.encoded, self.unread = encoded, unread or {}
     self._ids = ids.tolist() if isinstance(ids, np.ndarray) else ids
     self._tell = tell
     self._flops = flops
-    self._labels = np.array(
-      np.zeros(len(encoded)) if labels is None else labels, label_type
-    )
-    self._weights = np.array(
-      np.ones(len(encoded)) if weights is None else weights, np.float32
-    )
+    self._digest = digest
+    self._label_type = tf.as_dtype(label_type)
+    if not isinstance(labels, Column):
+      labels = np.zeros(len(encoded)) if labels is None else labels
+      labels = np.array(labels, label_type)
+    if not isinstance(weights, Column):
+      weights = np.ones(len(encoded)) if weights is None else weights
+      weights = np.array(weights, np.float32)
+    self._labels, self._weights = labels, weights
     self._batching = batching
     self._width = width
     self._packing = functools.cache(
@@ -81,6 +88,8 @@ class PairSource(Source):
     return len(self.encoded)
 
   def ids(self, indices: np.ndarray) -> list[int | str]:
+    if isinstance(self._ids, Column):
+      return self._ids[indices].tolist()
     return [self._ids[i] for i in indices]
 
   def describe(self, indices: np.ndarray) -> list[str]:
@@ -92,10 +101,12 @@ class PairSource(Source):
     return self.encoded.lengths_at(indices)
 
   def digest(self) -> int:
+    if self._digest is not None:
+      return self._digest
     return digest_of(
       np.asarray(self._ids),
-      self._labels,
-      self._weights,
+      np.asarray(self._labels),
+      np.asarray(self._weights),
       np.array(self.encoded.digest()),
     )
 
@@ -121,7 +132,7 @@ class PairSource(Source):
       "word_ids": tf.TensorSpec([shares, tokens], tf.int32),
       "places": tf.TensorSpec([*each, len(stream.Place._fields)], tf.int32),
       "table": tf.TensorSpec([shares, rows, width, 0], tf.int32),
-      LABELS: tf.TensorSpec(each, self._labels.dtype),
+      LABELS: tf.TensorSpec(each, self._label_type),
       WEIGHTS: tf.TensorSpec(each, tf.float32),
       EXAMPLES: tf.TensorSpec(each, tf.int64),
     }

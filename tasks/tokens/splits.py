@@ -9,6 +9,7 @@ from absl import logging
 
 from engine.errors import UserError
 from engine.files import sha256_of
+from engine.task import digest_of
 from tasks.answers import Answers
 from tasks.config import FILES, SentencePairConfig
 from tasks.data.copies import Copies
@@ -16,17 +17,24 @@ from tasks.data.datasets import RecordSplit, open_split
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.data.record_files import check_meta, facts_of, read_meta
-from tasks.data.weights import weights_of
+from tasks.data.weights import (
+  check_counts,
+  check_heaviest,
+  of_classes,
+  weights_of,
+)
 from tasks.model.flops import Flops
+from tasks.tokens.columns import Column
 from tasks.tokens.encoded import EncodedPairs
 from tasks.tokens.on_demand import EncodedOnDemand
 from tasks.tokens.pair_source import PairSource
 from tasks.tokens.records import Records, read_records
+from tasks.tokens.store import Store
 from tasks.tokens.tokenizer import PairTokenizer
 
 # What a split has beside tokens: labels, ids, weights; texts but in records.
-Found = Pairs | PairsOnDisk | Records
-Encoded = EncodedPairs | EncodedOnDemand
+Found = Pairs | PairsOnDisk | Records | Store
+Encoded = EncodedPairs | EncodedOnDemand | Store
 
 
 class Splits:
@@ -71,6 +79,8 @@ class Splits:
       UserError: where it is not there, has no labels, or teaches nothing.
     """
     found, encoded = self._read(split, self._answers)
+    if isinstance(found, Store):
+      return self._of_store(split, found)
     self._look_for_copies(split, found, encoded)
     if found.labels is None:
       raise UserError(
@@ -78,7 +88,12 @@ class Splits:
         "are not public: choose another split."
       )
     labels = np.asarray(found.labels)
-    self._look_at(split, labels)
+    if self._answers.classes:
+      classes = len(self._answers.classes)
+      self._look_at(split, np.bincount(labels.astype(int), minlength=classes))
+    elif split == "train":
+      # Equal scores have no distance: any one serves.
+      self.scores = float(labels.mean()), float(labels.std()) or 1.0
     if split != "train":
       texts = None if isinstance(found, Records) else found.texts
       return self._laid_out(encoded, labels, found.ids, texts=texts)
@@ -100,6 +115,9 @@ class Splits:
   def _read(self, split: str, answers: Answers | None) -> tuple[Found, Encoded]:
     """Returns the pairs of a split as its files have them, and encoded."""
     place = open_split(self._config, split, labelled=answers is not None)
+    if isinstance(place, RecordSplit) and place.mapped:
+      store = self._open_store(place.paths)
+      return store, store
     if isinstance(place, RecordSplit):
       records = self._read_records(place.paths)
       if answers:
@@ -108,25 +126,70 @@ class Splits:
     pairs = place.read(answers)
     return pairs, self._encode(pairs)
 
-  def _read_records(self, paths: Sequence[str]) -> Records:
-    """Reads what `launch.encode` wrote, if it was for this task."""
-    length, meta = self._config.max_seq_length, read_meta(paths)
-    spec = self._tokenizer.spec
+  def _meta_of(self, paths: Sequence[str]) -> dict[str, Any]:
+    """Reads what is said of what `launch.encode` wrote: it is for this task."""
+    spec, meta = self._tokenizer.spec, read_meta(paths)
     check_meta(
       meta,
       os.path.dirname(paths[0]),
-      length=length,
+      length=self._config.max_seq_length,
       vocabulary=(spec.digest(), sha256_of(spec.source)),
       tokenizer=spec.facts(),
       classes=self._answers.classes,
     )
+    return meta
+
+  def _read_records(self, paths: Sequence[str]) -> Records:
     return read_records(
       paths,
-      length=length,
-      vocabulary=len(spec.pieces),
+      length=self._config.max_seq_length,
+      vocabulary=len(self._tokenizer.spec.pieces),
       label_type=self._answers.dtype,
-      facts=facts_of(meta),
+      facts=facts_of(self._meta_of(paths)),
       on_damaged=self._config.on_damaged_shard,
+    )
+
+  def _open_store(self, paths: Sequence[str]) -> Store:
+    return Store(
+      paths,
+      self._meta_of(paths),
+      classes=len(self._answers.classes),
+      vocabulary=len(self._tokenizer.spec.pieces),
+      label_type=self._answers.dtype,
+      on_damaged=self._config.on_damaged_shard,
+    )
+
+  def _of_store(self, split: str, store: Store) -> PairSource:
+    """As `labelled`, from what was counted when the pairs were encoded."""
+    logging.warning(
+      "%r is a store: copies of its pairs in other splits are not looked for.",
+      split,
+    )
+    if store.unlabelled:
+      raise UserError(
+        f"{store.unlabelled:,} of {len(store):,} pairs of {split!r} have no "
+        "label: choose another split, or mend and encode them again."
+      )
+    names, given = self._answers.classes, self._config.class_weights
+    if names:
+      self._look_at(split, store.counts)
+    of_class, digest, heavy = None, store.digest(), store.heavy
+    weights = Column(lambda indices: np.ones(len(indices), np.float32))
+    if split == "train":
+      self.scores = store.scores
+      if given:
+        of_class = of_classes(store.counts, names, given)
+        heavy = np.where(of_class.astype(np.float32) > 0, heavy, 0)
+        digest = digest_of(np.array([digest]), of_class)
+      check_heaviest(store.heaviest, of_class)
+      check_counts(store.counts, heavy, names)
+      weights = store.weights(of_class)
+    return self._laid_out(
+      store,
+      store.labels,
+      store.ids,
+      weights=weights,
+      digest=digest,
     )
 
   def _encode(self, pairs: Pairs | PairsOnDisk) -> Encoded:
@@ -161,15 +224,9 @@ class Splits:
     elif self._copies:
       self._copies.tell(split, found, encoded)
 
-  def _look_at(self, split: str, labels: np.ndarray) -> None:
+  def _look_at(self, split: str, counts: np.ndarray) -> None:
     """Says how many pairs of files each class has; refuses a single class."""
     classes = self._answers.classes
-    if not classes:
-      if split == "train":
-        # Equal scores have no distance: any one serves.
-        self.scores = float(labels.mean()), float(labels.std()) or 1.0
-      return
-    counts = np.bincount(labels.astype(int), minlength=len(classes))
     if self._config.name == FILES:
       said = (f"{n:,} {x}" for n, x in zip(counts, classes, strict=True))
       logging.warning("%r has %s.", split, ", ".join(said))
@@ -193,6 +250,7 @@ class Splits:
     weights: Any = None,
     texts: Callable[[int], str] | None = None,
     unread: Mapping[int, str] | None = None,
+    digest: int | None = None,
   ) -> PairSource:
     words = lambda i: self._tokenizer.decode(
       encoded.pick(np.array([i])).ids.tolist()
@@ -208,4 +266,5 @@ class Splits:
       width=self._config.max_seq_length,
       flops=self._flops,
       unread=unread,
+      digest=digest,
     )

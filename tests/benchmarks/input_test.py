@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks.harness import record
+from benchmarks.scale import store
 from tests.support.doors import enter
 
 
@@ -70,3 +71,15 @@ def test_one_worker_of_many_is_timed(tmp_path):
     "32768 x 1024, a worker of 128",
   ]
   assert all(row["summary"]["median"] > 0 for row in found["rows"])
+
+
+def test_a_store_is_opened_read_and_sought(tmp_path, monkeypatch):
+  monkeypatch.setattr(store, "_SHARD", 1000)
+  monkeypatch.setattr(store, "_STEPS", 3)
+  meta = store._write(str(tmp_path), 2500)
+  assert len(list(tmp_path.iterdir())) == 3
+  rows = store._measure(str(tmp_path), meta, 2500, repeats=3)
+  values = {what: found for what, _, found in rows}
+  for what in ("open", "seek to step 1000000", "each next step"):
+    assert min(values[what]) > 0
+  assert values["memory of its own"][0] < 1000

@@ -59,14 +59,25 @@ def test_a_killed_encoding_loses_no_whole_file(tmp_path):
 
 
 def test_training_from_files_is_the_same_training(tmp_path):
-  out = tmp_path / "out"
-  ended = enter(tmp_path, "launch.encode", *FLAGS, f"--output_dir={out}")
-  assert ended.status == 0, ended.err
-  results = []
-  for name, more in (
-    ("direct", ()),
-    ("files", (f"--train_files={out}/train-*", f"--eval_files={out}/dev-*")),
+  files = []
+  for split, setting, form in (
+    ("train", "train_files", "arrays"),
+    ("dev", "eval_files", "tfrecord"),
   ):
+    out = tmp_path / form
+    ended = enter(
+      tmp_path,
+      "launch.encode",
+      *FLAGS[:2],
+      f"--splits={split}",
+      f"--format={form}",
+      "--shard_size=300",
+      f"--output_dir={out}",
+    )
+    assert ended.status == 0, ended.err
+    files.append(f"--{setting}={out}/{split}-*")
+  results = []
+  for name, more in (("direct", ()), ("files", files)):
     trained = enter(
       tmp_path,
       "launch.train",
@@ -110,6 +121,7 @@ def test_beam_makes_the_same_files(tmp_path):
     (("--", "--runner=FlinkRunner"), "add --beam"),
     (("--encoder=elsewhere",), "elsewhere"),
     (("--shard_size=0",), "shard_size"),
+    (("--format=arrays", "--output_dir=gs://b/c"), "--format=tfrecord"),
   ],
 )
 def test_what_cannot_be_encoded_is_said(tmp_path, flags, complaint):

@@ -44,7 +44,8 @@ NAMES = {
     split train_steps
   """,
   "encode": f"""
-    {PAIRS} {LAYERS} beam casing encoder output_dir shard_size splits workers
+    {PAIRS} {LAYERS} beam casing encoder format output_dir shard_size splits
+    workers
   """,
   "predict": f"""
     {LAYERS} batch_size checkpoint data_dir input model_dir output
