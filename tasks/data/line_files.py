@@ -25,6 +25,7 @@ _MARK = b"\xef\xbb\xbf"  # Of UTF-8, at the beginning of a file.
 _HEAD = 2**16  # Bytes that are looked at first,
 _LONGEST_HEAD = 2**24  # and where they have no LF.
 _MOST = 2**31  # Bytes of what can be read only once.
+_CHUNK = 2**20
 _PACKED = {  # How files begin.
   ".gz": rb"\x1f\x8b\x08",
   ".bz2": rb"BZh[1-9]1AY&SY",
@@ -149,13 +150,16 @@ def opened_lines(path: str, *, quoted: bool = False) -> Iterator[LineFile]:
 
 def _kept(file: IO[bytes], name: str) -> IO[bytes]:
   """Reads what can be read only once."""
-  content = file.read(_MOST + 1)
-  if len(content) > _MOST:
-    raise UserError(
-      f"{name} has more than {_MOST:,} bytes: write them to a file, and name "
-      "that."
-    )
-  return io.BytesIO(content)
+  content = io.BytesIO()
+  while chunk := file.read(_CHUNK):
+    content.write(chunk)
+    if content.tell() > _MOST:
+      raise UserError(
+        f"{name} has more than {_MOST:,} bytes: write them to a file, and name "
+        "that."
+      )
+  content.seek(0)
+  return content
 
 
 @contextlib.contextmanager
