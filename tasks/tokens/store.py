@@ -27,10 +27,11 @@ from engine.task import digest_of
 from tasks.data import store_files
 from tasks.tokens.columns import Column, Lengths
 from tasks.tokens.encoded import EncodedPairs
-from tasks.tokens.mapped_shard import MappedShard, allow_files
+from tasks.tokens.mapped_shard import MappedShard, allow_files, mapped_bytes
 from tasks.tokens.sealing import said_of
 
-_UNMAPPED = 2**11  # Pairs read, of up to 256 KiB of pages, before they are.
+_MAPPED = 2**28  # Bytes of pages that a process holds, about.
+_LOOK = 2**6  # Pairs read between two looks at that: one has 2 MiB at most.
 
 
 class Store:
@@ -111,7 +112,8 @@ class Store:
     # What addresses in rows are held against.
     self._longest = np.array([facts["longest"] for facts in every])
     self._tokens = np.array([facts["tokens"] for facts in every])
-    self._read = 0  # Pairs since pages were unmapped.
+    self._read = 0  # Pairs since the last look at pages.
+    self._others = mapped_bytes()  # What the process maps beside.
     self._rows = functools.lru_cache(maxsize=4)(self._rows_at)
     add = lambda name: np.sum([facts[name] for facts in every], axis=0)
     self.counts, self.heavy = add("counts"), add("heavy")
@@ -198,11 +200,11 @@ class Store:
     ):
       tokens = self._shards[shard].tokens
       ids[ours : ours + length] = tokens[start : start + length]
+      self._unmap(1)
     bad = (ids < 0) | (ids >= self._vocabulary)
     if bad.any():
       pair = np.searchsorted(starts, bad.argmax(), side="right") - 1
       raise self._strange(rows["shard"][pair], "a token of no vocabulary")
-    self._unmap(len(rows))
     return EncodedPairs(ids, starts, rows["first"], truncated=0)
 
   def _at(self, indices: np.ndarray) -> np.ndarray:
@@ -254,8 +256,11 @@ class Store:
   def _unmap(self, pairs: int) -> None:
     """Gives pages back to the kernel, which keeps them while it can."""
     self._read += pairs
-    if self._read >= _UNMAPPED:
-      self._read = 0
+    if self._read < _LOOK:
+      return
+    self._read = 0
+    if mapped_bytes() > self._others + _MAPPED:
       for shard in self._shards:
         for each in shard.maps:
           each.madvise(mmap.MADV_DONTNEED)
+      self._others = mapped_bytes()
