@@ -203,6 +203,12 @@ class BestCheckpoints:
   def _write(self, step: int, write: Callable[[str], object]) -> bool:
     """Writes and commits what belongs to a step; tells what goes wrong."""
     prefix = self._prefix(step)
+    if stranger := own.stranger(prefix):
+      logging.warning(
+        "best/ckpt-%d could not be saved (%s is no regular file).",
+        *(step, stranger),
+      )
+      return False
     with self._ledger.time("checkpoint"):
       try:
         tf.io.gfile.makedirs(self._directory)

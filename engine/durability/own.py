@@ -93,6 +93,16 @@ def remove(path: str) -> bool:
     return True  # Its owner was faster.
 
 
+def stranger(prefix: str) -> str:
+  """Returns what is in the place of a file of a checkpoint and is no file."""
+  folder, name = os.path.split(prefix)
+  for entry in names_in(folder):
+    path = os.path.join(folder, entry)
+    if entry.startswith(f"{name}.") and not is_file(path):
+      return path
+  return ""
+
+
 def remove_leftovers(directory: str) -> None:
   """Removes them."""
   for path in leftovers(directory):

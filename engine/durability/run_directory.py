@@ -17,7 +17,6 @@ from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import (
   DISK_ERRORS,
   is_folder,
-  is_link,
   is_local,
   reason_of,
   write_atomically,
@@ -44,6 +43,13 @@ _RESULT = {
   "precision": str,
   "command": str,
 }
+_NAMES = [
+  "config.yaml",
+  "result.json",
+  "data.json",
+  "assets.json",
+  "report.html",
+]
 _ROOM = 2**16  # Bytes that a start writes, at most, beside its logs.
 _LIMIT = 2**20  # Bytes of a config.
 _DIGEST = b"# SHA-256 of the above: "
@@ -143,7 +149,7 @@ class RunDirectory:
       UserError: naming each one that differs and may not, or what is not as a
         run has it.
     """
-    self.check_folders()
+    self.check_places()
     old = self.read_config()
     if old is None:
       return []
@@ -178,19 +184,20 @@ class RunDirectory:
     except DISK_ERRORS as error:
       raise self.not_writable(error) from error
 
-  def check_folders(self) -> None:
-    """Refuses a file, or a link to elsewhere, where a run has a directory.
+  def check_places(self) -> None:
+    """Refuses what is in the place of a directory or a file of a run.
 
     Raises:
       UserError: naming it.
     """
-    for path in (self.checkpoints, self.best, self.assets, self.examples):
-      there = os.path.lexists(path) if is_local(path) else False
-      if there and not is_folder(path):
-        what = "a link" if is_link(path) else "no directory"
+    folders = (self.checkpoints, self.best, self.assets, self.examples)
+    for path in (*folders, *map(self.file, _NAMES)):
+      kind = "directory" if path in folders else "regular file"
+      right = is_folder(path) if path in folders else os.path.isfile(path)
+      if is_local(path) and os.path.lexists(path) and not right:
         raise UserError(
-          f"{path} is {what}, and a run keeps its files in a directory of its "
-          "own: move it away, or choose another --model_dir."
+          f"{path} is no {kind} of its own, as a run writes one there: move it "
+          "away, or choose another --model_dir."
         )
 
   def check_not_lost(self) -> None:

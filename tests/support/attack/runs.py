@@ -10,7 +10,7 @@ from tests.support.attack.short_run import flags_of, scratch_of
 from tests.support.attack.states import States
 
 # A door may take this much address space more than it begins with.
-_MEMORY = 2**31  # Bytes.
+_MEMORY = 3 * 2**30  # Bytes.
 
 
 class Runs:
