@@ -43,13 +43,7 @@ _RESULT = {
   "precision": str,
   "command": str,
 }
-_NAMES = [
-  "config.yaml",
-  "result.json",
-  "data.json",
-  "assets.json",
-  "report.html",
-]
+_NAMES = ("config.yaml", "result.json", "data.json", "assets.json")
 _ROOM = 2**16  # Bytes that a start writes, at most, beside its logs.
 _LIMIT = 2**20  # Bytes of a config.
 _DIGEST = b"# SHA-256 of the above: "

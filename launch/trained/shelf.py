@@ -83,7 +83,7 @@ def prune(model_dir: str, keep: int, lock: Any = None) -> None:
   from engine.files import DISK_ERRORS, reason_of
 
   run = RunDirectory(model_dir)
-  run.check_folders()
+  run.check_places()
   directory = run.checkpoints
   kept: dict[str, Any] = {}
   doomed: list[tuple[str, str]] = []

@@ -117,7 +117,7 @@ def test_a_link_or_a_file_in_the_place_of_a_folder_is_refused(tmp_path, folder):
   root = tmp_path / "run"
   root.mkdir()
   (root / folder).symlink_to(tmp_path)
-  with pytest.raises(UserError, match=f"{folder} is a link, and a run keeps"):
+  with pytest.raises(UserError, match=f"{folder} is no directory of its own"):
     RunDirectory(str(root)).check(CONFIG)
   (root / folder).unlink()
   (root / folder).touch()
