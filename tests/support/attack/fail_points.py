@@ -19,12 +19,12 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-from engine.durability import own
 from tests.support.attack import faulty_files, judge
 from tests.support.attack.short_run import (
   flags_of,
   resumed,
   scratch_of,
+  sweep,
   train,
 )
 from tests.support.attack.states import States
@@ -91,9 +91,7 @@ def attack(root, states, place):
 
 
 def _lacking(directory, expected):
-  # What could not be removed either is what the next start sweeps.
-  for folder in ("", "checkpoints", "best"):
-    own.remove_leftovers(os.path.join(directory, folder))
+  sweep(directory)
   try:
     found = facts_of(directory)
   except Exception as error:

@@ -3,6 +3,7 @@
 import json
 import os
 
+from engine.durability import own
 from tests.support.attack.faulty_files import deadline, finish
 from tests.support.attack.judge import Finding, Overdue, fault_of
 from tests.support.chaos import facts_of
@@ -66,3 +67,9 @@ def scratch_of(root, name):
   path = root / name
   os.makedirs(path)
   return path
+
+
+def sweep(directory):
+  """Removes what could not be removed by the run, as its next start would."""
+  for folder in ("", "checkpoints", "best"):
+    own.remove_leftovers(os.path.join(directory, folder))
