@@ -18,7 +18,7 @@ def main(*directories: str) -> None:
   path = flags.FLAGS.output or os.path.join(directories[0], "report.html")
   for directory in directories:
     check_run(directory)
-  check_output("output", path)
+  check_output("output", path, named=bool(flags.FLAGS.output))
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.page import write_page
 

@@ -167,6 +167,8 @@ class Checkpoints(tf.train.CheckpointManager):
       self._last_checkpoint_step = None  # TensorFlow tries no step twice.
       try:
         self._committer.check()
+        if stranger := own.stranger(prefix):
+          raise OSError(f"{stranger} is no regular file")
         manifest.revoke(prefix)
         super().save(
           checkpoint_number=step,
@@ -233,7 +235,8 @@ class Checkpoints(tf.train.CheckpointManager):
       "occasion."
     )
     with contextlib.suppress(*DISK_ERRORS):
-      manifest.delete(prefix)
+      if not own.stranger(prefix):
+        manifest.delete(prefix)
       own.remove_leftovers(self.directory)
 
   def _step(self) -> int:

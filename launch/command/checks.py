@@ -83,13 +83,16 @@ def _is_run(path: str) -> bool:
   return b"\ntask:" in text and b"\ntrain:" in text
 
 
-def check_output(flag: str, path: str, *, directory: bool = False) -> None:
+def check_output(
+  flag: str, path: str, *, directory: bool = False, named: bool = True
+) -> None:
   """Refuses a path at which nothing can be written.
 
   Args:
     flag: that names it.
     path: of the file, or of the directory, that is to be made.
     directory: whether a directory may be there.
+    named: whether the user named it: what is a pipe or a device stays one.
 
   Raises:
     UserError: where it cannot be made.
@@ -97,7 +100,7 @@ def check_output(flag: str, path: str, *, directory: bool = False) -> None:
   if os.path.isdir(path) and not directory:
     raise UserError(f"`{flag}` {path} is a directory: name a file in it.")
   if os.path.exists(path) and not (os.path.isfile(path) or directory):
-    if not os.access(path, os.W_OK):  # A pipe or a device: it stays one.
+    if not named or not os.access(path, os.W_OK):
       raise UserError(f"`{flag}` {path} cannot be written: name another file.")
     return
   if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):

@@ -26,7 +26,7 @@ from engine.errors import (
 from launch.command import configs
 from launch.command.flags import is_rare
 
-_MOST = 2**31  # Beyond any number that a flag can mean.
+_MOST = {int: 2**31, float: 1e18}  # Beyond what a flag can mean.
 # What a disk says that is full, gone or not ours, and who else passes it on.
 _DISK = tuple(
   os.strerror(x)
@@ -69,10 +69,11 @@ def run_door(
     except flags.Error as error:
       fail(str(error))
     for flag in door_flags():
-      if isinstance(flag.value, int | float) and not abs(flag.value) < _MOST:
+      most = _MOST.get(type(flag.value))
+      if most and not abs(flag.value) < most:
         fail(
-          f"`{flag.name}` is {flag.value}, but must be a number below 2**31 on "
-          "both sides of 0."
+          f"`{flag.name}` is {flag.value}, but must be a number below {most:g} "
+          "on both sides of 0."
         )
     many = files and files[-1].endswith("...") and len(rest) > len(files)
     if files and len(rest) != len(files) and not many:
