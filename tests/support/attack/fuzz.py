@@ -58,8 +58,10 @@ def wrong_with(name: str, reader: Reader, good, content: bytes):
     line = line_of(error)
     if line.count("\n") != 1 or _controls(line):
       return "more than a line", line[:200]
-    if len(line) > judge.LONGEST_LINE:
+    if len(line.rstrip()) > judge.LONGEST_LINE:
       return "a long line", f"{len(line)} characters: {line[:120]}"
+  except reader.raises:
+    pass
   except Exception as error:
     return f"traceback: {type(error).__name__}", f"{_place(error)}: {error}"
   if time.monotonic() - begun > SLOW:

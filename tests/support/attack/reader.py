@@ -10,10 +10,12 @@ class Reader:
 
   Attributes:
     content: a good one.
-    read: of a content, in any way altered; it may raise `UserError` alone.
+    read: of a content, in any way altered.
+    raises: what it may raise, besides `UserError`.
     sealed: whether a content that is altered must not be taken for good.
   """
 
   content: bytes
   read: Callable[[bytes], object]
+  raises: tuple[type[Exception], ...] = ()
   sealed: bool = False
