@@ -102,12 +102,12 @@ def parts_in(directory: str, names: Collection[str]) -> list[str]:
 
 
 def sweep_parts(path: str) -> list[str]:
-  """Deletes what killed writers of a directory left beside it.
+  """Deletes what killed writers of a file or a directory left beside it.
 
   Nothing of a process that lives, and no link: that stays, with all behind it.
 
   Args:
-    path: of the directory, as `whole` was given it; a local one.
+    path: as `whole` was given it; a local one.
 
   Returns:
     What has gone.
@@ -115,8 +115,10 @@ def sweep_parts(path: str) -> list[str]:
   folder, name = os.path.split(path)
   swept = []
   for part in parts_in(folder, [name]):
-    if os.path.exists(f"/proc/{part.split('.')[-3]}") or not is_folder(part):
+    if os.path.exists(f"/proc/{part.split('.')[-3]}"):
       continue
+    if is_file(part):
+      os.unlink(part)
     for root, _, files in os.walk(part, topdown=False):
       for file in files:
         if is_file(os.path.join(root, file)):

@@ -83,7 +83,7 @@ def main() -> None:
   from engine.measure.ledger import Ledger, process_seconds
   from engine.measure.result import summary_lines
   from engine.run.experiment import Experiment
-  from launch.pages.page import write_page
+  from launch.pages.page import is_due, write_page
 
   notices.exists = tf.io.gfile.exists
   if not cluster:
@@ -112,8 +112,9 @@ def main() -> None:
     return
   if trains:
     report = os.path.join(model_dir, "report.html")
+    ended = os.path.join(model_dir, "result.json")
     # What was finished before is reported, and left as it is.
-    if experiment.trained or not tf.io.gfile.exists(report):
+    if experiment.trained or is_due(report, ended):
       # The run has ended well, whatever becomes of its page.
       try:
         write_page([model_dir], report)

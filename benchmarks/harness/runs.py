@@ -7,7 +7,7 @@ def read_run(model_dir: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
   """Reads a finished run: its result, and the lines of its journal."""
   # Imported here: TensorFlow takes seconds.
   from engine.durability.run_directory import RunDirectory
-  from engine.measure.line_file import read_jsonl
+  from engine.lines.reading import read_jsonl
 
   run = RunDirectory(model_dir)
   result = run.result()

@@ -16,7 +16,7 @@ from engine.config import CheckpointConfig, ExperimentConfig
 from engine.durability import listing, manifest, own
 from engine.durability.committer import Committer
 from engine.durability.restore import restore_newest
-from engine.errors import UserError
+from engine.errors import Unreadable, UserError
 from engine.files import DISK_ERRORS, reason_of
 from engine.measure.ledger import Ledger
 
@@ -84,6 +84,7 @@ class Checkpoints(tf.train.CheckpointManager):
     self._pending: str | None = None  # Being written beside training.
     self._newest: str | None = None  # Whole, or being written.
     self.failed_saves = 0
+    self.listeners: list[Callable[[int], object]] = []  # Of the first commit.
     self.stalls: list[float] = []  # Seconds for which each save held training.
 
   def begin(
@@ -151,8 +152,7 @@ class Checkpoints(tf.train.CheckpointManager):
     """Saves at each multiple of the interval, or at once without the check."""
     if not self._committer.writes:
       return None
-    step = self._step()
-    prefix = os.path.join(self.directory, f"ckpt-{step}")
+    step, prefix = self._step(), self._prefix()
     due = not check_interval or step % self.checkpoint_interval == 0
     if self._seconds:
       due |= self._clock() - self._saved_at >= self._seconds
@@ -170,6 +170,7 @@ class Checkpoints(tf.train.CheckpointManager):
         if stranger := own.stranger(prefix):
           raise OSError(f"{stranger} is no regular file")
         manifest.revoke(prefix)
+        self._committer.cover()
         super().save(
           checkpoint_number=step,
           check_interval=False,
@@ -193,8 +194,17 @@ class Checkpoints(tf.train.CheckpointManager):
       # This thread writes the next ones too: training has the cores first.
       with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-    self._committer.commit(prefix, manifest.step_of(prefix))
+    step = manifest.step_of(prefix)
+    self._committer.commit(prefix, step)
     self._pending = None
+    while self.listeners:
+      self.listeners.pop()(step)
+
+  def cover(self) -> None:
+    """Notes in the checkpoint of this step what the logs hold by now."""
+    if self._committer.writes and self.settle() == self._prefix():
+      with contextlib.suppress(*DISK_ERRORS, Unreadable):
+        self._committer.cover_again(self._prefix())
 
   def settle(self) -> str | None:
     """Waits for a save that runs beside; returns the newest whole checkpoint.
@@ -241,6 +251,9 @@ class Checkpoints(tf.train.CheckpointManager):
 
   def _step(self) -> int:
     return int(self._step_counter.numpy())
+
+  def _prefix(self) -> str:
+    return os.path.join(self.directory, f"ckpt-{self._step()}")
 
   def _record_state(self) -> None:
     """Writes TensorFlow's list, of which nothing here depends."""

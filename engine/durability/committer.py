@@ -1,11 +1,20 @@
 """What lies between a checkpoint that is written and one that exists."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.durability.lock import Lock
-from engine.durability.manifest import write_manifest
-from engine.measure.line_file import LineFile
+from engine.durability.manifest import (
+  Manifest,
+  note_logs,
+  prefixes,
+  read_manifest,
+  write_manifest,
+)
+from engine.errors import UserError
+from engine.lines.cover import Cover
+from engine.lines.line_file import LineFile
 
 
 class Committer:
@@ -19,7 +28,6 @@ class Committer:
     writes: whether this process is the one that saves. Replicas hold equal
       variables, so one is enough.
     logs: on the disk before a checkpoint that has their lines behind it.
-    listeners: hear of the first commit, with its step.
   """
 
   def __init__(
@@ -42,7 +50,6 @@ class Committer:
     """
     self.writes = writes
     self.logs: list[LineFile] = []
-    self.listeners: list[Callable[[int], object]] = []
     self._facts: dict[str, Any] = {
       "config": config,
       "versions": versions,
@@ -54,6 +61,29 @@ class Committer:
     """Raises `UserError` where another job has taken over."""
     if self._lock:
       self._lock.check()
+
+  def cover(self) -> None:
+    """Notes what the logs hold that the next checkpoint has behind it.
+
+    Training goes on while the files are written, and so do the logs.
+    """
+    self._facts["logs"] = {log.name: log.cover() for log in self.logs}
+
+  def cover_again(self, prefix: str) -> None:
+    """Notes what the logs hold by now in a checkpoint that exists.
+
+    Raises:
+      UserError: where it cannot be read, or another job has taken over.
+      OSError, tf.errors.OpError: where the disk takes no more.
+    """
+    self.cover()
+    self._sync()
+    note_logs(prefix, self._facts["logs"])
+
+  def _sync(self) -> None:
+    for log in self.logs:
+      log.sync()
+    self.check()
 
   def commit(
     self,
@@ -72,9 +102,25 @@ class Committer:
       UserError: where another job has taken over.
       OSError, tf.errors.OpError: where the disk takes no more.
     """
-    for log in self.logs:
-      log.sync()
-    self.check()
+    self._sync()
     write_manifest(prefix, step=step, metrics=metrics, **self._facts)
-    while self.listeners:
-      self.listeners.pop()(step)
+
+
+def covers(
+  directory: str, name: str, counts: Callable[[Manifest], bool]
+) -> list[Cover]:
+  """What checkpoints have noted of a log.
+
+  Args:
+    directory: of the checkpoints.
+    name: of the log.
+    counts: whether what a manifest notes is to be believed: a run that went
+      back has written other lines since.
+  """
+  found = []
+  for prefix in prefixes(directory):
+    with contextlib.suppress(UserError):
+      manifest = read_manifest(prefix)
+      if counts(manifest) and name in manifest.logs:
+        found.append(Cover(**manifest.logs[name]))
+  return found

@@ -19,8 +19,9 @@ from engine.durability.own import names_in, remove
 from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import is_link, sha256_of, write_json
 from engine.formats import NUMBER, misfit, read_json, reading, size_of
+from engine.lines.cover import Cover
 
-FORMAT = 2
+FORMAT = 3
 SUFFIX = ".manifest.json"
 _LIMIT = 2**24  # Bytes of a manifest.
 _SHAPE = {
@@ -33,6 +34,7 @@ _SHAPE = {
   "files": {str: {"size": int, "sha256": str}},
   "format": int,
   "settings?": dict,
+  "logs?": {str: {"lines": int, "step": int, "sha256": str}},
   "digest?": str,
 }
 
@@ -50,6 +52,7 @@ class Manifest:
     metrics: of the evaluation that it was kept for, if it was.
     files: name -> {"size": bytes, "sha256": hexadecimal}.
     settings: what `config.yaml` holds; {} in formats before 2.
+    logs: name -> `Cover` of each log of the run; {} in formats before 3.
     digest: of all else, SHA-256; "" in formats before 2.
     format: version of the manifest itself.
   """
@@ -62,6 +65,7 @@ class Manifest:
   metrics: dict[str, float]
   files: dict[str, dict[str, Any]]
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+  logs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
   digest: str = ""
   format: int = FORMAT
 
@@ -74,6 +78,7 @@ def write_manifest(
   versions: Mapping[str, str],
   metrics: Mapping[str, float] | None = None,
   settings: Mapping[str, Any] | None = None,
+  logs: Mapping[str, Cover] | None = None,
 ) -> Manifest:
   """Commits the checkpoint whose files lie behind `prefix`.
 
@@ -84,6 +89,7 @@ def write_manifest(
     versions: package -> version.
     metrics: of the evaluation that it is kept for, if it is.
     settings: what `config.yaml` holds.
+    logs: name -> how much of each log of the run it has behind it.
   """
   known = json.loads(json.dumps(config, default=str))
   values = {
@@ -95,11 +101,27 @@ def write_manifest(
     "metrics": dict(metrics or {}),
     "files": {os.path.basename(x): _facts(x) for x in _files(prefix)},
     "settings": json.loads(json.dumps(settings or {}, default=str)),
+    "logs": _told(logs or {}),
     "format": FORMAT,
   }
   manifest = Manifest(**values, digest=_digest(values))
   write_json(prefix + SUFFIX, dataclasses.asdict(manifest))
   return manifest
+
+
+def note_logs(prefix: str, logs: Mapping[str, Cover]) -> None:
+  """Notes in a committed checkpoint what the logs hold by now.
+
+  Raises:
+    Unreadable: where its manifest cannot be read.
+    OSError, tf.errors.OpError: where it cannot be written.
+  """
+  values = dataclasses.asdict(read_manifest(prefix))
+  noted = _told(logs)
+  if values["logs"] != noted:
+    del values["digest"]
+    values |= {"logs": noted, "format": FORMAT}
+    write_json(prefix + SUFFIX, {**values, "digest": _digest(values)})
 
 
 def read_manifest(prefix: str) -> Manifest:
@@ -250,6 +272,10 @@ def _files(prefix: str, *more: str) -> list[str]:
 
 def _facts(path: str) -> dict[str, Any]:
   return {"size": size_of(path), "sha256": sha256_of(path)}
+
+
+def _told(logs: Mapping[str, Cover]) -> dict[str, dict[str, Any]]:
+  return {name: cover._asdict() for name, cover in logs.items()}
 
 
 def _digest(values: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import yaml
 from absl import logging
 
 from engine.config import ExperimentConfig
-from engine.durability import listing, manifest, own
+from engine.durability import manifest, own
 from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import (
   DISK_ERRORS,
@@ -23,7 +23,6 @@ from engine.files import (
   write_json,
 )
 from engine.formats import NUMBER, read_bytes, read_json, read_yaml
-from engine.measure.line_file import read_jsonl
 from engine.settings import differences, flatten, nested, told
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
@@ -193,30 +192,6 @@ class RunDirectory:
           f"{path} is no {kind} of its own, as a run writes one there: move it "
           "away, or choose another --model_dir."
         )
-
-  def check_not_lost(self) -> None:
-    """Refuses to begin anew where checkpoints have been.
-
-    Raises:
-      UserError: naming what says that they have been.
-    """
-    if any(map(manifest.is_committed, manifest.prefixes(self.checkpoints))):
-      return
-    shape = {"step": int}
-    starts = read_jsonl(self.file("restarts.jsonl"), shape)
-    trace = ""
-    if committed := self._committed():
-      trace = f"best/{os.path.basename(committed[0])}"
-    elif listing.read(self.checkpoints):
-      trace = "checkpoints/checkpoint"
-    elif any(line["step"] > 0 for line in starts):
-      trace = "restarts.jsonl"
-    if trace:
-      raise UserError(
-        f"{self.checkpoints} has no finished checkpoint, but {trace} says that "
-        "there have been some: bring them back from a copy, or begin anew in "
-        "another --model_dir."
-      )
 
   def settings(
     self, config: ExperimentConfig, changed: Collection[str] = ()

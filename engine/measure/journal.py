@@ -2,13 +2,15 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from engine.lines.cover import Cover
+from engine.lines.line_file import LineFile
+from engine.lines.reading import read_counted
 from engine.measure.ledger import SECONDS, WORK
-from engine.measure.line_file import LineFile, read_counted
 from engine.measure.terminal import Terminal
 
 POINT = {  # A log point.
@@ -29,7 +31,8 @@ class Journal:
   Attributes:
     lines: up to the restored step.
     dropped: behind it.
-    lost: number of lines that are damaged; the file as it was is set aside.
+    lost: number of lines that are damaged or gone; a file with damaged ones is
+      set aside.
   """
 
   def __init__(
@@ -40,6 +43,7 @@ class Journal:
     terminal: Terminal,
     writes: bool = True,
     evaluates_again: bool = False,
+    covers: Sequence[Cover] = (),
   ):
     """Opens the journal of the run in `directory` at `step`.
 
@@ -49,11 +53,12 @@ class Journal:
       terminal: shows what is written.
       writes: false for a worker that only keeps the lines in mind.
       evaluates_again: whether an evaluation at `step` itself is dropped too.
+      covers: what checkpoints have noted of it.
     """
     path = os.path.join(directory, "metrics.jsonl")
     self._terminal = terminal
     self.step = step
-    lines, self.lost = read_counted(path, POINT, set_aside=writes)
+    lines, self.lost = read_counted(path, POINT, covers, set_aside=writes)
     last = {"eval": step - 1} if evaluates_again else {}
     self.lines = [x for x in lines if x["step"] <= last.get(x["kind"], step)]
     self.dropped = [line for line in lines if line["step"] > step]

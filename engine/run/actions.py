@@ -7,12 +7,15 @@ from typing import Any
 import tensorflow as tf
 
 from engine.durability.best import BestCheckpoints
+from engine.durability.checkpoints import Checkpoints
+from engine.lines.cover import Cover
+from engine.lines.line_file import LineFile
+from engine.lines.reading import read_counted
 from engine.loop.evaluator import Evaluator, SplitsEvaluator
 from engine.loop.trainer import Trainer
 from engine.measure import per_example
 from engine.measure.journal import Journal
 from engine.measure.ledger import Ledger
-from engine.measure.line_file import LineFile, read_counted
 from engine.run.job import Job
 
 
@@ -42,12 +45,18 @@ class TrainLog:
 class ExampleIdLog:
   """Writes the ids of each global batch: {"step": k, "ids": [...]} a line."""
 
-  def __init__(self, path: str, trainer: Trainer):
-    """Opens the log at the trainer's step; later lines are dropped."""
+  def __init__(self, path: str, trainer: Trainer, covers: Sequence[Cover] = ()):
+    """Opens the log at the trainer's step; later lines are dropped.
+
+    Args:
+      path: of the file.
+      trainer: restored.
+      covers: what checkpoints have noted of it.
+    """
     self._trainer = trainer
     self._next = int(trainer.global_step.numpy())
     shape = {"step": int, "ids": list}
-    lines, self.lost = read_counted(path, shape, set_aside=True)
+    lines, self.lost = read_counted(path, shape, covers, set_aside=True)
     kept = [line for line in lines if line["step"] < self._next]
     self.file = LineFile(path, kept)
 
@@ -77,6 +86,7 @@ class EvaluationLog:
     trainer: Trainer,
     evaluator: Evaluator | SplitsEvaluator,
     best: BestCheckpoints,
+    newest: Checkpoints,
   ):
     """Initializes the action.
 
@@ -86,21 +96,25 @@ class EvaluationLog:
       trainer: whose weights were evaluated.
       evaluator: that did it.
       best: keeps the weights if they are among the best.
+      newest: has saved them before.
     """
     self._job = job
     self._log = log
     self._trainer = trainer
     self._evaluator = evaluator
     self._best = best
+    self._newest = newest
 
   def __call__(self, output: Mapping[str, Any]) -> None:
     """Keeps `output`, the metrics."""
     assert self._evaluator, "it has evaluated"
     step, job = int(self._trainer.global_step.numpy()), self._job
+    self._newest.settle()  # What is best has a checkpoint behind it.
     self._best.check(output)
     if job.is_chief:
       self._best.offer(step, output)
     self._log.write("eval", step, output)
+    self._newest.cover()
     if job.is_chief:
       per_example.keep(
         job.directory.path,

@@ -1,15 +1,17 @@
 """What a directory holds of a run, held against what is asked for now."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.durability import assets, manifest
+from engine.durability import assets, listing, manifest
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Damaged, Missing, UserError
 from engine.files import write_json
 from engine.formats import read_json
 from engine.run.job import Job
+from engine.run.starts import STARTS, have_been_committed
 from engine.task import Source
 
 DATA = "data"  # Beside the settings: `data.train` stands for that split.
@@ -70,12 +72,41 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
   if changed or (result and evaluates and not result["eval"]):
     result = None
   if not result:
-    directory.check_not_lost()
+    check_not_lost(directory)
     if not kept and manifest.prefixes(directory.checkpoints):
       remarks.append(
         "an older version began this run: its data are taken as the same"
       )
   return Found(changed, result, remarks)
+
+
+def check_not_lost(directory: RunDirectory) -> None:
+  """Refuses to begin anew where checkpoints have been.
+
+  Raises:
+    UserError: naming what says that they have been.
+  """
+  places = (directory.checkpoints, directory.best)
+  newest, best = (
+    [x for x in manifest.prefixes(place) if manifest.is_committed(x)]
+    for place in places
+  )
+  have_been = have_been_committed(directory.file(STARTS))
+  if newest or have_been is False:
+    return
+  trace = ""
+  if best:
+    trace = f"best/{os.path.basename(best[-1])}"
+  elif listing.read(directory.checkpoints):
+    trace = "checkpoints/checkpoint"
+  elif have_been:
+    trace = STARTS
+  if trace:
+    raise UserError(
+      f"{directory.checkpoints} has no finished checkpoint, but {trace} says "
+      "that there have been some: bring them back from a copy, or begin anew "
+      "in another --model_dir."
+    )
 
 
 def facts_of(source: Source) -> dict[str, Any]:

@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from engine.durability.committer import covers
 from engine.files import DISK_ERRORS
+from engine.lines.cover import Cover
+from engine.lines.line_file import LineFile
 from engine.loop.trainer import Trainer
 from engine.measure.journal import Journal
-from engine.measure.line_file import LineFile
 from engine.measure.terminal import Terminal
 from engine.run.actions import ExampleIdLog, Profile, TrainLog
 from engine.run.job import Job
-from engine.run.starts import StartLog
+from engine.run.starts import STARTS, StartLog
 
 
 class Logs:
@@ -46,23 +48,36 @@ class Logs:
     """
     self._job = job
     self._trainer = trainer
+    step = int(trainer.global_step.numpy())
+
+    def covers_of(name: str) -> list[Cover]:
+      if not job.is_chief or evaluates_again:
+        return []  # Lines are dropped that checkpoints have behind them.
+      return covers(job.directory.checkpoints, name, lambda x: x.step <= step)
+
     self.journal = Journal(
       job.directory.path,
-      step=int(trainer.global_step.numpy()),
+      step=step,
       terminal=terminal,
       writes=job.is_chief,
       evaluates_again=evaluates_again,
-    )
-    self.starts = StartLog(
-      job.directory.file("restarts.jsonl"),
-      self.journal,
-      began=time.time() - sum(job.ledger.totals().values()),
-      writes=job.is_chief,
+      covers=covers_of("metrics.jsonl"),
     )
     self._ids: list[ExampleIdLog] = []
     if job.config.runtime.log_example_ids and job.is_chief:
       path = job.directory.file("example_ids.jsonl")
-      self._ids = [ExampleIdLog(path, trainer)]
+      noted = covers_of("example_ids.jsonl")
+      self._ids = [ExampleIdLog(path, trainer, noted)]
+    self.starts = StartLog(
+      job.directory.file(STARTS),
+      self.journal,
+      began=time.time() - sum(job.ledger.totals().values()),
+      writes=job.is_chief,
+      lost={
+        "metrics.jsonl": self.journal.lost,
+        "example_ids.jsonl": sum(ids.lost for ids in self._ids),
+      },
+    )
     self.files: list[LineFile] = []
     if job.is_chief:
       self.files = [self.journal.file, *(ids.file for ids in self._ids)]
@@ -78,16 +93,6 @@ class Logs:
   def evaluations(self) -> list[dict[str, Any]]:
     """The log points of evaluations."""
     return [line for line in self.journal.lines if line["kind"] == "eval"]
-
-  @property
-  def lost(self) -> dict[str, Any]:
-    """Name of a file -> how many of its lines were damaged at this start."""
-    counts = {
-      "metrics.jsonl": self.journal.lost,
-      "restarts.jsonl": self.starts.lost,
-      "example_ids.jsonl": sum(ids.lost for ids in self._ids),
-    }
-    return {name: count for name, count in counts.items() if count}
 
   def train_actions(self) -> list[Callable[[Any], None]]:
     """What is logged after each loop."""

@@ -15,11 +15,11 @@ from engine.durability.committer import Committer
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
+from engine.lines.reading import read_jsonl
 from engine.loop.epochs import epoch_ends
 from engine.measure import environment
 from engine.measure.goal import goal_of, stops_early
 from engine.measure.journal import POINT
-from engine.measure.line_file import read_jsonl
 from engine.measure.terminal import Terminal
 from engine.run import found
 from engine.run.actions import EvaluationLog, steps_to_stop
@@ -148,10 +148,11 @@ class Session:
     except DISK_ERRORS as error:
       raise directory.not_writable(error) from error
     self._committer.logs += self._logs.files
+    self._manager.cover()  # Later lines have been dropped, or are lost.
     job.ledger.add(self._logs.starts.earlier_seconds)
     self._trainer.work = self._logs.starts.earlier_work
     if job.is_chief:
-      self._committer.listeners.append(self._logs.starts.committed)
+      self._manager.listeners.append(self._logs.starts.committed)
     if self._restored:
       self._terminal.say(f"resumed at step {step} from {self._restored}")
     elif dropped := self._logs.journal.dropped:
@@ -169,7 +170,12 @@ class Session:
     job, runtime = self._job, self._job.config.runtime
     log, trainer, evaluator = self._logs.journal, self._trainer, self._evaluator
     after_evaluation = evaluator and EvaluationLog(
-      job, log=log, trainer=trainer, evaluator=evaluator, best=self._best
+      job,
+      log=log,
+      trainer=trainer,
+      evaluator=evaluator,
+      best=self._best,
+      newest=self._manager,
     )
     silence_orbit()
     return orbit.Controller(
@@ -185,12 +191,7 @@ class Session:
       ),
       checkpoint_manager=self._manager,
       train_actions=self._logs.train_actions(),
-      # A save that runs beside ends first: what is best has one behind it.
-      eval_actions=(
-        [lambda output: self._manager.settle(), after_evaluation]
-        if after_evaluation
-        else []
-      ),
+      eval_actions=[after_evaluation] if after_evaluation else [],
     )
 
   def _step(self) -> int:
@@ -223,7 +224,7 @@ class Session:
         f"The last checkpoint could not be written to {path}: make room "
         "there; the same command goes on from the one before."
       )
-    lost = self._logs.lost
+    lost: dict[str, Any] = {**self._logs.starts.lost}
     if self._job.is_chief and (steps := self._best.finish()):
       lost["best"] = steps
     reported = outcome(

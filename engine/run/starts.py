@@ -1,20 +1,26 @@
 """How often a run was started, and what its ends have cost."""
 
+import collections
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from engine.lines.line_file import LineFile
+from engine.lines.reading import read_counted
 from engine.loop.trainer import Trainer
 from engine.measure.journal import Journal
 from engine.measure.ledger import SECONDS, WORK, Ledger, Work
-from engine.measure.line_file import LineFile, read_counted
 
+STARTS = "restarts.jsonl"
 _SHAPE = {
   "step": int,
   "lost_to_restart?": int | float,
   "time?": int | float,
   "ledger?": SECONDS,
   "work?": WORK,
+  "lost?": {str: int},
+  "committed?": bool,
 }
 
 
@@ -30,10 +36,19 @@ class StartLog:
     earlier_seconds: what earlier processes booked; what they did behind the
       restored checkpoint counts as lost.
     earlier_work: what their timed steps worked on.
-    lost: number of lines that are damaged; the file as it was is set aside.
+    lost: name of a log -> how many of its lines are damaged or gone, over all
+      starts.
   """
 
-  def __init__(self, path: str, log: Journal, *, began: float, writes: bool):
+  def __init__(
+    self,
+    path: str,
+    log: Journal,
+    *,
+    began: float,
+    writes: bool,
+    lost: Mapping[str, int] = MappingProxyType({}),
+  ):
     """Reads the starts, and adds this one.
 
     Args:
@@ -41,30 +56,34 @@ class StartLog:
       log: the journal, at the restored step.
       began: time at which this process started, in seconds since 1970.
       writes: false for a worker that only reads.
+      lost: lines of other logs that this start has missed.
     """
-    lines, self.lost = read_counted(path, _SHAPE, set_aside=writes)
+    lines, damaged = read_counted(path, _SHAPE, set_aside=writes)
     starts = [line for line in lines if "lost_to_restart" in line]
     stops = [line for line in lines if "ledger" in line]
+    missed = {k: n for k, n in {**lost, STARTS: damaged}.items() if n}
+    told = [missed, *(start.get("lost", {}) for start in starts)]
+    self.lost = dict(sum(map(collections.Counter, told), collections.Counter()))
     booked = [line for line in log.lines if "ledger" in line]
     behind = [line for line in log.dropped if "ledger" in line]
     booked += [stop for stop in stops if stop["step"] <= log.step]
     behind += [stop for stop in stops if stop["step"] > log.step]
     last: dict[str, Any] = max(booked, key=_age, default={"ledger": {}})
     seconds = dict(last["ledger"])
-    lost = max(
+    lost_seconds = max(
       [seconds.get("lost_to_restart", 0.0)]
       + [start["lost_to_restart"] for start in starts]
     )
     if behind:
       spent = max(behind, key=_age)["ledger"]
       done = {**dict.fromkeys(spent, 0.0), **seconds}
-      lost += sum(
+      lost_seconds += sum(
         spent[bucket] - done[bucket]
         for bucket in spent
         if bucket != "lost_to_restart"
       )
     self.number = len(starts)
-    self.earlier_seconds = {**seconds, "lost_to_restart": lost}
+    self.earlier_seconds = {**seconds, "lost_to_restart": lost_seconds}
     work = last.get("work", {})
     # An older version counted no operations, or others.
     if work and "executed_flops" not in work:
@@ -75,7 +94,14 @@ class StartLog:
     self._file = None
     if writes:
       kept = [x for x in lines if "ledger" not in x or x["step"] <= log.step]
-      start = {"step": log.step, "lost_to_restart": lost, "time": began}
+      start = {
+        "step": log.step,
+        "lost_to_restart": lost_seconds,
+        "time": began,
+        "committed": log.step > 0,
+      }
+      if missed:
+        start["lost"] = missed
       self._file = LineFile(path, [*kept, start])
 
   def committed(self, step: int) -> None:
@@ -100,6 +126,16 @@ class StartLog:
       now: seconds since 1970.
     """
     return max(0.0, now - self._began - sum(booked.values()))
+
+
+def have_been_committed(path: str) -> bool | None:
+  """Whether the starts of a run know of checkpoints; None: they cannot tell."""
+  lines, lost = read_counted(path, {"step": int})
+  starts = [line for line in lines if "lost_to_restart" in line]
+  # Older versions noted neither, or not that there was none.
+  if lost or not starts or not all("committed" in line for line in starts):
+    return any(line["step"] > 0 for line in lines) or None
+  return any(line.get("committed") for line in lines)
 
 
 def _age(line: Mapping[str, Any]) -> float:

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from engine.durability.committer import covers
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Unreadable, UserError
+from engine.formats import NUMBER
+from engine.lines.cover import Cover
+from engine.lines.reading import read_counted, read_jsonl
 from engine.measure import per_example as examples
 from engine.measure.journal import POINT
-from engine.measure.line_file import read_counted
 from engine.settings import flatten
 from tasks.sentence_pair import read_classes
 
@@ -62,9 +65,10 @@ class Run:
         return otherwise
 
     log = os.path.join(directory, "metrics.jsonl")
-    lines, lost = found(lambda: read_counted(log, POINT), ([], 0))
+    noted = found(lambda: _covers(kept), [])
+    lines, lost = found(lambda: read_counted(log, POINT, noted), ([], 0))
     if lost:
-      left_out.append(f"{lost} damaged line(s) of metrics.jsonl")
+      left_out.append(f"{lost} damaged or missing line(s) of metrics.jsonl")
     names = str(config.get("evaluation.split", "")).split(",")
     splits = {
       name: found(functools.partial(examples.read, directory, name), None)
@@ -89,3 +93,21 @@ class Run:
       if line["kind"] == kind and isinstance(line.get(name), int | float)
     ]
     return [step for step, _ in found], [value for _, value in found]
+
+
+def _covers(directory: RunDirectory) -> list[Cover]:
+  """What the checkpoints of a run have noted of its log points.
+
+  A run that went back has written those behind its step once more.
+  """
+  shape = {"step": int, "time?": NUMBER}
+  starts = read_jsonl(directory.file("restarts.jsonl"), shape)
+  step, when = 0, 0.0
+  for start in starts:
+    if "time" in start:
+      step, when = start["step"], start["time"]
+  return covers(
+    directory.checkpoints,
+    "metrics.jsonl",
+    lambda x: x.step <= step or x.time >= when,
+  )

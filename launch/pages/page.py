@@ -1,12 +1,14 @@
 """One self-contained page about some runs."""
 
+import contextlib
 import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import tensorflow as tf
 import yaml
 
-from engine.files import write_atomically
+from engine.files import DISK_ERRORS, is_local, sweep_parts, write_atomically
 from launch.pages import evaluation, markup
 from launch.pages.charts import Line, line_chart, stacked_bars
 from launch.pages.facts import Run
@@ -23,7 +25,19 @@ def write_page(directories: Sequence[str], path: str) -> list[str]:
   """
   runs = [Run.read(directory) for directory in directories]
   write_atomically(path, page_of(runs))
+  with contextlib.suppress(*DISK_ERRORS):
+    if is_local(path):
+      sweep_parts(path)
   return [f"{run.name}: {what}" for run in runs for what in run.left_out]
+
+
+def is_due(path: str, result: str) -> bool:
+  """Whether the page at a path is missing, or older than a run's result."""
+  try:
+    written, ended = (tf.io.gfile.stat(x).mtime_nsec for x in (path, result))
+    return written < ended
+  except DISK_ERRORS:
+    return True
 
 
 def page_of(runs: Sequence[Run]) -> str:

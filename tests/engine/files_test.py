@@ -90,19 +90,21 @@ def test_only_what_killed_writers_leave_is_found_as_such(tmp_path):
   assert parts_in(str(tmp_path), ["a"]) == [str(tmp_path / ".a.1.2.part")]
 
 
-def test_what_killed_writers_of_a_directory_left_is_swept(tmp_path):
+def test_what_killed_writers_left_is_swept(tmp_path):
   canary = tmp_path / "canary"
   canary.mkdir()
   make_file(canary / "x")
   dead, alive = 2**22 + 1, os.getpid()  # No system has as many processes.
   for name in (f".a.{dead}.1", f".a.{alive}.1", f".b.{dead}.1", f".a.{dead}.2"):
     make_directory(tmp_path / f"{name}.part")
+  make_file(tmp_path / f".a.{dead}.4.part")
+  make_file(tmp_path / f".a.{alive}.4.part")
   (tmp_path / f".a.{dead}.2.part" / "link").symlink_to(canary)
   (tmp_path / f".a.{dead}.3.part").symlink_to(canary)
   gone = sweep_parts(str(tmp_path / "a"))
-  assert gone == [str(tmp_path / f".a.{dead}.1.part")]
+  assert gone == [str(tmp_path / f".a.{dead}.{x}.part") for x in (1, 4)]
   assert (canary / "x").read_text() == "half"
   assert sorted(os.listdir(tmp_path)) == sorted(
-    [f".a.{alive}.1.part", f".b.{dead}.1.part", f".a.{dead}.2.part"]
-    + [f".a.{dead}.3.part", "canary"]
+    [f".a.{alive}.1.part", f".a.{alive}.4.part", f".b.{dead}.1.part"]
+    + [f".a.{dead}.2.part", f".a.{dead}.3.part", "canary"]
   )

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from engine.errors import UserError
-from engine.measure.line_file import read_jsonl
+from engine.lines.reading import read_jsonl
 from launch.pages.page import write_page
 from tests.engine.run.trainer_test import run
 
@@ -87,7 +87,9 @@ def test_a_page_leaves_out_what_is_damaged_and_says_so(again):
   for name in os.listdir(again / "examples"):
     (again / "examples" / name).write_bytes(b"PK")
   left_out = write_page([str(again)], str(again / "report.html"))
-  assert any("1 damaged line(s) of metrics.jsonl" in x for x in left_out)
+  assert any(
+    "1 damaged or missing line(s) of metrics.jsonl" in x for x in left_out
+  )
   assert any(".npz is damaged" in x for x in left_out)
   page = (again / "report.html").read_text()
   assert page.count("Left out of run:") == len(left_out)

@@ -7,7 +7,7 @@ import pytest
 from engine.config import ExperimentConfig, TaskConfig
 from engine.durability import manifest
 from engine.durability.run_directory import RunDirectory
-from engine.errors import CannotBeRead, Damaged, UserError
+from engine.errors import Damaged, UserError
 from engine.settings import identity
 from tests.engine.durability.checkpoints_test import rewrite, save
 
@@ -123,45 +123,3 @@ def test_a_link_or_a_file_in_the_place_of_a_folder_is_refused(tmp_path, folder):
   (root / folder).touch()
   with pytest.raises(UserError, match=f"{folder} is no directory"):
     RunDirectory(str(root)).check(CONFIG)
-
-
-def lose(run):
-  for path in manifest.prefixes(run.checkpoints):
-    manifest.delete(path)
-
-
-def test_a_run_that_lost_its_checkpoints_does_not_begin_anew(run):
-  run.check_not_lost()
-  lose(run)
-  run.check_not_lost()  # Nothing says that there has been one.
-  for write, trace in [
-    (lambda: save(run.best), "best/ckpt-3"),
-    (
-      lambda: damage(
-        run,
-        "checkpoints/checkpoint",
-        b'all_model_checkpoint_paths: "ckpt-3"\n',
-      ),
-      "checkpoints/checkpoint",
-    ),
-    (
-      lambda: damage(
-        run, "restarts.jsonl", b'{"step": 3, "committed": true}\n'
-      ),
-      "restarts.jsonl",
-    ),
-  ]:
-    write()
-    with pytest.raises(UserError, match=f"but {trace} says that there have"):
-      run.check_not_lost()
-    manifest.delete(f"{run.best}/ckpt-3")
-    damage(run, "checkpoints/checkpoint", b"")
-
-
-def test_checkpoints_that_cannot_be_listed_are_not_none(run, monkeypatch):
-  def fails(path):
-    raise OSError(5, "Input/output error")
-
-  monkeypatch.setattr("engine.durability.own.os.listdir", fails)
-  with pytest.raises(CannotBeRead, match="Input/output error"):
-    run.check_not_lost()

@@ -3,8 +3,8 @@
 import io
 import json
 
+from engine.lines.reading import read_jsonl
 from engine.measure.journal import Journal
-from engine.measure.line_file import read_jsonl
 from engine.measure.terminal import Terminal
 
 POINT = {"loss": 0.5, "learning_rate": 1e-4}

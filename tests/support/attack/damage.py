@@ -8,24 +8,21 @@ A door must do as if nothing were wrong, or say what is, in the right way
 in it, and links in it, and no file goes where a door refuses.
 """
 
-import argparse
 import collections
 import dataclasses
 import os
 import pathlib
 import random
 import shutil
-import sys
-import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.support.attack import faulty_files, judge
+from tests.support.attack import campaigns, faulty_files, judge
 from tests.support.attack.canaries import Canaries
 from tests.support.attack.doors_of_a_run import DOORS, RunDoor
 from tests.support.attack.runs import Runs, names_in, open_door
 from tests.support.attack.watched import AT_ONCE
 from tests.support.attack.wounds import REFUSALS, WOUNDS
-from tests.support.testing import ROOT
 
 # Instead of damage to one file: what else lies in the directory.
 BESIDE = "(the directory)"
@@ -128,7 +125,7 @@ def trials_of(runs: Runs) -> list[Trial]:
 
 
 def campaign(root: pathlib.Path, *, sample: int, seed: int, only: str = ""):
-  """Tries a sample, or all for 0; returns the trials."""
+  """Tries a sample, or all for 0; returns rows and findings."""
   runs = Runs(root)
   trials = [
     x
@@ -139,56 +136,36 @@ def campaign(root: pathlib.Path, *, sample: int, seed: int, only: str = ""):
     generator = random.Random(seed)
     trials = generator.sample(trials, min(sample, len(trials)))
   with ThreadPoolExecutor(AT_ONCE) as pool:
-    return list(
+    ended = list(
       pool.map(lambda each: attempt(runs, *each, seed), enumerate(trials))
     )
+  return table(ended), [x.finding for x in ended if x.finding]
 
 
-def table(trials) -> str:
-  """Returns the campaign as Markdown: a line for each kind of damage."""
+def table(trials: Sequence[Trial]) -> list[Sequence[object]]:
+  """Returns the rows of the campaign: one for each kind of damage."""
   outcomes = ("equal", "said", "refused", "finding")
   counts = collections.Counter((x.attack, x.outcome) for x in trials)
-  lines = [
-    "| damage | doors opened | as if undisturbed | went on, and said so "
-    "| refused in one line | wrong |",
-    "| --- | ---: | ---: | ---: | ---: | ---: |",
-  ]
+  rows = []
   for attack in (*ATTACKS, *STRAYS):
     numbers = [counts[attack, x] for x in outcomes]
     if sum(numbers):
-      lines.append(
-        f"| {attack} | {sum(numbers)} | {' | '.join(map(str, numbers))} |"
-      )
-  numbers = [sum(counts[a, x] for a, x in counts if x == y) for y in outcomes]
-  lines.append(f"| all | {len(trials)} | {' | '.join(map(str, numbers))} |")
-  return "\n".join(lines)
-
-
-def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--sample", type=int, default=0, help="doors; 0: all")
-  parser.add_argument("--seed", type=int, default=0)
-  parser.add_argument("--only", default="", help="a part of DOOR: DAMAGE: FILE")
-  parser.add_argument("--findings", default=os.devnull, help="JSON lines")
-  values = parser.parse_args()
-  os.chdir(ROOT)
-  with (
-    tempfile.TemporaryDirectory(prefix="damage-") as root,
-    faulty_files.loaded(),
-  ):
-    trials = campaign(
-      pathlib.Path(root),
-      sample=values.sample,
-      seed=values.seed,
-      only=values.only,
-    )
-  print(table(trials))
-  findings = [x.finding for x in trials if x.finding]
-  judge.write(findings, values.findings)
-  if findings:
-    print(judge.table(findings))
-    sys.exit(1)
+      rows.append((attack, sum(numbers), *numbers))
+  head = (
+    "damage",
+    "doors opened",
+    "as if undisturbed",
+    "went on, and said so",
+    "refused in one line",
+    "wrong",
+  )
+  return [head, *rows, campaigns.total(rows)]
 
 
 if __name__ == "__main__":
-  main()
+  campaigns.main(
+    __doc__,
+    campaign,
+    sample=(0, "doors; 0: all"),
+    only=("", "a part of DOOR: DAMAGE: FILE"),
+  )

@@ -9,17 +9,13 @@ result of the undisturbed one, or with one line; then, nothing failing any more,
 the same command must lead to the undisturbed result, to the last bit.
 """
 
-import argparse
 import errno
-import os
 import pathlib
 import random
 import shutil
-import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.support.attack import faulty_files, judge
+from tests.support.attack import campaigns, faulty_files, judge
 from tests.support.attack.short_run import (
   flags_of,
   resumed,
@@ -30,7 +26,6 @@ from tests.support.attack.short_run import (
 from tests.support.attack.states import States
 from tests.support.attack.watched import AT_ONCE, watch
 from tests.support.chaos import facts_of
-from tests.support.testing import ROOT
 
 ROOM = frozenset({"create", "write", "flush", "mkdir", "link", "truncate"})
 WAYS = ("once", "its path from then on", "full disk from then on")
@@ -123,7 +118,7 @@ def campaign(root: pathlib.Path, *, sample: int, seed: int):
     ends = list(
       pool.map(lambda place: attack(root, states, place), enumerate(places))
     )
-  rows = []
+  rows = [("an operation fails", "tried", "came", "ended as they should")]
   for way in WAYS:
     tried = [
       end
@@ -135,36 +130,5 @@ def campaign(root: pathlib.Path, *, sample: int, seed: int):
   return rows, [found for _, found in ends if found]
 
 
-def table(rows) -> str:
-  """Returns the campaign as Markdown."""
-  lines = [
-    "| an operation fails | tried | came | ended as they should |",
-    "| --- | ---: | ---: | ---: |",
-  ]
-  lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
-  return "\n".join(lines)
-
-
-def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--sample", type=int, default=0, help="0: all")
-  parser.add_argument("--seed", type=int, default=0)
-  parser.add_argument("--findings", default=os.devnull, help="JSON lines")
-  values = parser.parse_args()
-  os.chdir(ROOT)
-  with (
-    tempfile.TemporaryDirectory(prefix="fail-points-") as root,
-    faulty_files.loaded(),
-  ):
-    rows, findings = campaign(
-      pathlib.Path(root), sample=values.sample, seed=values.seed
-    )
-  print(table(rows))
-  judge.write(findings, values.findings)
-  if findings:
-    print(judge.table(findings))
-    sys.exit(1)
-
-
 if __name__ == "__main__":
-  main()
+  campaigns.main(__doc__, campaign, sample=(0, "operations; 0: all"))

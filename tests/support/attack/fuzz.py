@@ -7,14 +7,11 @@ a door. What has a seal must be as it was, or be refused. Hypothesis makes the
 contents; nothing leaves this machine, and nothing but loopback is spoken to.
 """
 
-import argparse
 import collections
 import contextlib
 import io
 import os
 import pathlib
-import sys
-import tempfile
 import time
 import traceback
 from unittest import mock
@@ -24,7 +21,7 @@ from hypothesis import given, settings
 
 from engine.errors import UserError
 from launch.command import door
-from tests.support.attack import judge
+from tests.support.attack import campaigns, judge
 from tests.support.attack.mutations import contents
 from tests.support.attack.reader import Reader
 from tests.support.attack.readers import all_readers
@@ -128,41 +125,15 @@ def campaign(root: pathlib.Path, *, examples: int, seed: int, only: str = ""):
       counts, found = fuzz(name, reader, -(-examples // len(every)), seed)
     findings += found
     rows.append((name, counts["read"], counts["wrong"], len(found)))
-  return rows, findings
-
-
-def table(rows) -> str:
-  """Returns the campaign as Markdown."""
-  lines = [
-    "| what is read | contents | wrong | kinds of it |",
-    "| --- | ---: | ---: | ---: |",
-  ]
-  lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
-  totals = [str(sum(row[i] for row in rows)) for i in (1, 2, 3)]
-  return "\n".join([*lines, f"| all | {' | '.join(totals)} |"])
-
-
-def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--examples", type=int, default=20_000)
-  parser.add_argument("--seed", type=int, default=0)
-  parser.add_argument("--only", default="", help="a part of a reader's name")
-  parser.add_argument("--findings", default=os.devnull, help="JSON lines")
-  values = parser.parse_args()
-  os.chdir(ROOT)
-  with tempfile.TemporaryDirectory(prefix="fuzz-") as root:
-    rows, findings = campaign(
-      pathlib.Path(root),
-      examples=values.examples,
-      seed=values.seed,
-      only=values.only,
-    )
-  print(table(rows))
-  judge.write(findings, values.findings)
-  if findings:
-    print(judge.table(findings))
-    sys.exit(1)
+  head = ("what is read", "contents", "wrong", "kinds of it")
+  return [head, *rows, campaigns.total(rows)], findings
 
 
 if __name__ == "__main__":
-  main()
+  campaigns.main(
+    __doc__,
+    campaign,
+    faulty=False,
+    examples=(20_000, "contents, over all readers"),
+    only=("", "a part of a reader's name"),
+  )

@@ -12,16 +12,12 @@ that died in its middle. That states are what kills leave is tried too:
 `--kills` runs are killed by SIGKILL, some in the middle of an operation.
 """
 
-import argparse
-import os
 import pathlib
 import random
 import shutil
-import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.support.attack import faulty_files, judge
+from tests.support.attack import campaigns, faulty_files
 from tests.support.attack.short_run import (
   flags_of,
   resumed,
@@ -31,7 +27,14 @@ from tests.support.attack.short_run import (
 from tests.support.attack.states import States
 from tests.support.attack.watched import AT_ONCE, watch
 from tests.support.chaos import facts_of
-from tests.support.testing import ROOT
+
+HEAD = (
+  "killed",
+  "operations that change files",
+  "states of the files",
+  "resumed from",
+  "equal to the undisturbed run",
+)
 
 
 def resume_each(root, states, chosen, expected, attack):
@@ -92,7 +95,7 @@ def campaign(root: pathlib.Path, *, sample: int, kills: int, seed: int):
   ended = train(whole, whole / "run")
   assert ended.status == 0, ended.err
   expected = facts_of(str(whole / "run"))
-  rows, findings = [], []
+  rows, findings = [HEAD], []
   first = watch(root, states, "watched", ())
   second = watch(root, states, "watched_resume", first.middle)
   for name, each in (("a run", first), ("its resume", second)):
@@ -117,41 +120,10 @@ def campaign(root: pathlib.Path, *, sample: int, kills: int, seed: int):
   return rows, findings + found
 
 
-def table(rows) -> str:
-  """Returns the campaign as Markdown."""
-  lines = [
-    "| killed | operations that change files | states of the files "
-    "| resumed from | equal to the undisturbed run |",
-    "| --- | ---: | ---: | ---: | ---: |",
-  ]
-  lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
-  return "\n".join(lines)
-
-
-def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--sample", type=int, default=0, help="states; 0: all")
-  parser.add_argument("--kills", type=int, default=20)
-  parser.add_argument("--seed", type=int, default=0)
-  parser.add_argument("--findings", default=os.devnull, help="JSON lines")
-  values = parser.parse_args()
-  os.chdir(ROOT)
-  with (
-    tempfile.TemporaryDirectory(prefix="kill-points-") as root,
-    faulty_files.loaded(),
-  ):
-    rows, findings = campaign(
-      pathlib.Path(root),
-      sample=values.sample,
-      kills=values.kills,
-      seed=values.seed,
-    )
-  print(table(rows))
-  judge.write(findings, values.findings)
-  if findings:
-    print(judge.table(findings))
-    sys.exit(1)
-
-
 if __name__ == "__main__":
-  main()
+  campaigns.main(
+    __doc__,
+    campaign,
+    sample=(0, "states; 0: all"),
+    kills=(20, "runs killed by SIGKILL"),
+  )

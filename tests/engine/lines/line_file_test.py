@@ -7,7 +7,8 @@ import resource
 import pytest
 
 from engine.errors import CannotBeRead
-from engine.measure.line_file import LineFile, read_counted, read_jsonl
+from engine.lines.line_file import LineFile
+from engine.lines.reading import read_counted, read_jsonl
 
 
 @contextlib.contextmanager
