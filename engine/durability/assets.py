@@ -5,14 +5,17 @@ the classes. Changed there, they would give other answers and no error.
 """
 
 import os
+import tempfile
+from collections.abc import Callable
 
 from engine.durability import own
 from engine.durability.run_directory import RunDirectory
-from engine.errors import Damaged, Missing, UserError
-from engine.files import digests_in, write_json
+from engine.errors import Damaged, Missing
+from engine.files import digests_in, is_folder, write_json
 from engine.formats import read_json
 
 _LIST = "assets.json"  # Beside `assets`, which are an encoder's directory.
+_SHAPE = {"files": {str: str}}
 
 
 def unseal(directory: RunDirectory) -> None:
@@ -33,11 +36,11 @@ def check(directory: RunDirectory) -> bool:
     beginning has none yet.
 
   Raises:
-    UserError: naming the first file that is missing, added or altered.
+    Unreadable: naming the first file that is missing, added or altered.
   """
   path = directory.file(_LIST)
   try:
-    said = read_json(path, {"files": {str: str}})["files"]
+    said = read_json(path, _SHAPE)["files"]
   except Missing:
     return False
   except Damaged as error:
@@ -49,9 +52,29 @@ def check(directory: RunDirectory) -> bool:
       what = "was changed" if name in found else "is gone"
       if name not in said:
         what = "was added"
-      raise UserError(
-        f"{os.path.join(directory.assets, name)} {what} since the run wrote "
-        f"its assets: put back what was there, or remove {path} to take them "
-        "as they are."
+      raise Damaged(
+        os.path.join(directory.assets, name),
+        f"{what} since the run wrote its assets",
+        "put back what was there, train on, which makes them anew where it "
+        f"can, or remove {path} to take them as they are",
       )
   return True
+
+
+def can_be_mended(directory: RunDirectory, save: Callable[[str], None]) -> bool:
+  """Whether assets that are not as they were can be made as they were.
+
+  Args:
+    directory: of the run, whose assets or list `check` refuses.
+    save: writes what would be written now to a directory.
+  """
+  found = digests_in(directory.assets)
+  try:
+    said = read_json(directory.file(_LIST), _SHAPE)["files"]
+  except Damaged:
+    said = found
+  with tempfile.TemporaryDirectory() as place:
+    save(place)
+    made = digests_in(place)
+  free = not any(is_folder(os.path.join(directory.assets, x)) for x in made)
+  return made == said and {*found} <= {*made} and free

@@ -47,9 +47,14 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
   """
   directory = job.directory
   changed = directory.check(job.config, job.allowed)
-  assets.check(directory)
-  job.task.check_assets(directory.assets)
   kept, remarks = noted_data(directory), []
+  try:
+    assets.check(directory)
+    job.task.check_assets(directory.assets)
+  except Damaged as error:
+    if not assets.can_be_mended(directory, job.task.save_assets):
+      raise
+    remarks.append(f"{error.brief}: they are made anew")
   apart = differences(kept, data)
   if apart and any(name.startswith("task.") for name in changed):
     # The task reads the same files in another way.
@@ -68,7 +73,7 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
         "on with these."
       )
     changed += apart
-  result = directory.result()
+  result = None if remarks else directory.result()
   if changed or (result and evaluates and not result["eval"]):
     result = None
   if not result:

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from engine.durability import assets
+from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
 from engine.lines.reading import read_jsonl
 from launch.pages.page import write_page
@@ -70,6 +72,46 @@ def test_a_damaged_list_of_tensorflow_is_made_anew(finished, again):
   path.write_bytes(b"\xff" * 100)
   result = run(again, runtime=LOGS)
   assert result["weights_sha256"] == finished[1]["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+  ("name", "content"),
+  [
+    ("assets/classes.json", b'["paraphrase", "different"]'),
+    ("assets/vocab.txt", None),
+    ("assets.json", b"{"),
+  ],
+)
+def test_damaged_assets_are_made_anew(finished, tmp_path, name, content):
+  """By the same command, though it had finished."""
+  copy = shutil.copytree(finished[0], tmp_path / "run")
+  kept = {x: x.read_bytes() for x in (copy / "assets").iterdir()}
+  (copy / name).unlink()
+  if content:
+    (copy / name).write_bytes(content)
+  result = run(copy, runtime=LOGS)
+  assert {x: x.read_bytes() for x in (copy / "assets").iterdir()} == kept
+  assert assets.check(RunDirectory(str(copy)))
+  for fact in ("weights_sha256", "eval"):
+    assert result[fact] == finished[1][fact]
+
+
+@pytest.mark.parametrize(
+  ("name", "content"),
+  [
+    ("assets/added_tokens.json", b"{}"),  # It would stay there.
+    ("assets.json", b'{"files": {"classes.json": "5"}}'),
+  ],
+)
+def test_assets_that_would_be_others_are_refused(
+  finished, tmp_path, name, content
+):
+  copy = shutil.copytree(finished[0], tmp_path / "run")
+  (copy / name).write_bytes(content)
+  before = {x: x.read_bytes() for x in copy.rglob("*") if x.is_file()}
+  with pytest.raises(UserError, match="since the run wrote its assets: put"):
+    run(copy, runtime=LOGS)
+  assert {x: x.read_bytes() for x in copy.rglob("*") if x.is_file()} == before
 
 
 def test_lost_checkpoints_cost_neither_the_log_nor_the_best_weights(again):

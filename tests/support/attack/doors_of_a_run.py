@@ -89,7 +89,9 @@ def _exported(ended, run):
 
 
 def _pruned(ended, run):
-  return {"kept": sorted(os.listdir(run / "checkpoints"))}
+  """Which checkpoints are left; what others have put beside them is theirs."""
+  found = (run / "checkpoints").glob("ckpt-*")
+  return {"kept": sorted(x.name for x in found if not x.is_symlink())}
 
 
 def _reported(ended, run):
