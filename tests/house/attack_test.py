@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.support.attack import faulty_files, judge
+from tests.support.attack import campaigns, faulty_files, judge
 from tests.support.attack.canaries import Canaries
 from tests.support.attack.faulty_files import CHANGES, DIE, GO, TEAR
 from tests.support.attack.states import States
@@ -166,6 +166,24 @@ def test_a_canary_that_is_touched_is_seen(tmp_path, links):
     str(tmp_path / "kept" / "ckpt-7.index"),
     str(gone),
   ]
+
+
+def test_a_campaign_that_is_cut_short_has_a_sample_of_all():
+  every = range(100)
+  assert sorted(campaigns.drawn(every, 0, 1)) == [*every]
+  assert campaigns.drawn(every, 7, 1) == campaigns.drawn(every, 0, 1)[:7]
+  assert campaigns.drawn(every, 7, 2) != campaigns.drawn(every, 7, 1)
+  budget = campaigns.Budget()
+
+  def one(number, item):
+    if number == 20:
+      budget.end()
+    return number
+
+  tried = campaigns.each(one, every, budget)
+  assert all(item == number for item, number in tried)
+  assert 20 <= len(tried) < 30
+  assert campaigns.each(one, every, campaigns.Budget(0.0)) == []
 
 
 @pytest.mark.slow

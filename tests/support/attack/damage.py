@@ -10,18 +10,17 @@ in it, and links in it, and no file goes where a door refuses.
 
 import collections
 import dataclasses
+import functools
 import os
 import pathlib
 import random
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.attack import campaigns, faulty_files, judge
 from tests.support.attack.canaries import Canaries
 from tests.support.attack.doors_of_a_run import DOORS, RunDoor
 from tests.support.attack.runs import Runs, names_in, open_door
-from tests.support.attack.watched import AT_ONCE
 from tests.support.attack.wounds import REFUSALS, WOUNDS
 
 # Instead of damage to one file: what else lies in the directory.
@@ -44,7 +43,7 @@ class Trial:
   finding: judge.Finding | None = None
 
 
-def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
+def attempt(runs: Runs, seed: int, number: int, trial: Trial) -> None:
   """Damages, opens the door, judges."""
   door, name, attack = trial.door, trial.thing, trial.attack
   scratch = runs.lay(f"trial_{number}", door)
@@ -77,7 +76,6 @@ def attempt(runs: Runs, number: int, trial: Trial, seed: int) -> Trial:
   if trial.outcome == "finding":
     trial.finding = judge.Finding("damage", name, attack, door.name, *words)
   shutil.rmtree(scratch)
-  return trial
 
 
 def _lost(runs, trial, gone):
@@ -124,7 +122,14 @@ def trials_of(runs: Runs) -> list[Trial]:
   ] + [Trial(door, BESIDE, attack) for door in DOORS for attack in STRAYS]
 
 
-def campaign(root: pathlib.Path, *, sample: int, seed: int, only: str = ""):
+def campaign(
+  root: pathlib.Path,
+  *,
+  sample: int,
+  seed: int,
+  only: str,
+  budget: campaigns.Budget,
+):
   """Tries a sample, or all for 0; returns rows and findings."""
   runs = Runs(root)
   trials = [
@@ -132,13 +137,12 @@ def campaign(root: pathlib.Path, *, sample: int, seed: int, only: str = ""):
     for x in trials_of(runs)
     if only in f"{x.door.name}: {x.attack}: {x.thing}"
   ]
-  if sample:
-    generator = random.Random(seed)
-    trials = generator.sample(trials, min(sample, len(trials)))
-  with ThreadPoolExecutor(AT_ONCE) as pool:
-    ended = list(
-      pool.map(lambda each: attempt(runs, *each, seed), enumerate(trials))
-    )
+  tried = campaigns.each(
+    functools.partial(attempt, runs, seed),
+    campaigns.drawn(trials, sample, seed),
+    budget,
+  )
+  ended = [trial for trial, _ in tried]
   return table(ended), [x.finding for x in ended if x.finding]
 
 

@@ -10,10 +10,9 @@ the same command must lead to the undisturbed result, to the last bit.
 """
 
 import errno
+import functools
 import pathlib
-import random
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.attack import campaigns, faulty_files, judge
 from tests.support.attack.short_run import (
@@ -24,7 +23,7 @@ from tests.support.attack.short_run import (
   train,
 )
 from tests.support.attack.states import States
-from tests.support.attack.watched import AT_ONCE, watch
+from tests.support.attack.watched import watch
 from tests.support.chaos import facts_of
 
 ROOM = frozenset({"create", "write", "flush", "mkdir", "link", "truncate"})
@@ -55,9 +54,9 @@ def failing(target: str, way: str):
   return answer, hit
 
 
-def attack(root, states, place):
+def attack(root, states, number, place):
   """Lets one operation fail; returns whether it came, and what is wrong."""
-  number, (state, target, way, expected, usual) = place
+  state, target, way, expected, usual = place
   scratch = scratch_of(root, f"fail_{number}")
   directory = str(scratch / "run")
   states.lay(state, directory)
@@ -94,9 +93,10 @@ def _lacking(directory, expected):
   return ", ".join(judge.differing(expected, found))
 
 
-def campaign(root: pathlib.Path, *, sample: int, seed: int):
+def campaign(
+  root: pathlib.Path, *, sample: int, seed: int, budget: campaigns.Budget
+):
   """Tries a sample, or all for 0; returns rows and findings."""
-  generator = random.Random(seed)
   states = States(root / "store")
   whole = scratch_of(root, "whole")
   ended = train(whole, whole / "run")
@@ -111,23 +111,16 @@ def campaign(root: pathlib.Path, *, sample: int, seed: int):
     for way in WAYS
     if way != WAYS[2] or operation.kind in ROOM
   ]
-  count = len(places)
-  if sample:
-    places = generator.sample(places, min(sample, count))
-  with ThreadPoolExecutor(AT_ONCE) as pool:
-    ends = list(
-      pool.map(lambda place: attack(root, states, place), enumerate(places))
-    )
+  places = campaigns.drawn(places, sample, seed)
+  tried = campaigns.each(
+    functools.partial(attack, root, states), places, budget
+  )
   rows = [("an operation fails", "tried", "came", "ended as they should")]
   for way in WAYS:
-    tried = [
-      end
-      for end, place in zip(ends, places, strict=True)
-      if place[2] == way and end[0]
-    ]
-    right = sum(found is None for _, found in tried)
-    rows.append((way, sum(p[2] == way for p in places), len(tried), right))
-  return rows, [found for _, found in ends if found]
+    ends = [end for place, end in tried if place[2] == way]
+    came = [found for hit, found in ends if hit]
+    rows.append((way, len(ends), len(came), came.count(None)))
+  return rows, [found for _, (_, found) in tried if found]
 
 
 if __name__ == "__main__":

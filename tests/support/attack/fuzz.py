@@ -111,7 +111,14 @@ def fuzz(name: str, reader: Reader, examples: int, seed: int):
   ]
 
 
-def campaign(root: pathlib.Path, *, examples: int, seed: int, only: str = ""):
+def campaign(
+  root: pathlib.Path,
+  *,
+  examples: int,
+  seed: int,
+  only: str,
+  budget: campaigns.Budget,
+):
   """Fuzzes all readers alike; returns rows and findings."""
   run = scratch_of(root, "whole")
   ended = train(run, run / "run")
@@ -120,6 +127,8 @@ def campaign(root: pathlib.Path, *, examples: int, seed: int, only: str = ""):
   every = {name: x for name, x in every.items() if only in name}
   rows, findings = [], []
   for name, reader in every.items():
+    if budget.over:
+      break
     with contextlib.redirect_stderr(io.StringIO()):
       reader.read(reader.content)  # As it is it must be right.
       counts, found = fuzz(name, reader, -(-examples // len(every)), seed)

@@ -12,10 +12,11 @@ that died in its middle. That states are what kills leave is tried too:
 `--kills` runs are killed by SIGKILL, some in the middle of an operation.
 """
 
+import dataclasses
+import functools
 import pathlib
 import random
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.attack import campaigns, faulty_files
 from tests.support.attack.short_run import (
@@ -24,8 +25,8 @@ from tests.support.attack.short_run import (
   scratch_of,
   train,
 )
-from tests.support.attack.states import States
-from tests.support.attack.watched import AT_ONCE, watch
+from tests.support.attack.states import State, States
+from tests.support.attack.watched import watch
 from tests.support.chaos import facts_of
 
 HEAD = (
@@ -37,87 +38,105 @@ HEAD = (
 )
 
 
-def resume_each(root, states, chosen, expected, attack):
-  """Resumes from states; returns what is wrong."""
+@dataclasses.dataclass(frozen=True)
+class Kill:
+  """One of them: a state that is left, or a SIGKILL at an operation.
 
-  def one(place):
-    number, (state, thing) = place
-    scratch = scratch_of(root, f"{attack.replace(' ', '_')}_{number}")
-    states.lay(state, str(scratch / "run"))
-    found = resumed(
-      "kill points", scratch, scratch / "run", expected, thing, attack
-    )
-    shutil.rmtree(scratch)
-    return found
+  Attributes:
+    row: of the table.
+    state: of the files.
+    place: the operation before which they are so.
+    number: of the operation at which the process is killed.
+    answer: whether before it, or with half of it done.
+  """
 
-  with ThreadPoolExecutor(AT_ONCE) as pool:
-    return [x for x in pool.map(one, enumerate(chosen)) if x]
-
-
-def kill_each(root, expected, chosen):
-  """Kills runs at operations, by their number; returns what is wrong."""
-
-  def one(place):
-    number, answer = place
-    scratch = scratch_of(root, f"kill_{number}_{-answer}")
-    directory = str(scratch / "run")
-
-    def kill(operation):
-      if operation.kind not in faulty_files.CHANGES:
-        return faulty_files.GO
-      seen.append(operation)
-      return answer if len(seen) == number + 1 else faulty_files.GO
-
-    seen = []
-    faulty_files.run(
-      scratch, directory, kill, "launch.train", *flags_of(directory)
-    )
-    found = resumed(
-      "kill points",
-      scratch,
-      directory,
-      expected,
-      str(seen[-1]),
-      "SIGKILL in it" if answer == faulty_files.TEAR else "SIGKILL before it",
-    )
-    shutil.rmtree(scratch)
-    return found
-
-  with ThreadPoolExecutor(AT_ONCE) as pool:
-    return [x for x in pool.map(one, chosen) if x]
+  row: str
+  state: State = ()
+  place: str = ""
+  number: int = 0
+  answer: int = faulty_files.GO
 
 
-def campaign(root: pathlib.Path, *, sample: int, kills: int, seed: int):
+def attempt(root, states, expected, number: int, kill: Kill):
+  """Kills, resumes; returns what is wrong."""
+  scratch = scratch_of(root, f"kill_{number}")
+  directory = scratch / "run"
+  place, how = kill.place, f"kill in {kill.row}"
+  if kill.place:
+    states.lay(kill.state, str(directory))
+  else:
+    place = killed_at(scratch, directory, kill)
+    torn = kill.answer == faulty_files.TEAR
+    how = "SIGKILL in it" if torn else "SIGKILL before it"
+  found = resumed("kill points", scratch, directory, expected, place, how)
+  shutil.rmtree(scratch)
+  return found
+
+
+def killed_at(scratch, directory, kill: Kill) -> str:
+  """Runs until it is killed; returns the operation."""
+  seen = []
+
+  def answer(operation):
+    if operation.kind not in faulty_files.CHANGES:
+      return faulty_files.GO
+    seen.append(operation)
+    last = len(seen) == kill.number + 1
+    return kill.answer if last else faulty_files.GO
+
+  faulty_files.run(
+    scratch, str(directory), answer, "launch.train", *flags_of(directory)
+  )
+  return str(seen[-1])
+
+
+def campaign(
+  root: pathlib.Path,
+  *,
+  sample: int,
+  kills: int,
+  seed: int,
+  budget: campaigns.Budget,
+):
   """Tries a sample of all states, or all for 0; returns rows and findings."""
-  generator = random.Random(seed)
   states = States(root / "store")
   whole = scratch_of(root, "whole")
   ended = train(whole, whole / "run")
   assert ended.status == 0, ended.err
   expected = facts_of(str(whole / "run"))
-  rows, findings = [HEAD], []
   first = watch(root, states, "watched", ())
-  second = watch(root, states, "watched_resume", first.middle)
-  for name, each in (("a run", first), ("its resume", second)):
-    chosen = list(each.states.items())
-    if sample:
-      chosen = generator.sample(chosen, min(len(chosen), sample))
-    found = resume_each(root, states, chosen, expected, f"kill in {name}")
-    findings += found
-    rows.append((name, len(each.operations), len(each.states), len(chosen)))
-    rows[-1] += (len(chosen) - len(found),)
-    print(f"{name}: {rows[-1]}", flush=True)
-  count = len(first.operations)
-  chosen = [
-    (
-      generator.randrange(count),
-      generator.choice((faulty_files.DIE, faulty_files.TEAR)),
+  watches = {
+    "a run": first,
+    "its resume": watch(root, states, "watched_resume", first.middle),
+  }
+  every = [
+    Kill(row, state, place)
+    for row, watched in watches.items()
+    for state, place in watched.states.items()
+  ]
+  generator, count = random.Random(seed), len(first.operations)
+  answers = (faulty_files.DIE, faulty_files.TEAR)
+  shots = [
+    Kill(
+      "SIGKILLs",
+      number=generator.randrange(count),
+      answer=generator.choice(answers),
     )
     for _ in range(kills)
   ]
-  found = kill_each(root, expected, chosen)
-  rows.append(("SIGKILLs", count, "-", kills, kills - len(found)))
-  return rows, findings + found
+  chosen = campaigns.drawn(
+    campaigns.drawn(every, sample, seed) + shots, 0, seed
+  )
+  tried = campaigns.each(
+    functools.partial(attempt, root, states, expected), chosen, budget
+  )
+  rows = [HEAD]
+  for row in (*watches, "SIGKILLs"):
+    mine = [wrong for kill, wrong in tried if kill.row == row]
+    seen = watches.get(row, first)
+    there = len(seen.states) if row in watches else "-"
+    rows.append((row, len(seen.operations), there, len(mine), mine.count(None)))
+  return rows, [wrong for _, wrong in tried if wrong]
 
 
 if __name__ == "__main__":
