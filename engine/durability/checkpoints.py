@@ -152,7 +152,7 @@ class Checkpoints(tf.train.CheckpointManager):
     """Saves at each multiple of the interval, or at once without the check."""
     if not self._committer.writes:
       return None
-    step, prefix = self._step(), self._prefix()
+    step, prefix = self._step(), self._prefix_of_now()
     due = not check_interval or step % self.checkpoint_interval == 0
     if self._seconds:
       due |= self._clock() - self._saved_at >= self._seconds
@@ -202,9 +202,9 @@ class Checkpoints(tf.train.CheckpointManager):
 
   def cover(self) -> None:
     """Notes in the checkpoint of this step what the logs hold by now."""
-    if self._committer.writes and self.settle() == self._prefix():
+    if self._committer.writes and self.settle() == self._prefix_of_now():
       with contextlib.suppress(*DISK_ERRORS, Unreadable):
-        self._committer.cover_again(self._prefix())
+        self._committer.cover_again(self._prefix_of_now())
 
   def settle(self) -> str | None:
     """Waits for a save that runs beside; returns the newest whole checkpoint.
@@ -252,7 +252,7 @@ class Checkpoints(tf.train.CheckpointManager):
   def _step(self) -> int:
     return int(self._step_counter.numpy())
 
-  def _prefix(self) -> str:
+  def _prefix_of_now(self) -> str:
     return os.path.join(self.directory, f"ckpt-{self._step()}")
 
   def _record_state(self) -> None:

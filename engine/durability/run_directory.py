@@ -263,6 +263,15 @@ class RunDirectory:
     """Removes the result of a run that goes on."""
     own.remove(self.file("result.json"))
 
+  def take_stop_file(self) -> bool:
+    """Removes the file that told the run to stop; returns whether none is left.
+
+    What is no regular file stays.
+    """
+    with contextlib.suppress(*DISK_ERRORS):
+      return own.remove(self.file("stop"))
+    return False
+
   def write_result(self, result: dict[str, Any]) -> None:
     """Writes the result, whole or not at all."""
     write_json(self.file("result.json"), result)

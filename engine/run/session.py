@@ -6,7 +6,6 @@ from typing import Any
 
 import orbit
 import orbit.controller
-import tensorflow as tf
 from absl import logging
 
 from engine.cluster.peers import agree_on, part
@@ -273,15 +272,13 @@ class Session:
     self._logs.stopped(step)
     job.progress.report(step=step, stopped=reason)
     part(job.strategy)
-    stop_file = job.directory.file("stop")
-    if job.is_chief and tf.io.gfile.exists(stop_file):
-      tf.io.gfile.remove(stop_file)
     where = "saved" if _is_of(saved, step) else f"the newest is {saved}"
+    goes_on = "the same command goes on"
     if not job.is_chief:
       where = "the chief has saved"
-    raise Preempted(
-      f"{reason}: stopped at step {step}, {where}; the same command goes on."
-    )
+    elif not job.directory.take_stop_file():
+      goes_on += f" once {job.directory.file('stop')} is away"
+    raise Preempted(f"{reason}: stopped at step {step}, {where}; {goes_on}.")
 
 
 def silence_orbit() -> None:

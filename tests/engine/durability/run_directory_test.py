@@ -123,3 +123,16 @@ def test_a_link_or_a_file_in_the_place_of_a_folder_is_refused(tmp_path, folder):
   (root / folder).touch()
   with pytest.raises(UserError, match=f"{folder} is no directory"):
     RunDirectory(str(root)).check(CONFIG)
+
+
+def test_a_stop_file_is_taken_and_what_is_none_stays(run, tmp_path):
+  assert run.take_stop_file()
+  stop, kept = tmp_path / "run" / "stop", tmp_path / "kept"
+  stop.touch()
+  assert run.take_stop_file() and not stop.exists()
+  stop.mkdir()
+  assert not run.take_stop_file() and stop.is_dir()
+  stop.rmdir()
+  kept.touch()
+  stop.symlink_to(kept)
+  assert not run.take_stop_file() and kept.exists()
