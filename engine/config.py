@@ -244,7 +244,7 @@ class CheckpointConfig(Settings):
     0, "Steps between checkpoints (0: the ends of epochs).", SHOWN, min=0
   )
   checkpoint_minutes: float = free(
-    0.0,
+    30.0,
     "Minutes between checkpoints, beside the interval (0: off).",
     RARE,
     min=0,
