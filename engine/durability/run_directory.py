@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import os
 from collections.abc import Collection
@@ -163,10 +164,11 @@ class RunDirectory:
     Raises:
       UserError: where it is full, or takes no file.
     """
-    logs = tf.io.gfile.glob(self.file("*.jsonl"))
+    # A start writes the logs anew: a store has room for that, or nobody knows.
+    logs = glob.glob("*.jsonl", root_dir=self.path)
     part = self.file(f".room.{os.getpid()}.0.part")
     try:
-      size = _ROOM + sum(tf.io.gfile.stat(log).length for log in logs)
+      size = _ROOM + sum(os.path.getsize(self.file(log)) for log in logs)
       try:
         with tf.io.gfile.GFile(part, "wb") as file:
           file.write(bytes(size))

@@ -166,7 +166,7 @@ def test_a_manifest_of_format_1_is_read_and_its_config_checked(prefix):
 
 def test_a_newer_format_asks_for_a_newer_apsis(prefix):
   rewrite(prefix, format=manifest.FORMAT + 1, novelty=True)
-  with pytest.raises(UserError, match="format 3, .*use the Apsis that wrote"):
+  with pytest.raises(UserError, match="format 4, .*use the Apsis that wrote"):
     manifest.verify(prefix)
 
 

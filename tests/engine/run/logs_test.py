@@ -1,5 +1,6 @@
 """Lines that a checkpoint has behind it, and that are gone, are counted."""
 
+import functools
 import json
 import pathlib
 import shutil
@@ -9,8 +10,10 @@ import pytest
 from engine.durability import manifest
 from engine.errors import Preempted
 from launch.pages.page import write_page
-from tests.engine.run.resume_test import NoticeAt, run
+from tests.engine.run import resume_test
+from tests.engine.run.resume_test import NoticeAt
 
+run = functools.partial(resume_test.run, checkpoint={"checkpoint_interval": 5})
 LOGS = ("metrics.jsonl", "example_ids.jsonl")
 
 
@@ -101,6 +104,6 @@ def test_a_page_believes_no_checkpoint_that_the_run_went_back_behind(copy):
   index = copy / "checkpoints" / f"ckpt-{step}.index"
   index.write_bytes(b"")
   with pytest.raises(Preempted):
-    run(copy, notices=NoticeAt(1))
+    run(copy, notices=NoticeAt(0))
   assert newest(copy).step == step
   assert write_page([str(copy)], str(copy / "report.html")) == []
