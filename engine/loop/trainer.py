@@ -9,7 +9,7 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
-from engine.errors import StopRequested
+from engine.errors import StopRequested, UserError
 from engine.loop.boundary import Boundary
 from engine.loop.device_step import DeviceStep, Numbers
 from engine.loop.inputs import Inputs
@@ -117,22 +117,30 @@ class Trainer(orbit.AbstractTrainer):
     All of them have run when it returns.
 
     Raises:
-      StopRequested: where a worker was told to stop, behind the last step.
+      StopRequested: where a worker was told to stop.
+      UserError: where a batch cannot be made. In both cases, all steps given to
+        the device have run.
       FloatingPointError: where a number is not finite.
     """
     self._reached = int(self.global_step.numpy())
     self._given.clear()
     end = self._reached + int(num_steps)
-    with dispatching(ahead=True):
-      while self._reached < end:
-        self._run(end)
+    with dispatching(ahead=True), self._ledger.time("step"):
+      try:
+        while self._reached < end:
+          self._run(end)
+      except (StopRequested, UserError):
+        self._read_all()  # What the host has to say comes behind its step.
+        raise
 
   def _run(self, end: int) -> None:
     """Runs steps up to `end`, or to one that is not counted."""
     step = look = self._reached
     while step < end:
       if step == look:
-        most = self._look()
+        with self._bucket("other"):
+          self._boundary.check(self._reached, ahead=bool(self._given))
+        most = self._boundary.limit(self._steps_per_loop)
         look = min(end, step + max(1, most))
       self._give(step, closes=step + 1 == end or self._logs_at(step + 1))
       step += 1
@@ -144,20 +152,6 @@ class Trainer(orbit.AbstractTrainer):
 
   def _logs_at(self, step: int) -> bool:
     return step % self.log_interval == 0
-
-  def _look(self) -> int:
-    """Looks at the boundary; returns how many steps a loop may have.
-
-    Raises:
-      StopRequested: behind all steps that were given.
-    """
-    try:
-      with self._bucket("other"):
-        self._boundary.check(self._reached, ahead=bool(self._given))
-    except StopRequested:
-      self._read_all()
-      raise
-    return self._boundary.limit(self._steps_per_loop)
 
   def _bucket(self, idle: str) -> contextlib.AbstractContextManager[None]:
     """Books what the host does: as a step while the device has one."""
@@ -173,10 +167,9 @@ class Trainer(orbit.AbstractTrainer):
     if not timed:
       self._read_all()  # Their seconds are no compilation.
     follows = bool(self._given)
-    with self._ledger.time("step"):
-      numbers = self.programs(
-        shape, arrays, tf.constant(step, tf.int64), tf.constant(closes)
-      )
+    numbers = self.programs(
+      shape, arrays, tf.constant(step, tf.int64), tf.constant(closes)
+    )
     self._given.append(
       Given(
         step,
@@ -199,8 +192,7 @@ class Trainer(orbit.AbstractTrainer):
     Raises:
       FloatingPointError: where trying it again would go on for ever.
     """
-    with self._ledger.time("step"):
-      numbers = Numbers(*self._given[0].numbers.numpy().tolist())
+    numbers = Numbers(*self._given[0].numbers.numpy().tolist())
     given = self._given.popleft()
     if given.follows:
       idle = max(0.0, numbers.began - self._ended)
