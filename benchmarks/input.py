@@ -29,7 +29,7 @@ BATCHINGS = ["pad", "bucket", "pack"]
 SETTINGS = ("task", "data_dir", "encoder", "precision", "global_batch_size")
 _SYNTHETIC = 200_000  # Pairs of --scale.
 _STEPS = 10  # That it times in each of its repeats.
-define_settings((*SETTINGS, "steps_per_loop"))
+define_settings(SETTINGS)
 flags.DEFINE_list("batching", BATCHINGS, "Ways to measure.")
 flags.DEFINE_float(
   "train_examples_per_second", None, "What training consumes.", lower_bound=1e-9
@@ -60,7 +60,7 @@ def main() -> None:
   if values.store_pairs:
     measure_store(values.store_pairs, values.repeats, values.output_dir)
     return
-  config = config_from_flags((*SETTINGS, "steps_per_loop"))
+  config = config_from_flags(SETTINGS)
   consumed, source = consumption(config)
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.measure.environment import environment
@@ -197,7 +197,7 @@ def measure(
   strategy, _ = create_strategy(config.runtime)
   pairs = read_split(config.task, "train", answers_of(config.task))
   spec = encoders.find(config.task.encoder).tokenizer
-  size, loop = config.train.global_batch_size, config.runtime.steps_per_loop
+  size = config.train.global_batch_size
 
   def tokenise(repeat):
     tokenizer = PairTokenizer(spec)
@@ -221,7 +221,7 @@ def measure(
         strategy=strategy,
         batch_size=size,
       )
-      return lambda: fetch_all(inputs, loop)
+      return lambda: fetch_all(inputs)
 
     return epoch
 
@@ -240,16 +240,10 @@ def measure(
   ]
 
 
-def fetch_all(inputs: Any, loop: int) -> None:
-  """Fetches all batches, as `Trainer` does: runs of steps of one shape."""
-  step, end = 0, inputs.order.num_batches
-  while step < end:
-    shape, steps = inputs.layout(step).shape, 1
-    limit = min(loop, end - step)
-    while steps < limit and inputs.layout(step + steps).shape == shape:
-      steps += 1
-    inputs.fetch(step, steps, capacity=loop)
-    step += steps
+def fetch_all(inputs: Any) -> None:
+  """Fetches all batches, as `Trainer` does."""
+  for step in range(inputs.order.num_batches):
+    inputs.fetch(step)
 
 
 if __name__ == "__main__":

@@ -53,10 +53,13 @@ class RuntimeConfig(Settings):
   xla: bool = free(False, "Compile the model with XLA.", RARE)
   steps_per_loop: int = free(
     5,
-    "Steps in one device loop, between two looks at the host.",
+    "Most steps between two looks at the notices, of all workers.",
     RARE,
     min=1,
     max=10_000,
+  )
+  log_interval: int = free(
+    0, "Steps between log points (0: steps_per_loop).", RARE, min=0
   )
   log_example_ids: bool = free(
     False, "Write the ids of each global batch.", RARE

@@ -41,7 +41,12 @@ flags.DEFINE_float(
   upper_bound=LONGEST,
 )
 flags.DEFINE_string("output", None, "Also write the plan here, as JSON.")
-_UNPLANNED = ("steps_per_loop", "log_example_ids", "checkpoint_interval")
+_UNPLANNED = (
+  "steps_per_loop",
+  "log_interval",
+  "log_example_ids",
+  "checkpoint_interval",
+)
 define_settings([name for name in settings() if name not in _UNPLANNED])
 
 

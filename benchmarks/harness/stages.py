@@ -30,8 +30,8 @@ def main() -> None:
   # What `train.main` imports behind its checks.
   from engine.cluster import strategies
   from engine.durability.checkpoints import Checkpoints
-  from engine.loop.trainer import Trainer
   from engine.run import experiment
+  from engine.run.actions import TrainLog
   from engine.run.builder import Builder
   from tasks.sentence_pair import SentencePairTask
 
@@ -61,16 +61,16 @@ def main() -> None:
   clock(SentencePairTask, "source", "data")
   clock(Builder, "parts", "model")
   clock(Checkpoints, "begin", "initialise")
-  end = Trainer.train_loop_end
+  write = TrainLog.__call__
 
-  def write_and_end(trainer):
+  def mark_and_write(log, step, scalars):
     if not os.path.exists(path):
       print(MARK, file=sys.stderr, flush=True)
       with open(path, "w") as file:
         json.dump({"seconds": seconds, "mark": MARK}, file)
-    return end(trainer)
+    write(log, step, scalars)
 
-  Trainer.train_loop_end = write_and_end
+  TrainLog.__call__ = mark_and_write
   train.main()
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -21,16 +21,24 @@ def gather(strategy: tf.distribute.Strategy, own: np.ndarray) -> np.ndarray:
     strategy: of the workers.
     own: array [...], of one shape and type on all of them.
   """
+  return gathering(strategy, own)()
+
+
+def gathering(
+  strategy: tf.distribute.Strategy, own: np.ndarray
+) -> Callable[[], np.ndarray]:
+  """As `gather`, for those who give the device more before they hear of it."""
   workers = workers_of(strategy)
   if len(workers) < 2:
-    return own[None]
+    return lambda: own[None]
   rows = strategy.gather(
     strategy.experimental_distribute_values_from_function(
       lambda _: tf.constant(own[None])
     ),
     axis=0,
-  ).numpy()
-  return rows[:: len(rows) // len(workers)]  # A row for each replica came.
+  )
+  # A row for each replica comes.
+  return lambda: rows.numpy()[:: len(rows) // len(workers)]
 
 
 def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:

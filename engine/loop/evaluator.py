@@ -14,7 +14,7 @@ from engine.fusion import plain
 from engine.loop.boundary import Boundary
 from engine.loop.inputs import Inputs
 from engine.loop.order import Order
-from engine.loop.programs import Programs, Shape
+from engine.loop.programs import Programs, Shape, dispatching
 from engine.measure.ledger import Ledger
 from engine.step.averages import Averages
 from engine.task import (
@@ -32,8 +32,9 @@ class Evaluator(orbit.StandardEvaluator):
   """Evaluates one model on one split.
 
       for step in range(inputs.order.num_batches):
-        outputs, losses = replicas(batch(step))    # gathered from all replicas
-        place each example by its index in the split
+        give replicas batch(step)                  # they have the next one
+        read outputs and losses of the one before  # gathered from all replicas
+      place each example by its index in the split
       return task.metrics(labels, outputs) and the mean loss
 
   The metrics are computed once, on the host, from every example in the order
@@ -80,7 +81,7 @@ class Evaluator(orbit.StandardEvaluator):
 
     What it compiles, `evaluate` uses again.
     """
-    rows = in_order([self._rows(0)], len(self.inputs.order.indices(0)))
+    rows = in_order([_read(self._give(0))], len(self.inputs.order.indices(0)))
     return self._metrics(rows)
 
   def _metrics(self, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,19 +103,21 @@ class Evaluator(orbit.StandardEvaluator):
     Raises:
       StopRequested: where a worker was told to stop.
     """
-    gathered = []
-    for step in range(self.inputs.order.num_batches):
-      if self._boundary:
-        self._boundary.check()
-      gathered.append(self._rows(step))
+    gathered, given = [], []
+    with dispatching(ahead=True):
+      for step in range(self.inputs.order.num_batches):
+        if self._boundary:
+          self._boundary.check(ahead=bool(given))
+        given.append(self._give(step))
+        gathered += map(_read, given[:-1])
+        given = given[-1:]
+      gathered += map(_read, given)
     return in_order(gathered, len(self.inputs.source))
 
-  def _rows(self, step: int) -> dict[str, Any]:
-    """Returns the rows of a batch, padding included."""
-    shape = self.inputs.prepared(step).layout.shape
-    batch = self.inputs.fetch(step, 1, capacity=1)
-    rows = self.programs(shape, batch)
-    return tf.nest.map_structure(lambda x: x.numpy(), rows)
+  def _give(self, step: int) -> dict[str, Any]:
+    """Has the rows of a batch computed, padding included."""
+    batch, arrays = self.inputs.fetch(step)
+    return self.programs(batch.layout.shape, arrays)
 
   def _program(self, shape: Shape):
     return plain(functools.partial(self.eval_step, shape=shape))
@@ -127,8 +130,8 @@ class Evaluator(orbit.StandardEvaluator):
       shape: of the batch.
     """
 
-    def replica_step(batches):
-      return self.replica_step(self.inputs.pick(batches, 0, shape))
+    def replica_step(batch):
+      return self.replica_step(self.inputs.pick(batch, shape))
 
     rows = self._strategy.run(replica_step, args=(iterator,))
     return tf.nest.map_structure(
@@ -219,6 +222,10 @@ def build_evaluator(
     boundary=boundary,
     averages=averages,
   )
+
+
+def _read(rows: dict[str, Any]) -> dict[str, Any]:
+  return tf.nest.map_structure(lambda x: x.numpy(), rows)
 
 
 def in_order(batches: list[dict[str, Any]], size: int) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 A global batch is laid out once, for all replicas; each replica takes its own
 block of rows. What is in row r is thus the same for any number of replicas.
 
-There is no iterator: batches are fetched by their step, some steps at a time,
-and the device loop walks through them; the next ones are prepared beside it. A
-batch is a function of its step, so there is no position to save.
+There is no iterator: a batch is fetched by its step, and the next ones are
+prepared beside the device. A batch is a function of its step, so there is no
+position to save.
 """
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -20,7 +19,7 @@ from engine.loop.batches import Batches, Prepared
 from engine.loop.order import Order
 from engine.task import TOTAL, Source
 
-_AHEAD = 32  # Batches, at most, that wait for the device.
+_AHEAD = 8  # Batches, at most, that are prepared before they are fetched.
 _TOLD_BATCHES, _TOLD_IDS = 5, 10  # Of those that weigh nothing.
 
 
@@ -71,46 +70,33 @@ class Inputs:
     """Returns global batch `step`, as soon as it is built."""
     return self._ahead[step]
 
-  def fetch(self, step: int, steps: int, *, capacity: int) -> dict[str, Any]:
-    """Fetches the batches of steps in a row that share a shape.
+  def fetch(self, step: int) -> tuple[Prepared, dict[str, Any]]:
+    """Fetches the batch of a step.
 
     Those that come next are prepared from now on, while the device works.
 
-    Args:
-      step: the first.
-      steps: how many.
-      capacity: length of the arrays; behind `steps` they are zero. One
-        capacity for all calls keeps the shapes static.
-
     Returns:
-      Name -> distributed values, on each replica [capacity, rows, ...]; and
-      `TOTAL`, the sum of the weights of each global batch, float32 [capacity].
+      What the host knows of it; and name -> distributed values, on each replica
+      [rows, ...], with `TOTAL`, the sum of its weights, float32 scalar.
     """
-    last = step + steps + min(capacity, _AHEAD)
-    last = min(last, self.order.num_batches)
-    self._ahead.keep(range(step, max(last, step + steps)))
-    batches = [self.prepared(s) for s in range(step, step + steps)]
-    totals = np.zeros(capacity, np.float32)
-    totals[:steps] = [batch.total for batch in batches]
-    stacks = {}
-    for name, array in batches[0].arrays.items():
-      if array.size:
-        stacks[name] = np.zeros((capacity, *array.shape), array.dtype)
-        for i, batch in enumerate(batches):
-          stacks[name][i] = batch.arrays[name]
-    rows = batches[0].layout.shape[0] // self._replicas
+    last = min(step + 1 + _AHEAD, self.order.num_batches)
+    self._ahead.keep(range(step, max(last, step + 1)))
+    batch = self.prepared(step)
+    rows = batch.layout.shape[0] // self._replicas
 
     def part(context):
       first = self._own.index(context.replica_id_in_sync_group) * rows
       return {
-        TOTAL: tf.constant(totals),
+        TOTAL: tf.constant(batch.total, tf.float32),
         **{
-          name: tf.constant(stack[:, first : first + rows])
-          for name, stack in stacks.items()
+          name: tf.constant(array[first : first + rows])
+          for name, array in batch.arrays.items()
+          if array.size
         },
       }
 
-    return self._strategy.experimental_distribute_values_from_function(part)
+    values = self._strategy.experimental_distribute_values_from_function(part)
+    return batch, values
 
   def tell_weightless(self, step: int) -> None:
     """Says of a batch whose examples all weigh 0 that it is one."""
@@ -127,13 +113,13 @@ class Inputs:
     )
 
   def pick(
-    self, batches: dict[str, tf.Tensor], place: tf.Tensor, shape: tuple
+    self, batch: dict[str, tf.Tensor], shape: tuple
   ) -> dict[str, tf.Tensor]:
-    """Takes one replica's batch `place` out of what `fetch` gave it.
+    """Makes one replica's batch whole, of what `fetch` gave it.
 
     An array without elements is not sent: its shape says what it has to say.
     """
-    batch = {name: array[place] for name, array in batches.items()}
+    batch = dict(batch)
     for name, spec in self.source.signature(shape).items():
       part = [spec.shape[0] // self._replicas, *spec.shape[1:]]
       if name not in batch:

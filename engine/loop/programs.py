@@ -1,6 +1,7 @@
 """One compiled program for each declared shape, and a count of the traces."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -31,13 +32,15 @@ class Programs:
   def __call__(self, shape: Shape, *args) -> Any:
     """Runs the program of `shape`; the first call traces and compiles it.
 
+    The first call returns once it has run, others within `dispatching` before.
+
     Raises:
       RuntimeError: where a call traces a program again.
     """
     if shape in self._programs:
       outputs = self._programs[shape](*args)
     else:
-      with self._ledger.time("compile"):
+      with self._ledger.time("compile"), dispatching(ahead=False):
         self._programs[shape] = self._compile(shape)
         outputs = self._programs[shape](*args)
     if self.traces > len(self._programs):
@@ -52,3 +55,30 @@ class Programs:
       return function(*args)
 
     return tf.function(counted)
+
+
+@contextlib.contextmanager
+def dispatching(*, ahead: bool) -> Iterator[None]:
+  """Says whether this thread's calls return before they have run.
+
+  Ahead, TensorFlow keeps what the thread gives it in a queue, programs, reads
+  of variables and collectives alike, and runs it in that order. So a device
+  has its next program while the host reads the numbers of the one before, and
+  who reads a variable sees it behind all that was given until then. The block
+  ends once all of it has run.
+
+  Args:
+    ahead: whether they do.
+
+  Raises:
+    tf.errors.OpError: at the end, what failed in the queue.
+  """
+  before = tf.config.experimental.get_synchronous_execution()
+  tf.config.experimental.set_synchronous_execution(not ahead)
+  try:
+    yield
+  except tf.errors.OpError:
+    tf.experimental.async_clear_error()  # What failed keeps the queue shut.
+    raise
+  finally:
+    tf.config.experimental.set_synchronous_execution(before)

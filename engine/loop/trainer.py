@@ -1,34 +1,61 @@
-"""The training loop: device loops of steps, and the host's loop around."""
+"""The training loop: what is given to the device, and what comes back."""
 
-import functools
-from typing import Any
+import collections
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import orbit
 import tensorflow as tf
 
-from engine.fusion import plain
+from engine.errors import StopRequested, UserError
 from engine.loop.boundary import Boundary
+from engine.loop.device_step import DeviceStep, Numbers
 from engine.loop.inputs import Inputs
-from engine.loop.programs import Programs, Shape
+from engine.loop.programs import Programs, dispatching
 from engine.measure.ledger import Ledger, Work
 from engine.step.finite import FiniteCheck
 from engine.step.replica_step import ReplicaStep
+from engine.task import Layout
+
+LogPoint = Callable[[int, Mapping[str, Any]], None]
+_AHEAD = 4  # Steps, at most, that wait behind the one that runs.
 
 
-class Trainer(orbit.StandardTrainer):
+class Given(NamedTuple):
+  """A step that the device has, and whose numbers nobody has read.
+
+  Attributes:
+    step: the global step that it was made for.
+    layout: of its batch.
+    examples: in its batch.
+    closes: whether a log point is behind it.
+    timed: whether it counts in a rate; the first of a program compiles.
+    follows: whether the device had the one before when it was given.
+    numbers: float64 [fields of `Numbers`].
+  """
+
+  step: int
+  layout: Layout
+  examples: int
+  closes: bool
+  timed: bool
+  follows: bool
+  numbers: tf.Tensor
+
+
+class Trainer(orbit.AbstractTrainer):
   """Trains one model on one order of batches.
 
-      for shape, steps in runs(global_step, num_steps):  # on the host
-        boundary()                                       # may end the loop here
-        batches = fetch(global_step, steps)
-        for batch in batches:                            # on the device
-          replica_step(batch)                            # on all replicas
-          global_step += 1
+      for each loop of at most `steps_per_loop` steps:
+        boundary()                           # may end the loop here
+        for step in loop:
+          give(step, batch(step))            # the device has the next ones
+          read the numbers of the oldest     # while it works on this one
 
-  Steps in a row that share a shape run in one device loop, so each loop is
-  compiled for one static shape; which step has which shape is known before,
-  since the order is a function of the step.
+  A step that is not counted (float16 tries it again; others stop) makes those
+  given behind it do nothing; the host begins again where the global step is.
   """
 
   def __init__(
@@ -40,6 +67,7 @@ class Trainer(orbit.StandardTrainer):
     steps_per_loop: int,
     ledger: Ledger,
     boundary: Boundary,
+    log_interval: int = 0,
   ):
     """Initializes the trainer; call it in the scope of the strategy.
 
@@ -47,11 +75,13 @@ class Trainer(orbit.StandardTrainer):
       replica_step: what each replica does with its rows of a batch.
       inputs: the batches.
       strategy: the replicas.
-      steps_per_loop: most steps in one device loop.
+      steps_per_loop: most steps between two looks at the boundary.
       ledger: where the seconds go.
-      boundary: looked at between two device loops.
+      boundary: looked at between two loops.
+      log_interval: steps between two log points; 0: `steps_per_loop`. There is
+        one where Orbit's loop ends, too.
     """
-    super().__init__(train_dataset=None)
+    super().__init__(name="trainer")
     self.replica_step = replica_step
     self.optimizer = replica_step.optimizer
     self.global_step = self.optimizer.iterations
@@ -59,13 +89,18 @@ class Trainer(orbit.StandardTrainer):
     self.guard = replica_step.guard
     self.averages = replica_step.optimizer.averages
     self.inputs = inputs
-    self._strategy = strategy
     self._steps_per_loop = steps_per_loop
+    self.log_interval = log_interval or steps_per_loop
     self._ledger = ledger
-    self.programs = Programs(self._device_loop, ledger)
+    self._device_step = DeviceStep(replica_step, inputs, strategy)
+    self.window = self._device_step.window
+    self.programs = Programs(self._device_step.program, ledger)
     self.work = Work()
-    self.window = Window()
+    self.log_points: Sequence[LogPoint] = ()  # Called with step and scalars.
     self._boundary = boundary
+    self._given: collections.deque[Given] = collections.deque()
+    self._reached = 0  # The global step, as far as the host knows.
+    self._ended = 0.0  # When the device had done the newest step read.
     model, averages = replica_step.model, self.averages
     self._finite = FiniteCheck(
       [
@@ -76,72 +111,120 @@ class Trainer(orbit.StandardTrainer):
       strategy,
     )
 
-  def train_loop_begin(self) -> None:
-    """Begins at the global step, wherever that is."""
-    self._train_iter = self.inputs  # Fetched by step: nothing to iterate.
+  def train(self, num_steps: tf.Tensor) -> None:
+    """Trains some steps from the global step on, wherever that is.
 
-  def create_train_loop_fn(self):
-    """Returns the host's loop over runs of steps of one shape."""
-
-    def loop_fn(inputs, num_steps):
-      step = int(self.global_step.numpy())
-      end = step + int(num_steps)
-      while step < end:
-        self._boundary.check(step)
-        limit = min(end - step, self._boundary.limit(self._steps_per_loop))
-        step += self._run(inputs, step, limit)
-
-    return loop_fn
-
-  def _run(self, inputs: Inputs, step: int, limit: int) -> int:
-    """Runs steps in a row that share a shape; returns how many.
-
-    With a loss scale some may not be counted: the next call tries them again.
+    All of them have run when it returns.
 
     Raises:
-      FloatingPointError: where that would go on for ever.
+      StopRequested: where a worker was told to stop.
+      UserError: where a batch cannot be made. In both cases, all steps given to
+        the device have run.
+      FloatingPointError: where a number is not finite.
     """
-    with self._ledger.time("input_wait"):
-      shape = inputs.prepared(step).layout.shape
-      # A program's first call compiles: one step, whose time is no rate.
-      first = shape not in self.programs
-      steps, limit = 1, 1 if first else limit
-      while (
-        steps < limit and inputs.prepared(step + steps).layout.shape == shape
-      ):
-        steps += 1
-      batches = inputs.fetch(step, steps, capacity=self._steps_per_loop)
-    for s in range(step, step + steps):
-      inputs.tell_weightless(s)
-    before = self._ledger.totals()["step"]
-    scale = self.loss_scale and float(self.loss_scale.scale.numpy())
-    with self._ledger.time("step"):
-      start = tf.constant(step, tf.int64)
-      self.programs(shape, (batches, start), tf.constant(steps))
-      self.window.loss.numpy()  # Accelerators work asynchronously: wait.
-    counted = int(self.global_step.numpy()) - step
-    if counted < steps and not (scale and (counted or scale > 1.0)):
-      self._stop_at(step + counted, scale)
-    self.window.repeated.assign_add(steps - counted)
-    if not first:
-      seconds = self._ledger.totals()["step"] - before
-      self._boundary.measured(steps, seconds)
-      self.work.seconds += seconds
-      for s in range(step, step + counted):
-        done = inputs.prepared(s)
-        self.work.add(len(done.indices), done.layout)
-    return counted
+    self._reached = int(self.global_step.numpy())
+    self._given.clear()
+    end = self._reached + int(num_steps)
+    with dispatching(ahead=True), self._ledger.time("step"):
+      try:
+        while self._reached < end:
+          self._run(end)
+      except (StopRequested, UserError):
+        self._read_all()  # What the host has to say comes behind its step.
+        raise
 
-  def _stop_at(self, step: int, scale: float | None) -> None:
+  def _run(self, end: int) -> None:
+    """Runs steps up to `end`, or to one that is not counted."""
+    step = look = self._reached
+    while step < end:
+      if step == look:
+        with self._bucket("other"):
+          self._boundary.check(self._reached, ahead=bool(self._given))
+        most = self._boundary.limit(self._steps_per_loop)
+        look = min(end, step + max(1, most))
+      self._give(step, closes=step + 1 == end or self._logs_at(step + 1))
+      step += 1
+      while len(self._given) > min(most, _AHEAD):
+        self._read()
+      if self._reached + len(self._given) < step:
+        break
+    self._read_all()
+
+  def _logs_at(self, step: int) -> bool:
+    return step % self.log_interval == 0
+
+  def _bucket(self, idle: str) -> contextlib.AbstractContextManager[None]:
+    """Books what the host does: as a step while the device has one."""
+    return self._ledger.time("step" if self._given else idle)
+
+  def _give(self, step: int, *, closes: bool) -> None:
+    """Gives the device a step, whether or not it has others."""
+    with self._bucket("input_wait"):
+      batch, arrays = self.inputs.fetch(step)
+      self.inputs.tell_weightless(step)
+    shape = batch.layout.shape
+    timed = shape in self.programs
+    if not timed:
+      self._read_all()  # Their seconds are no compilation.
+    follows = bool(self._given)
+    numbers = self.programs(
+      shape, arrays, tf.constant(step, tf.int64), tf.constant(closes)
+    )
+    self._given.append(
+      Given(
+        step,
+        batch.layout,
+        len(batch.indices),
+        closes=closes,
+        timed=timed,
+        follows=follows,
+        numbers=numbers,
+      )
+    )
+
+  def _read_all(self) -> None:
+    while self._given:
+      self._read()
+
+  def _read(self) -> None:
+    """Reads the numbers of the oldest step that the device was given.
+
+    Raises:
+      FloatingPointError: where trying it again would go on for ever.
+    """
+    numbers = Numbers(*self._given[0].numbers.numpy().tolist())
+    given = self._given.popleft()
+    if given.follows:
+      idle = max(0.0, numbers.began - self._ended)
+      self._ledger.rebook(idle, "step", "input_wait")
+    self._ended = numbers.ended
+    if not numbers.ran:
+      return
+    if not numbers.counted and numbers.tried_scale <= 1.0:
+      self._stop_at(given.step, scaled=numbers.tried_scale > 0.0)
+    if given.timed:
+      seconds = max(0.0, numbers.ended - numbers.began)
+      self._boundary.measured(1, seconds)
+      self.work.seconds += seconds
+    if numbers.counted:
+      self._reached = given.step + 1
+      if given.timed:
+        self.work.add(given.examples, given.layout)
+      if given.closes:
+        with self._bucket("other"):
+          self._log(numbers)
+
+  def _stop_at(self, step: int, *, scaled: bool) -> None:
     self.check_finite()  # A loss of such weights is not finite either.
     name = self.guard.name_of_culprit(
       self.replica_step.model.trainable_variables
     )
-    at_any = " at any loss scale" if scale else ""
+    at_any = " at any loss scale" if scaled else ""
+    cure = "--precision=bfloat16" if scaled else "--on_nonfinite=skip"
     raise FloatingPointError(
-      f"In step {step} {name} is not finite{at_any}: the run stops; "
-      "the checkpoints are those before it. Try a lower --learning_rate"
-      + (", or --precision=bfloat16." if scale else ", or --on_nonfinite=skip.")
+      f"In step {step} {name} is not finite{at_any}: the run stops; the "
+      "checkpoints are those before it. Try a lower --learning_rate, or "
+      f"{cure}."
     )
 
   def check_finite(self) -> None:
@@ -158,82 +241,29 @@ class Trainer(orbit.StandardTrainer):
         "learning_rate or weight_decay, or a larger epsilon."
       )
 
-  def _device_loop(self, shape: Shape):
-    step_fn = functools.partial(self.train_step, shape=shape)
-    return orbit.utils.create_tf_while_loop_fn(plain(step_fn))
-
-  def train_step(self, iterator, shape: Shape) -> None:
-    """Implements one step, in the cross-replica context.
-
-    Args:
-      iterator: the batches of this device loop, and its first step.
-      shape: of the batches.
-    """
-    batches, first_step = iterator
-    place = self.global_step - first_step
-
-    def replica_step(batches, place):
-      return self.replica_step(self.inputs.pick(batches, place, shape))
-
-    loss, norm = (
-      self._strategy.experimental_local_results(x)[0]
-      for x in self._strategy.run(replica_step, args=(batches, place))
-    )
-    taken = tf.convert_to_tensor(self.guard.taken)
-    self.window.add(loss, norm, taken)
-
-  def train_loop_end(self) -> dict[str, Any]:
-    """Returns the scalars since the last log point, and begins a new window.
+  def _log(self, numbers: Numbers) -> None:
+    """Gives the log points what there is to say since the last one.
 
     Raises:
       FloatingPointError: where a scalar or a variable is not finite.
     """
-    window = self.window
-    scalars = {
-      "loss": float(window.loss.numpy()) / max(1, int(window.taken.numpy())),
-      "gradient_norm": float(window.norm.numpy()),
-      "learning_rate": float(self.optimizer.learning_rate.numpy()),
+    scalars: dict[str, Any] = {
+      "loss": numbers.loss / max(1.0, numbers.taken),
+      "gradient_norm": numbers.norm,
+      "learning_rate": numbers.learning_rate,
     }
     if self.loss_scale:
-      scalars["loss_scale"] = float(self.loss_scale.scale.numpy())
-      scalars["skipped_steps"] = int(window.repeated.numpy())
+      scalars["loss_scale"] = numbers.scale
+      scalars["skipped_steps"] = int(numbers.repeated)
     if self.guard.skips:
-      scalars["skipped_batches"] = int(self.guard.skipped.numpy())
-    if not bool(self.guard.taken.numpy()):
+      scalars["skipped_batches"] = int(numbers.skipped)
+    if not numbers.was_taken:
       self.check_finite()  # Such weights would skip all that follows.
     for name, value in scalars.items():
       if not np.isfinite(value):
         raise FloatingPointError(
-          f"`{name}` is {value} at step {int(self.global_step.numpy())}: the "
-          "run stops before it reaches a checkpoint. Try a lower "
-          "--learning_rate."
+          f"`{name}` is {value} at step {self._reached}: the run stops before "
+          "it reaches a checkpoint. Try a lower --learning_rate."
         )
-    window.begin()
-    return scalars
-
-
-class Window(tf.Module):
-  """What the steps since the last log point add up to.
-
-  It is part of a checkpoint: a run that stops between two log points writes
-  the second one as if it had not stopped.
-  """
-
-  def __init__(self):
-    """Creates the variables; call it in the scope of the strategy."""
-    super().__init__(name="window")
-    self.loss = tf.Variable(0.0, trainable=False)
-    self.norm = tf.Variable(0.0, trainable=False)
-    self.taken = tf.Variable(0, trainable=False)
-    self.repeated = tf.Variable(0, trainable=False)
-
-  def add(self, loss: tf.Tensor, norm: tf.Tensor, taken: tf.Tensor) -> None:
-    """Adds a step, in the cross-replica context; one not taken adds nothing."""
-    self.loss.assign_add(tf.where(taken, loss, 0.0))
-    self.norm.assign(tf.where(taken, norm, self.norm))
-    self.taken.assign_add(tf.cast(taken, tf.int32))
-
-  def begin(self) -> None:
-    """Begins anew."""
-    for variable in (self.loss, self.norm, self.taken, self.repeated):
-      variable.assign(tf.zeros_like(variable))
+    for log_point in self.log_points:
+      log_point(self._reached, scalars)

@@ -73,6 +73,11 @@ class Ledger:
     finally:
       self._switch(outer)
 
+  def rebook(self, seconds: float, booked: str, truly: str) -> None:
+    """Moves seconds of which it is known later what they were."""
+    self._seconds[booked] -= seconds
+    self._seconds[truly] += seconds
+
   def add(self, earlier: Mapping[str, float]) -> None:
     """Adds the seconds of earlier processes of the same run."""
     for bucket, seconds in earlier.items():

@@ -1,4 +1,4 @@
-"""`orbit.Action`s of a run: what happens after a loop or an evaluation."""
+"""What happens at a log point, and after an evaluation."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ class TrainLog:
     self._ledger = ledger
     self._last = dataclasses.replace(trainer.work)
 
-  def __call__(self, output: Mapping[str, Any]) -> None:
-    """Logs `output`, what `Trainer.train_loop_end` returned."""
+  def __call__(self, step: int, scalars: Mapping[str, Any]) -> None:
+    """Logs the scalars of a `Trainer` at a step."""
     work, last = self._trainer.work, self._last
-    point = dict(output)
+    point = dict(scalars)
     if work.steps > last.steps:
       seconds = work.seconds - last.seconds
       point["examples_per_second"] = (work.examples - last.examples) / seconds
@@ -39,7 +39,7 @@ class TrainLog:
     self._last = dataclasses.replace(work)
     point["work"] = dataclasses.asdict(work)
     point["ledger"] = self._ledger.totals()
-    self._log.write("train", int(self._trainer.global_step.numpy()), point)
+    self._log.write("train", step, point)
 
 
 class ExampleIdLog:
@@ -60,9 +60,11 @@ class ExampleIdLog:
     kept = [line for line in lines if line["step"] < self._next]
     self.file = LineFile(path, kept)
 
-  def __call__(self, output: Mapping[str, Any] | None = None) -> None:
-    """Logs the steps since the last call."""
-    inputs, end = self._trainer.inputs, int(self._trainer.global_step.numpy())
+  def __call__(
+    self, end: int, scalars: Mapping[str, Any] | None = None
+  ) -> None:
+    """Logs the steps since the last call, up to the global step `end`."""
+    inputs = self._trainer.inputs
     self.file.append(
       *(
         {"step": step, "ids": inputs.source.ids(inputs.order.indices(step))}
@@ -166,12 +168,12 @@ class Profile:
 
 
 def steps_to_stop(
-  step: int, steps_per_loop: int, interval: int, others: Sequence[int] = ()
+  step: int, intervals: Sequence[int], others: Sequence[int] = ()
 ) -> int:
-  """Steps of the next loop, so that none crosses a checkpoint or `others`.
+  """Steps until the next multiple of an interval, or until one of `others`.
 
-  Loops and checkpoints then lie at the same steps before and after a resume.
+  Training waits for the host there, at the same steps before and after a
+  resume.
   """
-  stops = (steps_per_loop, interval)
   ahead = [other - step for other in others if other > step]
-  return min([*(stop - step % stop for stop in stops), *ahead])
+  return min([*(every - step % every for every in intervals), *ahead])

@@ -150,6 +150,7 @@ class Builder:
       ),
       strategy=self._strategy,
       steps_per_loop=self._config.runtime.steps_per_loop,
+      log_interval=self._config.runtime.log_interval,
       ledger=self._ledger,
       boundary=self._boundary,
     )

@@ -2,14 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 from engine.durability.committer import covers
 from engine.files import DISK_ERRORS
 from engine.lines.cover import Cover
 from engine.lines.line_file import LineFile
-from engine.loop.trainer import Trainer
+from engine.loop.trainer import LogPoint, Trainer
 from engine.measure.journal import Journal
 from engine.measure.terminal import Terminal
 from engine.run.actions import ExampleIdLog, Profile, TrainLog
@@ -94,17 +93,17 @@ class Logs:
     """The log points of evaluations."""
     return [line for line in self.journal.lines if line["kind"] == "eval"]
 
-  def train_actions(self) -> list[Callable[[Any], None]]:
-    """What is logged after each loop."""
+  def log_points(self) -> list[LogPoint]:
+    """What is logged of the steps."""
     journal, ledger = self.journal, self._job.ledger
     log = TrainLog(log=journal, trainer=self._trainer, ledger=ledger)
-    return [log, *self._ids, self.profile]
+    return [log, *self._ids]
 
   def catch_up(self) -> None:
     """Writes what a stop between two log points would leave out."""
     self.profile.stop()
     for ids in self._ids:
-      ids()
+      ids(int(self._trainer.global_step.numpy()))
     for file in self.files:
       file.append()  # What waits for room gets another chance.
 

@@ -176,6 +176,10 @@ class Session:
       best=self._best,
       newest=self._manager,
     )
+    trainer.log_points = self._logs.log_points()
+    waits = [self._manager.checkpoint_interval]
+    if job.config.checkpoint.checkpoint_minutes:
+      waits.append(trainer.log_interval)  # To look at the clock.
     silence_orbit()
     return orbit.Controller(
       global_step=trainer.global_step,
@@ -183,13 +187,10 @@ class Session:
       evaluator=evaluator,
       strategy=job.strategy,
       steps_per_loop=lambda now: steps_to_stop(
-        int(now),
-        runtime.steps_per_loop,
-        self._manager.checkpoint_interval,
-        runtime.profiled,
+        int(now), waits, runtime.profiled
       ),
       checkpoint_manager=self._manager,
-      train_actions=self._logs.train_actions(),
+      train_actions=[self._logs.profile],
       eval_actions=[after_evaluation] if after_evaluation else [],
     )
 

@@ -24,12 +24,12 @@ def test_the_benchmark_of_the_ledger_leaves_a_record(tmp_path):
   assert all(summary["windows"] == 3 for summary in rows.values())
   seconds = {
     kind: rows[f"tiny: {kind} step"]["samples"][0]
-    for kind in ("logged", "bare", "host")
+    for kind in ("logged", "bare", "idle")
   }
   assert min(seconds["bare"]) > 0
-  for logged, host in zip(seconds["logged"], seconds["host"], strict=True):
-    assert 0 < host < logged
+  for logged, idle in zip(seconds["logged"], seconds["idle"], strict=True):
+    assert 0 < idle < logged
   for key in ("command", "date", "commit", "hardware", "versions"):
     assert record[key]
-  assert "cost of ledger and logs: " in ended.out
+  assert "the device was idle for " in ended.out
   assert str(path) in ended.out

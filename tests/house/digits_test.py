@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from engine.loop.trainer import Trainer
+from engine.loop.boundary import Boundary
 from engine.run.experiment import Experiment
 from launch.command import configs
 from launch.trained.predictions import predict
@@ -69,7 +69,7 @@ def test_killed_and_resumed_it_has_the_same_bits(alone, tmp_path, monkeypatch):
     raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
-    patch.setattr(Trainer, "train_loop_begin", acting_at(17, kill))
+    patch.setattr(Boundary, "check", acting_at(17, kill))
     with pytest.raises(KeyboardInterrupt):
       train(tmp_path)
   result = train(tmp_path)

@@ -16,7 +16,7 @@ from engine.config import (
   RuntimeConfig,
   TrainConfig,
 )
-from engine.loop.trainer import Trainer
+from engine.loop.boundary import Boundary
 from engine.task import ArraySource, Task
 from tasks.config import SentencePairConfig
 from tasks.data.pairs import Pairs
@@ -156,12 +156,15 @@ class LineTask(Task):
 
 
 def acting_at(step, act):
-  """A `Trainer.train_loop_begin` that acts once a step is reached."""
-  begin = Trainer.train_loop_begin
+  """A `Boundary.check` that acts once a step is reached.
 
-  def begin_or_act(trainer):
-    if int(trainer.global_step.numpy()) >= step:
+  The device may have the next steps then, as where a process is killed.
+  """
+  check = Boundary.check
+
+  def check_or_act(boundary, reached=None, **kwargs):
+    if reached is not None and reached >= step:
       act()
-    begin(trainer)
+    check(boundary, reached, **kwargs)
 
-  return begin_or_act
+  return check_or_act

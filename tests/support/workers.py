@@ -21,8 +21,8 @@ from engine.cluster.rendezvous import meet
 from engine.cluster.strategies import create_strategy, is_chief
 from engine.config import RuntimeConfig
 from engine.errors import UserError
+from engine.loop.boundary import Boundary
 from engine.loop.evaluator import build_evaluator
-from engine.loop.trainer import Trainer
 from engine.measure.ledger import Ledger
 from engine.measure.peaks import LEAST_FLOPS, find_peak
 from engine.run.experiment import Experiment
@@ -106,16 +106,12 @@ def main(hosts: str, index: str, directory: str, *fate: str) -> None:
 
 def die_in_step_3() -> None:
   """Makes this worker end in the middle of a run."""
-  Trainer.train_loop_begin = acting_at(
-    3, lambda: os.kill(os.getpid(), signal.SIGKILL)
-  )
+  Boundary.check = acting_at(3, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def freeze_in_step_3() -> None:
   """Makes this worker stand still in the middle of a run, for good."""
-  Trainer.train_loop_begin = acting_at(
-    3, lambda: os.kill(os.getpid(), signal.SIGSTOP)
-  )
+  Boundary.check = acting_at(3, lambda: os.kill(os.getpid(), signal.SIGSTOP))
 
 
 def find_no_data() -> None:

@@ -76,3 +76,15 @@ def test_a_process_knows_how_long_it_runs():
   )
   # A clock tick is a hundredth of a second.
   assert 0 < float(run.stdout) < time.monotonic() - begun + 0.02
+
+
+def test_what_is_known_later_is_moved_and_no_second_is_lost():
+  clock = Clock()
+  ledger = Ledger(clock=clock)
+  with ledger.time("step"):
+    clock.now += 10
+    ledger.rebook(3, "step", "input_wait")
+    clock.now += 1
+  totals = ledger.totals()
+  assert (totals["step"], totals["input_wait"]) == (8, 3)
+  assert sum(totals.values()) == 11

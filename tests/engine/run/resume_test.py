@@ -13,8 +13,8 @@ from engine.config import CheckpointConfig
 from engine.durability import manifest
 from engine.durability.checkpoints import Checkpoints
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
+from engine.loop.boundary import Boundary
 from engine.loop.evaluator import Evaluator
-from engine.loop.trainer import Trainer
 from engine.run.experiment import Experiment
 from tests.engine.run.trainer_test import lines
 from tests.support.testing import LineTask, acting_at, strategy_of, tiny_config
@@ -265,7 +265,7 @@ def test_a_directory_that_another_job_took_over_is_left_alone(
     record = json.loads(lock.read_text())
     lock.write_text(json.dumps({**record, "token": "another"}))
 
-  monkeypatch.setattr(Trainer, "train_loop_begin", acting_at(5, take_over))
+  monkeypatch.setattr(Boundary, "check", acting_at(5, take_over))
   with pytest.raises(UserError, match="was taken over by another job"):
     run(tmp_path)
   assert manifest.prefixes(str(tmp_path / "checkpoints")) == []
@@ -327,7 +327,7 @@ def test_a_run_whose_last_save_fails_is_not_finished(
   tmp_path, small_disk, monkeypatch
 ):
   monkeypatch.setattr(
-    Trainer, "train_loop_begin", acting_at(10, lambda: fill(small_disk))
+    Boundary, "check", acting_at(10, lambda: fill(small_disk))
   )
   with pytest.raises(SaveFailed, match="make room there"):
     run(small_disk / "run")

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from engine.loop.boundary import Boundary
 from engine.loop.order import Order
 from engine.loop.trainer import Trainer
 from engine.run.experiment import Experiment
@@ -233,7 +234,7 @@ def stop_at(step, patch):
   def interrupt():
     raise KeyboardInterrupt
 
-  patch.setattr(Trainer, "train_loop_begin", acting_at(step, interrupt))
+  patch.setattr(Boundary, "check", acting_at(step, interrupt))
 
 
 def test_packed_bucketed_and_padded_rows_are_the_same_training(tmp_path):

@@ -33,7 +33,7 @@ RESTARTS = "grace max_restarts stall_timeout"
 NAMES = {
   "train": f"""
     {RUN} {LAYERS} allow_config_change allow_other_files checkpoint_interval
-    log_example_ids mode model_dir seeds steps_per_loop
+    log_example_ids log_interval mode model_dir seeds steps_per_loop
   """,
   "plan": f"""
     {RUN} {LAYERS} chip_config compile_timeout largest_batch output plan_python
@@ -65,7 +65,7 @@ RARE = """
   best_metric best_to_keep casing checkpoint_minutes class_weights classes
   columns deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
-  keep_every_n_hours label_smoothing log_example_ids max_to_keep
+  keep_every_n_hours label_smoothing log_example_ids log_interval max_to_keep
   on_damaged_shard on_nonfinite patience positive profile_steps quoting
   skip_bad_lines
   startup_timeout steps_per_loop stop_file test_file threads train_files

@@ -15,7 +15,7 @@ import safetensors.numpy
 import tensorflow as tf
 
 from engine.errors import UserError
-from engine.loop.trainer import Trainer
+from engine.loop.boundary import Boundary
 from engine.randomness import Stream, step_key
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
@@ -208,7 +208,7 @@ def test_a_killed_run_ends_with_the_same_weights(
     raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
-    patch.setattr(Trainer, "train_loop_begin", acting_at(4, die))
+    patch.setattr(Boundary, "check", acting_at(4, die))
     with pytest.raises(KeyboardInterrupt):
       train(tmp_path, encoder)
   cut = train(tmp_path, encoder)
