@@ -50,6 +50,7 @@ class Session:
     train: Source,
     devs: Sequence[Source],
     *,
+    data: Mapping[str, Any],
     changed: Collection[str],
     terminal: Terminal,
     lock: Lock,
@@ -61,6 +62,7 @@ class Session:
       builder: of the parts.
       train: the split to train on.
       devs: the splits to evaluate; none: there is no evaluation.
+      data: what tells these splits from others, as `found.Found` has it.
       changed: settings and data in which it was allowed to change.
       terminal: shows how the run gets on.
       lock: of the run directory, which the chief holds.
@@ -72,10 +74,12 @@ class Session:
     """
     self._job = job
     self._terminal = terminal
-    self._changed = changed
+    self._data, self._changed = data, changed
     self._ends = epoch_ends(job.config.train, len(train))
     self._evaluates = bool(devs)
-    self._model, self._trainer, self._evaluator = builder.parts(train, *devs)
+    self._model, self._trainer, self._evaluator = builder.parts(
+      train, *devs, order=data["train"]["order"]
+    )
     self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
@@ -116,11 +120,8 @@ class Session:
     if self._evaluator and asked and goal.metric != task.goal[0]:
       goal.value_of(self._evaluator.metrics_of_a_batch())
 
-  def open(self, data: Mapping[str, Any]) -> None:
+  def open(self) -> None:
     """Opens the run for writing, behind all checks.
-
-    Args:
-      data: what tells its splits from others.
 
     Raises:
       UserError: where the directory cannot be written.
@@ -143,7 +144,7 @@ class Session:
         job, self._trainer, self._terminal, evaluates_again=bool(apart)
       )
       if job.is_chief:
-        found.note_data(directory, data)
+        found.note_data(directory, self._data)
         self._best.rewind(step, self._logs.evaluations)
     except DISK_ERRORS as error:
       raise directory.not_writable(error) from error
