@@ -66,18 +66,22 @@ def states_of(table: Table) -> list[list[int]]:
   """Returns what the files of a table are known again by.
 
   Raises:
-    OSError: where one cannot be looked at.
+    UserError: where one cannot be read.
   """
   return [_state(path) for path in table.paths]
 
 
 def _state(path: str) -> list[int]:
-  found, checksum = os.stat(path), 0
-  with open(path, "rb") as file:
-    last = max(0, found.st_size - _PART)
-    for i in range(_PARTS):
-      file.seek(last * i // (_PARTS - 1))
-      checksum = zlib.crc32(file.read(_PART), checksum)
+  checksum = 0
+  try:
+    with open(path, "rb") as file:
+      found = os.fstat(file.fileno())
+      last = max(0, found.st_size - _PART)
+      for i in range(_PARTS):
+        file.seek(last * i // (_PARTS - 1))
+        checksum = zlib.crc32(file.read(_PART), checksum)
+  except OSError as error:
+    raise UserError(f"{path} cannot be read: {error}.") from error
   times = found.st_mtime_ns, found.st_ctime_ns
   return [found.st_size, found.st_ino, *times, checksum]
 
@@ -91,7 +95,12 @@ def read(table: Table, kind: str) -> RowIndex | None:
     return None
   except Unreadable as error:
     why = error.why
-  except (OSError, safetensors.SafetensorError, ValueError) as error:
+  except (
+    OSError,
+    safetensors.SafetensorError,
+    LookupError,
+    ValueError,
+  ) as error:
     why = words_of(error)
   logging.warning(
     "%s: its rows are looked for anew, since the index of an earlier start is "
