@@ -137,9 +137,13 @@ def _read(path: str, table: Table, kind: str) -> RowIndex:
 def write(index: RowIndex, table: Table, kind: str) -> None:
   """Keeps an index, if the files are still those that it was made of."""
   path = path_of(table, kind)
+  if index.facts["files"] != states_of(table):
+    logging.warning(
+      "%s has changed while its rows were read: no index of them is kept.",
+      ", ".join(table.paths),
+    )
+    return
   try:
-    if index.facts["files"] != states_of(table):
-      raise OSError("the files change while they are read")
     facts = {**index.facts, "format": FORMAT, "of": _key(table, kind)}
     facts["checksum"] = _checksum(facts, index.columns)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -147,7 +151,7 @@ def write(index: RowIndex, table: Table, kind: str) -> None:
       safetensors.numpy.save_file(
         index.columns, part, {"facts": json.dumps(facts)}
       )
-  except (*DISK_ERRORS, safetensors.SafetensorError, UserError) as error:
+  except (*DISK_ERRORS, safetensors.SafetensorError) as error:
     logging.warning(
       "%s: an index of its rows could not be kept (%s), so that each start "
       "reads all of them: set XDG_CACHE_HOME to a directory for it.",

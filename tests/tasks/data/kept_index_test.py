@@ -271,6 +271,14 @@ def test_an_index_of_another_file_is_not_taken(tmp_path, cache, caplog):
   assert "is of other files or settings" in caplog.text
 
 
+def test_a_file_that_cannot_be_read_is_said_in_one_line(tmp_path):
+  path = write(tmp_path / "x.tsv", rows(), NAMES)
+  table = table_of(path)
+  path.unlink()
+  with pytest.raises(UserError, match=r"x.tsv cannot be read: "):
+    PairsOnDisk(table, number)
+
+
 def test_each_way_to_read_a_file_has_an_index_of_its_own(tmp_path, cache):
   path = write(tmp_path / "x.tsv", rows(), NAMES)
   ways = [
@@ -309,7 +317,7 @@ def test_files_that_change_while_they_are_read_have_no_index(
     return number(label, place)
 
   PairsOnDisk(table_of(path), changing)
-  assert "the files change while they are read" in caplog.text
+  assert "has changed while its rows were read" in caplog.text
   assert not cache.exists()
 
 
