@@ -10,7 +10,9 @@ With --store_pairs, something else: what a store of so many synthetic pairs
 costs to open and to read. It takes 122 bytes a pair, in a temporary directory.
 
 With --scale, something else: CPU time of what one worker of N computes for a
-step, from 32 pairs on one replica to 32,768 on 1,024, without the others.
+step, from 32 pairs on one replica to 32,768 on 1,024, without the others; what
+orders of 10^9 and 10^12 examples cost; and, predicted, the steps of
+accelerators that such input would feed.
 """
 
 import time
@@ -91,21 +93,34 @@ def main() -> None:
 
 
 def measure_scale(repeats: int, output_dir: str) -> None:
-  """Measures one worker of N, writes one JSON file, prints a table."""
-  from benchmarks.scale.one_worker import SIZES, cpu_seconds, synthetic
+  """Measures one worker of N, and orders; writes one JSON file, prints."""
+  from benchmarks.scale import one_worker, orders, outlook
   from engine.measure.environment import environment
 
-  source = synthetic(_SYNTHETIC)
-  rows = []
-  for size in SIZES:
-    seconds = cpu_seconds(source, size, repeats * _STEPS)
+  source = one_worker.synthetic(_SYNTHETIC)
+  rows, predicted = [], []
+  for size in one_worker.SIZES:
+    seconds = one_worker.cpu_seconds(source, size, repeats * _STEPS)
     rows.append(
       row(str(size), "ms", [1e3 * each for each in seconds], better="lower")
     )
-    print(f"{size!s:40} {rows[-1]['summary']['median']:8.2f} ms of CPU a step")
+    median = rows[-1]["summary"]["median"]
+    print(f"{size!s:40} {median:8.2f} ms of CPU a step")
+    examples = size.batch_size / size.replicas
+    predicted += outlook.told(size.replicas, examples, median / 1e3)
+  for examples in orders.SIZES:
+    for name, unit, found in orders.measure_order(examples, repeats):
+      better = "higher" if unit == "indices/s" else "lower"
+      rows.append(row(name, unit, found, better=better))
+      print(f"{name:50} {rows[-1]['summary']['median']:12,.2f} {unit}")
+  print("\n".join(predicted))
   print(
     write_record(
-      "input", rows, environment=environment(), output_dir=output_dir
+      "input",
+      rows,
+      environment=environment(),
+      output_dir=output_dir,
+      predicted=predicted,
     )
   )
 

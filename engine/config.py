@@ -247,8 +247,8 @@ class CheckpointConfig(Settings):
     0, "Steps between checkpoints (0: the ends of epochs).", SHOWN, min=0
   )
   checkpoint_minutes: float = free(
-    30.0,
-    "Minutes between checkpoints, beside the interval (0: off).",
+    10.0,
+    "Minutes after which a checkpoint is due, however long an epoch (0: off).",
     RARE,
     min=0,
   )

@@ -22,6 +22,12 @@ def is_local(path: str | os.PathLike[str]) -> bool:
   return "://" not in os.fspath(path)
 
 
+def cache_directory(kind: str) -> str:
+  """Where what can be made again is kept, for all runs of a user."""
+  home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+  return os.path.join(home, "apsis", kind)
+
+
 def is_link(path: str) -> bool:
   """Whether a path is a link; where there are none it is not."""
   return is_local(path) and os.path.islink(path)

@@ -32,7 +32,9 @@ class Size(NamedTuple):
 SIZES = (
   Size(32, 1, 1),
   Size(256, 8, 1),
+  Size(2048, 8, 1),
   Size(2048, 64, 8),
+  Size(16_384, 512, 64),
   Size(32_768, 1024, 128),
 )
 

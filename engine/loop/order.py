@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.errors import UserError
 
+KINDS = SORT, CIPHER = "sort", "cipher"  # Which `data.json` names.
 _SORTED = 2**24  # Examples; the order of each run that there was before it.
 _MOST = 2**62  # Examples that 64 bits can count.
 _ROUNDS = 8
@@ -74,6 +75,11 @@ def _mixed(x: np.ndarray) -> np.ndarray:
   return x ^ (x >> np.uint64(31))
 
 
+def kind_of(num_examples: int) -> str:
+  """Returns how a new run finds the order of so many examples."""
+  return SORT if num_examples <= _SORTED else CIPHER
+
+
 class Order:
   """The batches of a run.
 
@@ -89,6 +95,7 @@ class Order:
     batch_size: int,
     num_positions: int,
     seed: int | None,
+    kind: str = "",
   ):
     """Initializes the order.
 
@@ -97,6 +104,7 @@ class Order:
       batch_size: examples in a full global batch.
       num_positions: where the run ends: epochs * num_examples.
       seed: the seed of the run, or None to keep the order of the split.
+      kind: one of `KINDS`, if the run has one; else that of a new run.
 
     Raises:
       UserError: where there are more examples than can be counted.
@@ -110,7 +118,7 @@ class Order:
     self._batch_size = batch_size
     self._num_positions = num_positions
     self._seed = seed
-    self.kind = "sort" if num_examples <= _SORTED else "cipher"
+    self.kind = kind or kind_of(num_examples)
     if seed is None:
       self.kind = "given"
     # An epoch's permutation is made when the first of its batches is asked
@@ -140,6 +148,6 @@ class Order:
     """The examples at some places of an epoch."""
     if self._seed is None:
       return place
-    if self.kind == "cipher":
+    if self.kind == CIPHER:
       return ciphered(place, self._seed, epoch, self._num_examples)
     return self._permutation(self._seed, epoch, self._num_examples)[place]

@@ -73,7 +73,7 @@ class Builder:
     check_divides("eval_batch_size", evaluation.eval_batch_size, replicas)
 
   def parts(
-    self, train: Source, *devs: Source
+    self, train: Source, *devs: Source, order: str = ""
   ) -> tuple[tf_keras.Model, Trainer, Evaluator | SplitsEvaluator | None]:
     """Builds the model, its trainer and its evaluator.
 
@@ -81,10 +81,11 @@ class Builder:
       train: the split to train on.
       *devs: the splits to evaluate, as the config names them; none: there is
         no evaluator.
+      order: how examples are ordered, as `Order` takes it.
     """
     with self._strategy.scope():
       model = self._model()
-      trainer = self._trainer(model, train)
+      trainer = self._trainer(model, train, order)
       evaluator = self._evaluator(model, devs, trainer.averages)
     return model, trainer, evaluator
 
@@ -108,7 +109,9 @@ class Builder:
     decay = self._config.optimizer.average_decay
     return build_averages(model.trainable_variables, decay)
 
-  def _trainer(self, model: tf_keras.Model, source: Source) -> Trainer:
+  def _trainer(
+    self, model: tf_keras.Model, source: Source, kind: str
+  ) -> Trainer:
     train = self._config.train
     guard = Guard(skips=train.on_nonfinite == "skip")
     loss_scale = LossScale() if train.precision == "float16" else None
@@ -138,6 +141,7 @@ class Builder:
       batch_size=train.global_batch_size,
       num_positions=positions(train, len(source)),
       seed=train.seed,
+      kind=kind,
     )
     return Trainer(
       replica_step=step,

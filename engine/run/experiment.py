@@ -157,6 +157,7 @@ class Experiment:
         self._builder,
         source,
         devs,
+        data=found.data,
         changed=found.changed,
         terminal=terminal,
         lock=lock,
@@ -164,7 +165,7 @@ class Experiment:
       # However it ends: a save that runs beside ends before the lock does.
       stack.callback(session.settle)
       with together(job.strategy):
-        session.open(data)
+        session.open()
       return session.run()
 
   def _evaluate(self) -> dict[str, Any]:

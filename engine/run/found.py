@@ -7,16 +7,17 @@ from typing import Any
 
 from engine.durability import assets, listing, manifest
 from engine.durability.run_directory import RunDirectory
-from engine.errors import Damaged, Missing, UserError
+from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import write_json
 from engine.formats import read_json
+from engine.loop import order
 from engine.run.job import Job
 from engine.run.starts import STARTS, have_been_committed
 from engine.task import Source
 
 DATA = "data"  # Beside the settings: `data.train` stands for that split.
 _FILE = "data.json"  # What a run was trained and evaluated on.
-_SHAPE = {"splits": {str: {"examples": int, "digest": str}}}
+_SHAPE = {"splits": {str: {"examples": int, "digest": str, "order?": str}}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Found:
     changed: settings and data that differ and are allowed to.
     result: of a run that is finished, as it is asked for now.
     remarks: what its user should know.
+    data: split -> `facts_of` it; of "train" also how the run orders it.
   """
 
   changed: Sequence[str]
   result: Mapping[str, Any] | None
   remarks: Sequence[str]
+  data: Mapping[str, Any]
 
 
 def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
@@ -82,7 +85,34 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
       remarks.append(
         "an older version began this run: its data are taken as the same"
       )
-  return Found(changed, result, remarks)
+  kind = _order(kept.get("train"), data["train"], directory)
+  data = {**data, "train": {**data["train"], "order": kind}}
+  return Found(changed, result, remarks, data)
+
+
+def _order(
+  kept: Mapping[str, Any] | None,
+  train: Mapping[str, Any],
+  directory: RunDirectory,
+) -> str:
+  """Returns how a run orders its examples: as it began, on the same data.
+
+  Args:
+    kept: `facts_of` them, as the run had them; None where it has not noted it.
+    train: the same of now.
+    directory: of the run.
+  """
+  if kept is None and manifest.prefixes(directory.checkpoints):
+    return order.SORT  # The cipher and such notes came together.
+  if not kept or _told(kept) != _told(train):
+    return order.kind_of(train["examples"])
+  kind = kept.get("order", order.kind_of(train["examples"]))
+  if kind not in order.KINDS:
+    raise UserError(
+      f"{directory.file(_FILE)} has examples ordered by {quoted(kind)}, which "
+      "a newer Apsis can: use that, or take another --model_dir."
+    )
+  return kind
 
 
 def check_not_lost(directory: RunDirectory) -> None:
@@ -159,7 +189,7 @@ def differences(
   return {
     f"{DATA}.{split}": f"{split}: {_told(kept[split])} -> {_told(facts)}"
     for split, facts in data.items()
-    if split in kept and kept[split] != facts
+    if split in kept and _told(kept[split]) != _told(facts)
   }
 
 

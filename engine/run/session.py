@@ -29,6 +29,8 @@ from engine.run.outcome import outcome
 from engine.settings import identity
 from engine.task import Source, digest_of
 
+_LOOKS = 10  # Log points from one look at the clock to the next.
+
 
 class Session:
   """A run that trains: restored, with its logs open, wired into Orbit.
@@ -49,6 +51,7 @@ class Session:
     train: Source,
     devs: Sequence[Source],
     *,
+    data: Mapping[str, Any],
     changed: Collection[str],
     terminal: Terminal,
     lock: Lock,
@@ -60,6 +63,7 @@ class Session:
       builder: of the parts.
       train: the split to train on.
       devs: the splits to evaluate; none: there is no evaluation.
+      data: what tells these splits from others, as `found.Found` has it.
       changed: settings and data in which it was allowed to change.
       terminal: shows how the run gets on.
       lock: of the run directory, which the chief holds.
@@ -71,10 +75,12 @@ class Session:
     """
     self._job = job
     self._terminal = terminal
-    self._changed = changed
+    self._data, self._changed = data, changed
     self._ends = epoch_ends(job.config.train, len(train))
     self._evaluates = bool(devs)
-    self._model, self._trainer, self._evaluator = builder.parts(train, *devs)
+    self._model, self._trainer, self._evaluator = builder.parts(
+      train, *devs, order=data["train"]["order"]
+    )
     self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
@@ -115,11 +121,8 @@ class Session:
     if self._evaluator and asked and goal.metric != task.goal[0]:
       goal.value_of(self._evaluator.metrics_of_a_batch())
 
-  def open(self, data: Mapping[str, Any]) -> None:
+  def open(self) -> None:
     """Opens the run for writing, behind all checks.
-
-    Args:
-      data: what tells its splits from others.
 
     Raises:
       UserError: where the directory cannot be written.
@@ -142,7 +145,7 @@ class Session:
         job, self._trainer, self._terminal, evaluates_again=bool(apart)
       )
       if job.is_chief:
-        found.note_data(directory, data)
+        found.note_data(directory, self._data)
         self._best.rewind(step, self._logs.evaluations)
     except DISK_ERRORS as error:
       raise directory.not_writable(error) from error
@@ -179,7 +182,7 @@ class Session:
     trainer.log_points = self._logs.log_points()
     waits = [self._manager.checkpoint_interval]
     if job.config.checkpoint.checkpoint_minutes:
-      waits.append(trainer.log_interval)  # To look at the clock.
+      waits.append(_LOOKS * trainer.log_interval)
     silence_orbit()
     return orbit.Controller(
       global_step=trainer.global_step,

@@ -5,6 +5,10 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from tasks.data.pairs_on_disk import PairsOnDisk
+
+_MOST = 2**15  # Pairs on disk that are read again to be sure.
+
 
 class Copies:
   """What is in the training split, to be looked for in others.
@@ -32,28 +36,63 @@ class Copies:
     both = [kind for kind in digests if kind in self._trained_on]
     if not both:
       return
-    copies = count(digests[both[0]], self._trained_on[both[0]])
+    copies, all_seen = count(digests[both[0]], self._trained_on[both[0]])
     if copies:
       logging.warning(
-        "%d of the %d pairs of %r are in 'train' too: metrics will flatter.",
-        copies,
-        len(encoded),
-        split,
+        "%s%d of the %d pairs of %r are in 'train' too: metrics will flatter.",
+        *("" if all_seen else "at least ", copies, len(encoded), split),
       )
 
 
-def count(ours: np.ndarray, theirs: np.ndarray) -> int:
-  """Counts which of some digests are among many others."""
-  # Many times as fast as `np.isin(ours, theirs)`, which sorts the many.
-  known = np.unique(ours)
-  places = np.searchsorted(known, theirs)
-  found = known.take(places, mode="clip") == theirs
-  return int(np.isin(ours, theirs[found]).sum())
+def count(
+  ours: np.ndarray | PairsOnDisk, theirs: np.ndarray | PairsOnDisk
+) -> tuple[int, bool]:
+  """Counts which of some pairs are among many others.
+
+  Args:
+    ours: digests, or pairs on disk: of these some bits of a digest are known,
+      so that those which may be copies are read.
+    theirs: the same.
+
+  Returns:
+    How many, and whether all were looked at that may be.
+  """
+  mine, others = _known(ours), _known(theirs)
+  bits = [x.bits for x in (ours, theirs) if isinstance(x, PairsOnDisk)]
+  if bits:
+    mask = np.uint64(2 ** min(bits) - 1)
+    mine, others = mine & mask, others & mask
+  there = np.flatnonzero(_among(others, mine))
+  here = np.flatnonzero(_among(mine, others[there]))
+  if not bits:
+    return len(here), True
+  whole = _whole(ours, here[:_MOST]), _whole(theirs, there[:_MOST])
+  all_seen = max(len(here), len(there)) <= _MOST
+  return int(np.count_nonzero(_among(*whole))), all_seen
 
 
-def _digests(found: Any, encoded: Any) -> dict[str, np.ndarray]:
+def _among(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+  """Which of some digests are among others, which are sorted: bool [some]."""
+  known = np.unique(others)
+  if not len(known):
+    return np.zeros(len(some), bool)
+  return known.take(np.searchsorted(known, some), mode="clip") == some
+
+
+def _known(pairs: np.ndarray | PairsOnDisk) -> np.ndarray:
+  return pairs.digests if isinstance(pairs, PairsOnDisk) else pairs
+
+
+def _whole(pairs: np.ndarray | PairsOnDisk, chosen: np.ndarray) -> np.ndarray:
+  """Returns the whole digests of some pairs."""
+  if not isinstance(pairs, PairsOnDisk):
+    return pairs[chosen]
+  return pairs.read(chosen).digests if len(chosen) else chosen.astype("u8")
+
+
+def _digests(found: Any, encoded: Any) -> dict[str, np.ndarray | PairsOnDisk]:
   return {
-    kind: holder.digests
+    kind: holder if isinstance(holder, PairsOnDisk) else holder.digests
     for kind, holder in (("tokens", encoded), ("texts", found))
     if hasattr(holder, "digests")
   }

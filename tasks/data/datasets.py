@@ -93,7 +93,7 @@ class TextSplit(Split):
     unknown = self.name == "train" and not _known_classes(self.config)
     if unknown and answers.classes:
       return pairs_and_classes(self.config)[0]
-    return PairsOnDisk(table, answers.number)
+    return PairsOnDisk(table, answers.number, scores=not answers.classes)
 
   def find_classes(self) -> Sequence[str]:
     if is_large(self.table):

@@ -1,22 +1,25 @@
 """Pairs of files too large to hold: read and encoded when a batch asks.
 
-One pass finds where each row begins, its label and a digest of its sentences.
-That is all that is kept of a pair until it is used, and again behind that.
+One pass finds where rows begin, their labels and some bits of a digest of their
+sentences; later starts find that in a cache. Of a pair nothing else is kept
+until it is used, and again behind that.
 """
 
-import array
 import bisect
+import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from engine.errors import UserError
+from tasks.data import kept_index
 from tasks.data.forms import packing_of
 from tasks.data.left_out import LeftOut
-from tasks.data.pairs import Pairs, digest_of_texts
+from tasks.data.pairs import Pairs
 from tasks.data.row_files import RowFile, opened
+from tasks.data.row_index import BLOCK, Number, Pass, RowIndex
 from tasks.data.tables import Table
 
 LARGE = 2**27  # Bytes: reading and encoding all of it would take a minute.
@@ -36,52 +39,39 @@ class PairsOnDisk:
     labels: a class or a score for each pair; None where they are not known.
     ids: a stable name for each pair.
     weights: of each pair in training; None: all weigh the same.
-    digests: uint64 [pairs], of their sentences.
+    bits: of the digest of the sentences of a pair, how many `digests` has.
+    digest: 32 bits of the sentences of all pairs.
     left: the rows that are none of these.
   """
 
   def __init__(
-    self, table: Table, number: Callable[[str, str], float] | None = None
+    self, table: Table, number: Number | None = None, *, scores: bool = False
   ):
-    """Reads all rows once.
+    """Reads all rows once, if no earlier start has done so.
 
     Args:
       table: the rows.
       number: (label, its place) -> what it is as a number, of all int or of all
         float; None: the table has no labels.
+      scores: whether labels are numbers; else each name is asked for once.
 
     Raises:
       UserError: at the first bad row.
     """
-    self._table = table
-    self._bounds = [0]  # Rows before each file.
-    offsets, digests = array.array("q"), array.array("Q")
-    labels, weights = array.array("d"), array.array("f")
-    whole = True  # Classes are int, as of pairs in memory.
-    table.left = LeftOut()
-    numbers = array.array("q")
-    for path in table.paths:
-      with opened(path, table.form) as file:
-        for offset, row in table.rows_of(file):
-          offsets.append(offset)
-          numbers.append(row.number)
-          digests.append(digest_of_texts(row.text_a, row.text_b))
-          if number and row.label is not None:
-            label = number(row.label, row.place)
-            whole &= isinstance(label, int)
-            labels.append(label)
-          if table.roles.weight:
-            weights.append(row.weight)
-      self._bounds.append(len(offsets))
-    self.ids: Sequence[int] = numbers
-    if numbers and numbers[-1] + 1 == len(numbers):
-      self.ids = range(len(numbers))
-    kind = np.int64 if whole else np.float64
-    self.labels = np.array(labels, kind) if labels else None
-    self.weights = np.array(weights) if weights else None
-    self.digests = np.array(digests)
-    self._offsets = np.array(offsets)
-    self.left, table.left = table.left, LeftOut()
+    kind = ("scores" if scores else "names") if number else ""
+    index = kept_index.read(table, kind)
+    if index:
+      numbers = _numbers(index, table, number)
+    else:
+      made = Pass(table, number, scores=scores)
+      index, numbers = made.index(kept_index.states_of(table)), made.numbers
+      kept_index.write(index, table, kind)
+    facts = index.facts
+    self._table, self._index = table, index
+    self.ids, self.left = index.numbers, index.left
+    self.labels = index.values("labels", facts["scores"] if scores else numbers)
+    self.weights = index.values("weights", facts["weights"])
+    self.bits, self.digest = index.bits, facts["digest"]
 
   def __len__(self) -> int:
     return len(self.ids)
@@ -90,6 +80,11 @@ class PairsOnDisk:
   def unread(self) -> Mapping[int, str]:
     """As `Pairs.unread`."""
     return self.left.bad
+
+  @property
+  def digests(self) -> np.ndarray:
+    """The last bits of `Pairs.digests`, uint32 [pairs]."""
+    return self._index.digests
 
   def relabel(self, numbers: Sequence[float]) -> None:
     """Replaces each label, an index into `numbers`, by what it stands for."""
@@ -106,27 +101,50 @@ class PairsOnDisk:
     Raises:
       UserError: where a file is not what it was.
     """
-    texts = {}
-    file_of = lambda i: bisect.bisect_right(self._bounds, i) - 1
+    texts, bounds = {}, self._index.facts["bounds"]
+    table = dataclasses.replace(self._table, left=LeftOut())
+    file_of = lambda i: bisect.bisect_right(bounds, i) - 1
     in_order = sorted({int(i) for i in indices})
     for k, group in itertools.groupby(in_order, file_of):
-      path = self._table.paths[k]
-      with opened(path, self._table.form) as file:
+      with opened(table.paths[k], table.form) as file:
         for i in group:
-          texts[i] = self._read_row(file, i)
+          texts[i] = self._read_row(table, file, k, i)
     texts_a, texts_b = zip(*(texts[int(i)] for i in indices), strict=True)
-    single = not self._table.roles.text_b
+    single = not table.roles.text_b
     ids = [self.ids[i] for i in indices]
     return Pairs(texts_a, None if single else texts_b, None, ids)
 
-  def _read_row(self, file: RowFile, index: int) -> tuple[str, str]:
-    file.seek(int(self._offsets[index]), 0)
+  def _read_row(
+    self, table: Table, file: RowFile, k: int, index: int
+  ) -> tuple[str, str]:
+    """Reads a pair of file `k`, behind those of its block."""
+    facts, first = self._index.facts, index - index % BLOCK
+    offset = self._index.columns["starts"][index // BLOCK]
+    if first < facts["bounds"][k]:  # The block begins in the file before.
+      first, offset = facts["bounds"][k], facts["firsts"][k]
+    file.seek(int(offset), 0)
     try:
-      _, row = next(self._table.rows_of(file), (0, None))
+      rows = itertools.islice(table.rows_of(file), index - first, None)
+      _, row = next(rows, (0, None))
     except UserError:
       row = None
-    if not row or self.digests[index] != digest_of_texts(*row[2:4]):
+    if not row or not self._index.is_of(index, row.text_a, row.text_b):
       raise UserError(
         f"{file.path} has changed while it was in use: give the command again."
       )
     return row.text_a, row.text_b
+
+
+def _numbers(
+  index: RowIndex, table: Table, number: Number | None
+) -> Sequence[float]:
+  """Returns the names of an index as numbers, once all labels can be such."""
+  facts, labels = index.facts, index.columns.get("labels")
+  if not number or labels is None:
+    return []
+  if not facts["names"]:
+    scores = np.asarray(facts["scores"] or labels)
+    for score in (scores.min(), scores.max()):
+      number(repr(float(score)), ", ".join(table.paths))
+  both = zip(facts["names"], facts["places"], strict=True)
+  return [number(name, place) for name, place in both]

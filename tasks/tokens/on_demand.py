@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.task import digest_of
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.tokens.encoded import EncodedPairs
@@ -73,7 +72,7 @@ class EncodedOnDemand:
 
   def digest(self) -> int:
     """32 bits of all sentences."""
-    return digest_of(self._pairs.digests)
+    return self._pairs.digest
 
   def _keep(self, indices: np.ndarray) -> int:
     """Encodes pairs; returns how many were cut."""

@@ -103,8 +103,9 @@ class PairSource(Source):
   def digest(self) -> int:
     if self._digest is not None:
       return self._digest
+    ids = self._ids
     return digest_of(
-      np.asarray(self._ids),
+      np.arange(len(ids)) if isinstance(ids, range) else np.asarray(ids),
       np.asarray(self._labels),
       np.asarray(self._weights),
       np.array(self.encoded.digest()),

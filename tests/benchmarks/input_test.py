@@ -64,13 +64,24 @@ def test_one_worker_of_many_is_timed(tmp_path):
   assert ended.status == 0, ended.err
   (path,) = (tmp_path / "results").iterdir()
   found = json.loads(path.read_text())
-  assert [row["name"] for row in found["rows"]] == [
+  assert [row["name"] for row in found["rows"][:6]] == [
     "32 x 1, a worker of 1",
     "256 x 8, a worker of 1",
+    "2048 x 8, a worker of 1",
     "2048 x 64, a worker of 8",
+    "16384 x 512, a worker of 64",
     "32768 x 1024, a worker of 128",
   ]
   assert all(row["summary"]["median"] > 0 for row in found["rows"])
+  assert [row["unit"] for row in found["rows"][6:]] == [
+    "ms",
+    "indices/s",
+    "MB",
+  ] * 2
+  room = [row for row in found["rows"] if row["name"].endswith("memory")]
+  assert all(row["summary"]["median"] < 1 for row in room)
+  for line in found["predicted"]:
+    assert "predicted" in line and line in ended.out
 
 
 def test_a_store_is_opened_read_and_sought(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
+from engine import files
 from engine.errors import Unreadable, UserError
 from engine.files import (
   DISK_ERRORS,
@@ -23,8 +24,7 @@ _LISTED = "-listed"  # Directories of earlier versions have no list.
 
 def cache_directory() -> str:
   """Where imported encoders are kept."""
-  home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-  return os.path.join(home, "apsis", "encoders")
+  return files.cache_directory("encoders")
 
 
 def cached(name: str, make: Callable[[str], None]) -> str:

@@ -355,6 +355,24 @@ def test_who_may_not_write_any_more_writes_nothing(tmp_path):
   assert os.listdir(tmp_path) == ["lock.json"]
 
 
+@pytest.mark.parametrize(
+  ("steps_a_minute", "saves"), [(1, [10, 20, 30, 36]), (4, [36])]
+)
+def test_long_epochs_have_checkpoints_within(tmp_path, steps_a_minute, saves):
+  """Of an epoch of 36 steps, without a setting: by the clock, and its end."""
+  now, made = [0.0], []
+  step = tf.Variable(0, dtype=tf.int64)
+  checkpoints = manager(
+    tmp_path, step, tf.Variable(1.0), interval=36, clock=lambda: now[0]
+  )
+  for number in range(1, 37):
+    now[0] = number / steps_a_minute * 60.0
+    step.assign(number)
+    if checkpoints.save(checkpoint_number=number):
+      made.append(number)
+  assert made == saves
+
+
 def test_saves_by_minutes_and_keeps_some_for_good(tmp_path):
   now = [0.0]
   step = tf.Variable(0, dtype=tf.int64)

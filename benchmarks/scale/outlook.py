@@ -1,0 +1,101 @@
+"""What follows for accelerators that are not here: predicted, not measured.
+
+Work is BERT-base's on pairs of 53 tokens, at a share of the published peak that
+such models reach; the optimizer reads and writes 28 bytes a weight from the
+published memory; an all-reduce of float32 gradients is the ring of `cost_model`
+and hides behind nothing. Links are those that makers publish, in one direction;
+a message takes 5 us, so a ring of hundreds is slower than the trees that
+libraries take there.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from benchmarks.scale.cost_model import Compute, Link, Prediction, predict
+from engine.measure.hardware import TPUS, gpu_peak
+from tasks.model.flops import training_flops
+
+_WEIGHTS = 109.5e6
+_PAIR = 53  # Tokens.
+_LATENCY = 5e-6  # Seconds.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+  """Hosts of some accelerators each.
+
+  Attributes:
+    name: of an accelerator.
+    flops: a second, that a step reaches.
+    memory: bytes a second.
+    of_host: accelerators of one.
+    inside: bytes a second of an accelerator's links within a host,
+    between: and of all links of a host to others: rings share them.
+  """
+
+  name: str
+  flops: float
+  memory: float
+  of_host: int
+  inside: float
+  between: float
+
+  def step(self, replicas: int, examples: float) -> Prediction:
+    """Predicts a step of so many replicas with so many examples each."""
+    pair = training_flops(
+      hidden=768, inner=3072, layers=12, lengths=np.array([_PAIR]), classes=2
+    )
+    compute = Compute(
+      fixed=28 * _WEIGHTS / self.memory,
+      per_example=float(pair.model.sum()) / self.flops,
+    )
+    alone = replicas <= self.of_host
+    return predict(
+      compute,
+      Link(latency=_LATENCY, bandwidth=self.inside if alone else self.between),
+      replicas=replicas,
+      examples=examples,
+      size=4 * _WEIGHTS,
+    )
+
+
+MACHINES = (
+  Machine(
+    name="H100",
+    flops=0.4 * (gpu_peak("H100 80GB HBM3", "bfloat16", tf32=False) or 0),
+    memory=3.35e12,
+    of_host=8,
+    inside=450e9,
+    between=8 * 50e9,  # A link of 400 Gbit/s for each.
+  ),
+  Machine(
+    name="v5e",
+    flops=0.5 * TPUS["v5e"].flops,
+    memory=TPUS["v5e"].bandwidth,
+    of_host=8,
+    inside=100e9,
+    between=100e9,  # A torus: the same links.
+  ),
+)
+
+
+def told(replicas: int, examples: float, input_seconds: float) -> list[str]:
+  """Returns lines that hold an input against predicted steps.
+
+  Args:
+    replicas: how many.
+    examples: of each.
+    input_seconds: of a worker, for a step.
+  """
+  lines = []
+  for machine in MACHINES:
+    step = machine.step(replicas, examples)
+    alone = step.step * (1 - step.reduce_share)
+    lines.append(
+      f"{replicas} x {machine.name}, predicted: a step of "
+      f"{1e3 * alone:.1f} ms, {1e3 * step.step:.1f} with an all-reduce behind "
+      f"it; the input measured here takes {input_seconds / alone:.0%} of the "
+      "former"
+    )
+  return lines
