@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.config import ExperimentConfig
 from engine.durability import assets, manifest
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Damaged, Missing, UserError
@@ -76,6 +77,22 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
         "an older version began this run: its data are taken as the same"
       )
   return Found(changed, result, remarks)
+
+
+def with_shapes(
+  config: ExperimentConfig, directory: RunDirectory
+) -> ExperimentConfig:
+  """Keeps the shapes of a run that was begun before they were chosen.
+
+  Other shapes add in another order: it would not go on to the last bit.
+  """
+  runtime, old = config.runtime, directory.read_config()
+  if runtime.shapes != "auto" or old is None:
+    return config
+  first = (old.get("runtime") or {}).get("shapes", "fixed")
+  return dataclasses.replace(
+    config, runtime=dataclasses.replace(runtime, shapes=first)
+  )
 
 
 def facts_of(source: Source) -> dict[str, Any]:

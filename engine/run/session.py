@@ -76,6 +76,8 @@ class Session:
     self._ends = epoch_ends(job.config.train, len(train))
     self._evaluates = bool(devs)
     self._model, self._trainer, self._evaluator = builder.parts(train, *devs)
+    if self._trainer.inputs.choice:
+      terminal.say(self._trainer.inputs.choice)
     self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
