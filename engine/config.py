@@ -51,6 +51,9 @@ class RuntimeConfig(Settings):
     False, "The same bits in each run, where ops leave a choice.", RARE
   )
   xla: bool = free(False, "Compile the model with XLA.", RARE)
+  shapes: Literal["auto", "cpu", "gpu", "tpu", "fixed"] = free(
+    "auto", "As many shapes as pay where: auto asks the devices.", RARE
+  )
   steps_per_loop: int = free(
     5,
     "Most steps between two looks at the notices, of all workers.",

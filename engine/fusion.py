@@ -7,12 +7,14 @@ are slower than oneDNN's, so products stay outside.
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 
-def fused(function: Callable) -> Callable:
+def fused(
+  function: Callable, signature: Sequence[tf.TensorSpec] | None = None
+) -> Callable:
   """Compiles a function of tensors into one cluster for each signature.
 
   Inside a step that XLA compiles as a whole it becomes a part of that.
@@ -20,8 +22,15 @@ def fused(function: Callable) -> Callable:
 
   An output that is computed from another output is computed twice: clusters
   that share much are better split.
+
+  Args:
+    function: of tensors.
+    signature: of its arguments, where one trace serves for several shapes; the
+      caller then says of what static shape the results are.
   """
-  compiled = tf.function(plain(function), jit_compile=True)
+  compiled = tf.function(
+    plain(function), input_signature=signature, jit_compile=True
+  )
 
   @functools.wraps(function)
   def call(*args):

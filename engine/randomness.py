@@ -65,7 +65,9 @@ class Stream:
     Returns:
       uint64, of the common shape.
     """
-    return _bits(self.child_key(), first, second)
+    bits = _bits(self.child_key(), first, second)
+    bits.set_shape(tf.broadcast_static_shape(first.shape, second.shape))
+    return bits
 
   def row_bits(self, size: int, *, names: tf.Tensor) -> tf.Tensor:
     """Draws `size` bytes for each row, as `unpack` takes them.
@@ -147,10 +149,9 @@ def drop(x: tf.Tensor, bits: tf.Tensor, rate: float) -> tf.Tensor:
   return tf.cast(tf.reshape(kept, x.shape), x.dtype)
 
 
-@fused
 def _bits(key, first, second):
   """Threefry of counters; uint64."""
-  shape = tf.broadcast_static_shape(first.shape, second.shape)
+  shape = tf.broadcast_dynamic_shape(tf.shape(first), tf.shape(second))
   counter = (
     tf.broadcast_to(tf.cast(x, tf.uint32), shape) for x in (first, second)
   )
@@ -159,6 +160,17 @@ def _bits(key, first, second):
   )
   # One output: of two, each would compute all rounds.
   return low | tf.bitwise.left_shift(high, tf.constant(32, tf.uint64))
+
+
+# Traced once for all shapes; each is compiled on its own, and static there.
+_bits = fused(
+  _bits,
+  [
+    tf.TensorSpec([2], tf.uint32),
+    tf.TensorSpec(None, tf.int32),
+    tf.TensorSpec(None, tf.int32),
+  ],
+)
 
 
 @fused

@@ -81,6 +81,27 @@ class Source(abc.ABC):
     of = dict(zip(batch[EXAMPLES][there], batch[WEIGHTS][there], strict=True))
     return np.array([of[i] for i in indices], np.float32)
 
+  def choose_shapes(
+    self, *, batch_size: int, shares: int, parts: int, program: float
+  ) -> str:
+    """Is told what a program is worth, before batches are planned.
+
+    Each shape is compiled: where a source can have more of them or fewer, they
+    should be as many as pay. By default nothing follows.
+
+    Args:
+      batch_size: as `layout` takes it.
+      shares: likewise.
+      parts: shares that one device will compute, one after the other.
+      program: floating-point operations of training that a device could do in
+        the time that a program takes to compile.
+
+    Returns:
+      What was chosen and why, for a line; "" if nothing was.
+    """
+    del batch_size, shares, parts, program
+    return ""
+
   @abc.abstractmethod
   def layout(
     self, indices: np.ndarray, *, batch_size: int, shares: int

@@ -69,6 +69,9 @@ def main() -> None:
 
   if compiler:
     replicas, where = compiler.topology.devices, compiler.topology.name
+    if config.runtime.shapes == "auto":
+      runtime = dataclasses.replace(config.runtime, shapes="tpu")
+      config = dataclasses.replace(config, runtime=runtime)
   elif cluster and cluster.size > 1:
     replicas, where = cluster.size, f"workers found in {cluster.found_in}"
   else:

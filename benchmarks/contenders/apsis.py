@@ -24,6 +24,8 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
     command += [f"--data_dir={plan.data_dir}", f"--precision={plan.setting}"]
     command += [f"--train_steps={plan.steps}", f"--seed={plan.seed}"]
     command += [f"--steps_per_loop={plan.steps_per_window}"]
+    # Few steps would have fewer shapes, and more padding, than a whole run.
+    command += ["--shapes=fixed"]
     command += [f"--global_batch_size={plans.BATCH_SIZE}"]
     command += [f"--learning_rate={plans.LEARNING_RATE}"]
     command += [f"--dropout={plans.DROPOUT}", f"--model_dir={directory}"]

@@ -159,7 +159,8 @@ def measure(
       command += [f"--num_virtual_devices={number}"]
   command += [f"--encoder={cell.encoder}", f"--batching={cell.batching}"]
   command += [f"--precision={cell.precision}", f"--train_steps={train_steps}"]
-  command += [f"--steps_per_loop={STEPS_PER_WINDOW}"]
+  # Few steps would have fewer shapes, and more padding, than a whole run.
+  command += [f"--steps_per_loop={STEPS_PER_WINDOW}", "--shapes=fixed"]
   with tempfile.TemporaryDirectory() as model_dir:
     command += [f"--model_dir={model_dir}"]
     run = subprocess.run(command, env=environ, capture_output=True, text=True)

@@ -199,10 +199,13 @@ def build_evaluator(
   ledger: Ledger,
   boundary: Boundary | None = None,
   averages: Averages | None = None,
+  program: float = 0.0,
 ) -> Evaluator:
   """Builds an evaluator of a source in its own order, each example once.
 
-  Where there are averages of the weights, these are evaluated.
+  Where there are averages of the weights, these are evaluated. A `program`
+  costs what `Inputs` says: forward passes and their programs are both cheaper
+  than those of training, by about as much.
   """
   order = Order(
     num_examples=len(source),
@@ -211,7 +214,11 @@ def build_evaluator(
     seed=None,
   )
   inputs = Inputs(
-    source=source, order=order, strategy=strategy, batch_size=batch_size
+    source=source,
+    order=order,
+    strategy=strategy,
+    batch_size=batch_size,
+    program=program,
   )
   return Evaluator(
     task=task,

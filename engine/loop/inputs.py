@@ -30,6 +30,7 @@ class Inputs:
     source: the examples.
     order: which of them are in which batch.
     layout: step -> the plan of its batch, without building it.
+    choice: which shapes the source chose and why, for a line; or "".
   """
 
   def __init__(
@@ -40,6 +41,7 @@ class Inputs:
     strategy: tf.distribute.Strategy,
     batch_size: int,
     parts: int = 1,
+    program: float = 0.0,
   ):
     """Initializes the inputs.
 
@@ -49,12 +51,24 @@ class Inputs:
       strategy: whose replicas share the rows.
       batch_size: examples in a full batch.
       parts: into which a replica cuts its rows.
+      program: what one costs (`Source.choose_shapes`); 0: shapes do not depend
+        on it.
     """
     self.source = source
     self.order = order
     self._strategy = strategy
     self._replicas = strategy.num_replicas_in_sync
     self._own = own_replicas(strategy)
+    self.choice = (
+      ""
+      if not program
+      else source.choose_shapes(
+        batch_size=batch_size,
+        shares=self._replicas * parts,
+        parts=order.num_batches * parts,
+        program=program,
+      )
+    )
     batches = Batches(
       source=source,
       order=order,

@@ -26,6 +26,7 @@ from engine.step.averages import Averages, build_averages
 from engine.step.guard import Guard
 from engine.step.optimization import build_optimizer
 from engine.step.precision import LossScale, precision_scope
+from engine.step.program_cost import program_cost
 from engine.step.replica_step import ReplicaStep
 from engine.task import Source, Task
 
@@ -59,6 +60,7 @@ class Builder:
     self._task = task
     self._strategy = strategy
     self._ledger = ledger
+    self._program = program_cost(config.runtime.shapes, strategy)
     self._boundary = boundary or Boundary(
       strategy=strategy, grace=config.runtime.grace_seconds
     )
@@ -151,6 +153,7 @@ class Builder:
         strategy=self._strategy,
         batch_size=train.global_batch_size,
         parts=train.accumulate_steps,
+        program=self._program,
       ),
       strategy=self._strategy,
       steps_per_loop=self._config.runtime.steps_per_loop,
@@ -175,6 +178,7 @@ class Builder:
         ledger=self._ledger,
         boundary=self._boundary,
         averages=averages,
+        program=self._program,
       )
       for source in devs
     ]

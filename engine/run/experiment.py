@@ -24,7 +24,13 @@ from engine.process.preemption import Notices
 from engine.process.progress import Progress
 from engine.run.builder import Builder
 from engine.run.follow import follow
-from engine.run.found import differences, facts_of, find, noted_data
+from engine.run.found import (
+  differences,
+  facts_of,
+  find,
+  noted_data,
+  with_shapes,
+)
 from engine.run.job import Job
 from engine.run.session import Session
 from engine.task import Source, Task
@@ -75,10 +81,12 @@ class Experiment:
       UserError: where the devices do not fit the config.
     """
     self.trained = True
+    directory = RunDirectory(model_dir)
+    config = with_shapes(config, directory)
     self._job = job = Job(
       config=config,
       task=task,
-      directory=RunDirectory(model_dir),
+      directory=directory,
       strategy=strategy or create_strategy(config.runtime)[0],
       ledger=ledger or Ledger(),
       progress=progress or Progress(""),

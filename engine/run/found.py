@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.config import ExperimentConfig
 from engine.durability import assets, listing, manifest
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Damaged, Missing, UserError, quoted
@@ -142,6 +143,22 @@ def check_not_lost(directory: RunDirectory) -> None:
       "that there have been some: bring them back from a copy, or begin anew "
       "in another --model_dir."
     )
+
+
+def with_shapes(
+  config: ExperimentConfig, directory: RunDirectory
+) -> ExperimentConfig:
+  """Keeps the shapes of a run that was begun before they were chosen.
+
+  Other shapes add in another order: it would not go on to the last bit.
+  """
+  runtime, old = config.runtime, directory.read_config()
+  if runtime.shapes != "auto" or old is None:
+    return config
+  first = (old.get("runtime") or {}).get("shapes", "fixed")
+  return dataclasses.replace(
+    config, runtime=dataclasses.replace(runtime, shapes=first)
+  )
 
 
 def facts_of(source: Source) -> dict[str, Any]:

@@ -81,6 +81,8 @@ class Session:
     self._model, self._trainer, self._evaluator = builder.parts(
       train, *devs, order=data["train"]["order"]
     )
+    if self._trainer.inputs.choice:
+      terminal.say(self._trainer.inputs.choice)
     self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),

@@ -28,6 +28,41 @@ class Pace(NamedTuple):
   powers: tuple[tf.Tensor, tf.Tensor]
 
 
+def _adam(variable, moment, square, gradient, pace, epsilon):
+  """Updates a variable; it and its moments are resource handles."""
+  tf.raw_ops.ResourceApplyAdam(
+    var=variable,
+    m=moment,
+    v=square,
+    beta1_power=pace.powers[0],
+    beta2_power=pace.powers[1],
+    lr=pace.rate,
+    beta1=pace.betas[0],
+    beta2=pace.betas[1],
+    epsilon=epsilon,
+    grad=gradient,
+  )
+
+
+_NUMBER, _HANDLE = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.resource)
+
+
+@tf.function(
+  input_signature=[
+    *([_HANDLE] * 3),
+    tf.TensorSpec(None, tf.float32),
+    Pace(_NUMBER, _NUMBER, (_NUMBER, _NUMBER), (_NUMBER, _NUMBER)),
+    _NUMBER,
+  ],
+  autograph=False,
+)
+def _decay_and_adam(variable, moment, square, gradient, pace, epsilon):
+  """As `_adam`, behind the decay; traced once, for all variables."""
+  value = tf.raw_ops.ReadVariableOp(resource=variable, dtype=tf.float32)
+  tf.raw_ops.AssignSubVariableOp(resource=variable, value=value * pace.decay)
+  _adam(variable, moment, square, gradient, pace, epsilon)
+
+
 class AdamW(tf_keras.optimizers.AdamW):
   """Keras' AdamW with TensorFlow's fused kernel and a rate for each layer.
 
@@ -109,21 +144,10 @@ class AdamW(tf_keras.optimizers.AdamW):
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
     """Updates one variable, given its dense gradient."""
     pace = self._pace_of(variable)
-    if self._use_weight_decay(variable):
-      variable.assign_sub(variable * pace.decay)
     key = self._index_dict[self._var_key(variable)]
-    tf.raw_ops.ResourceApplyAdam(
-      var=variable.handle,
-      m=self._momentums[key].handle,
-      v=self._velocities[key].handle,
-      beta1_power=pace.powers[0],
-      beta2_power=pace.powers[1],
-      lr=pace.rate,
-      beta1=pace.betas[0],
-      beta2=pace.betas[1],
-      epsilon=self.epsilon,
-      grad=gradient,
-    )
+    state = (variable, self._momentums[key], self._velocities[key])
+    update = _decay_and_adam if self._use_weight_decay(variable) else _adam
+    update(*(x.handle for x in state), gradient, pace, self.epsilon)
     self._average(variable)
 
 

@@ -20,18 +20,11 @@ import numpy as np
 
 from engine.task import Layout
 from tasks.config import Batching
+from tasks.tokens import levels
 from tasks.tokens.columns import Lengths
+from tasks.tokens.levels import TOKEN_STEP, round_up
 
 WIDTH_STEP = 16  # Bucket widths are multiples: few shapes, aligned products.
-TOKEN_STEP = 8  # Streams and packed rows are multiples.
-
-# The declared streams: standard deviations above the mean that batches have.
-# Of six levels, the last at 3, these leave the least padding under a normal
-# distribution; a program costs seconds, so few batches have one. What is rarer
-# than one batch in 700 has a level of its own.
-_LEVELS = (-0.96, -0.26, 0.41, 0.99, 1.7, 3.0)
-_RARE_LEVEL = 4.5
-_FEW_BATCHES = 40  # In an epoch.
 _SAMPLES = 64  # Batches; fewer of many shares or pairs, which vary less.
 _FEW_SAMPLES = 8
 _MANY_PAIRS = 512  # In a share.
@@ -76,6 +69,7 @@ def declare(
   shares: int,
   total: int | None = None,
   longest: int | None = None,
+  trade: levels.Trade | None = None,
 ) -> Packing:
   """Declares the shapes for batches that are drawn from a split.
 
@@ -88,6 +82,7 @@ def declare(
     shares: into which it is cut.
     total: pairs of the split, if there are others.
     longest: tokens of any of them, at most.
+    trade: what the levels are weighed by; None: they are the fixed ones.
   """
   lengths = lengths if len(lengths) else np.ones(1, int)
   total, longest = total or len(lengths), longest or int(lengths.max())
@@ -99,22 +94,24 @@ def declare(
   ]
   fullest = np.array([sample.sum(axis=1).max() for sample in samples])
   uneven = fullest.mean() - np.sum(samples) / len(samples) / shares
-  mean = pairs * lengths.mean() + uneven
-  deviation = lengths.std() * batch_size**0.5 / shares
-  few = total < _FEW_BATCHES * batch_size
-  # A share has a token of padding more (see `take`). The last holds any batch.
-  chosen = (*(_LEVELS[-1:] if few else _LEVELS), _RARE_LEVEL)
-  tokens = [mean + z * deviation for z in chosen]
-  most = _round_up(pairs * longest + 1, TOKEN_STEP)
-  sizes = sorted({min(most, _round_up(t + 1, TOKEN_STEP)) for t in tokens})
+  need = levels.Need(
+    mean=pairs * lengths.mean() + uneven,
+    deviation=lengths.std() * batch_size**0.5 / shares,
+  )
+  most = round_up(pairs * longest + 1, TOKEN_STEP)
+  sizes = (
+    levels.best(need, most, trade)
+    if trade
+    else levels.fixed(need, most, batches=total / batch_size)
+  )
   width, usual, worst = _best_width(np.array(samples), fullest, longest)
   # What does not fit its level goes to the next: so the last has more rows.
-  levels = [
-    (size, min(pairs, math.ceil(size / width * usual)) + 1)
-    for size in sizes[:-1]
+  *smaller, largest = sizes
+  declared = [
+    (size, min(pairs, math.ceil(size / width * usual)) + 1) for size in smaller
   ]
-  last = sizes[-1], min(pairs, math.ceil(sizes[-1] / width * worst) + 1) + 1
-  return Packing(width, (*levels, last, (most, pairs + 1)))
+  last = largest, min(pairs, math.ceil(largest / width * worst) + 1) + 1
+  return Packing(width, (*declared, last, (most, pairs + 1)))
 
 
 def _draws(size: int, count: int) -> list[np.ndarray]:
@@ -142,7 +139,7 @@ def _best_width(
     rows, _ = first_fit(flat, width)
     return (1 + rows.reshape([batches, -1]).max(axis=1)) * width / fullest
 
-  first = _round_up(longest, TOKEN_STEP)
+  first = round_up(longest, TOKEN_STEP)
   widths = range(first, first + first // 2 + 1, TOKEN_STEP)
   spread = {w: np.quantile(ratios(w), (0.97, 1.0)).tolist() for w in widths}
   width = min(widths, key=lambda w: w * spread[w][0])
@@ -187,7 +184,7 @@ def arrange(
     tokens, rows = _smallest(packing, ends[:, -1].max(), 1 + row.max())
   else:
     if batching == "bucket":
-      width = min(width, _round_up(longest, WIDTH_STEP))
+      width = min(width, round_up(longest, WIDTH_STEP))
     slot = np.arange(batch_size).reshape([shares, pairs])
     real = slot < len(lengths)
     padded = np.zeros(batch_size, np.int64)
@@ -271,7 +268,3 @@ def first_fit(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     column[slot] = width - left
     room[each, first] = left - length
   return row.T, column.T
-
-
-def _round_up(value: float, step: int) -> int:
-  return int(-(-value // step) * step)

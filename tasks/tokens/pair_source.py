@@ -21,6 +21,7 @@ from tasks.model.flops import Flops
 from tasks.tokens import packing
 from tasks.tokens.columns import Column
 from tasks.tokens.encoded import EncodedPairs, spans
+from tasks.tokens.levels import Trade
 from tasks.tokens.on_demand import EncodedOnDemand
 from tasks.tokens.store import Store
 
@@ -75,14 +76,8 @@ class PairSource(Source):
     self._labels, self._weights = labels, weights
     self._batching = batching
     self._width = width
-    self._packing = functools.cache(
-      functools.partial(
-        packing.declare,
-        encoded.sample,
-        total=len(encoded),
-        longest=encoded.longest,
-      )
-    )
+    self._trade: Trade | None = None
+    self._packing = functools.cache(self._declare)
 
   def __len__(self) -> int:
     return len(self.encoded)
@@ -109,6 +104,32 @@ class PairSource(Source):
       np.asarray(self._labels),
       np.asarray(self._weights),
       np.array(self.encoded.digest()),
+    )
+
+  def choose_shapes(
+    self, *, batch_size: int, shares: int, parts: int, program: float
+  ) -> str:
+    mean = float(self.encoded.sample.mean()) if len(self) else 0.0
+    flops = float(self._flops(np.array([mean])).executed[0])
+    if not flops or self._batching != "pack":
+      return ""
+    self._trade = Trade(parts, program / flops * mean)
+    self._packing.cache_clear()
+    levels = self._packing(batch_size=batch_size, shares=shares).levels
+    worth = self._trade.program / (batch_size / shares * mean)
+    return (
+      f"streams of {', '.join(f'{tokens:,}' for tokens, _ in levels[:-1])} "
+      f"tokens for {parts:,} batches, as compiling costs {worth:,.0f} of them"
+    )
+
+  def _declare(self, *, batch_size: int, shares: int) -> packing.Packing:
+    return packing.declare(
+      self.encoded.sample,
+      batch_size=batch_size,
+      shares=shares,
+      total=len(self),
+      longest=self.encoded.longest,
+      trade=self._trade,
     )
 
   def layout(
