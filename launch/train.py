@@ -83,7 +83,6 @@ def main() -> None:
   from engine.measure.ledger import Ledger, process_seconds
   from engine.measure.result import summary_lines
   from engine.run.experiment import Experiment
-  from launch.pages.page import write_page
 
   notices.exists = tf.io.gfile.exists
   if not cluster:
@@ -116,6 +115,8 @@ def main() -> None:
     if experiment.trained or not tf.io.gfile.exists(report):
       # The run has ended well, whatever becomes of its page.
       try:
+        from launch.pages.page import write_page
+
         write_page([model_dir], report)
       except Exception as error:
         print(f"{report} could not be written: {error}", file=sys.stderr)
