@@ -7,6 +7,10 @@ machine whose speed drifts is the same for all. A rate is examples over seconds
 of all steps behind a warm-up: batches cost differently, so a median of steps
 would hide the long ones, and whoever does not pad all to one width runs a whole
 epoch.
+
+With --whole each trains for epochs, evaluates after each, and is timed from the
+start of its process to its last metric: Apsis to its exit, with its
+checkpoints, reading of texts and report, which the others are spared.
 """
 
 import dataclasses
@@ -15,11 +19,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from absl import flags
 
+from benchmarks.contenders import given
 from benchmarks.contenders.contest import (
   CONTENDERS,
   STEPS_PER_WINDOW,
@@ -33,10 +39,8 @@ from benchmarks.contenders.contest import (
 )
 from benchmarks.contenders.plan import BATCH_SIZE, Plan
 from benchmarks.harness.record import row, write_record
-from engine.errors import UserError
 from launch.command.door import fail, run_door
 from launch.command.flags import config_from_flags, define_settings
-from tasks.config import FILES
 
 SETTINGS = ("task", "data_dir", "encoder")
 flags.DEFINE_list("contenders", list(CONTENDERS), "Which to run.")
@@ -46,9 +50,15 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("warm_up", 6, "Steps before them.", lower_bound=2)
 flags.DEFINE_integer("repeats", 3, "Runs of each.", lower_bound=1)
-flags.DEFINE_bool("accuracy", False, "Train for epochs, compare accuracies.")
-flags.DEFINE_float("epochs", 3.0, "Of --accuracy.", lower_bound=0.01)
-flags.DEFINE_list("seeds", ["0", "1", "2"], "Of --accuracy.")
+flags.DEFINE_bool("whole", False, "Whole commands, and their accuracies.")
+flags.DEFINE_integer("epochs", 3, "Of --whole.", lower_bound=1)
+flags.DEFINE_integer(
+  "epoch_steps",
+  0,
+  "Of --whole, to try it; 0: those of the data.",
+  lower_bound=0,
+)
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Of --whole.")
 flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
 define_settings(SETTINGS)
 
@@ -61,63 +71,39 @@ def main() -> None:
   task = config_from_flags(SETTINGS).task
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.measure.environment import environment
-  from tasks.data.datasets import answers_of, read_split
-  from tasks.encoders import find as encoders
 
-  answers = answers_of(task)
-  if task.name == FILES or answers.outputs != 2:
-    raise UserError(
-      f"`task` is {task.name!r}, but the peers are given named sets of two "
-      "classes: demo, mrpc, rte, ..."
+  whole = values.whole
+  with tempfile.TemporaryDirectory() as directory:
+    epoch = given.write_splits(task, directory) // BATCH_SIZE
+    asked = "hugging_face" in [entry.contender for entry in entries]
+    plan = Plan(
+      setting="",
+      task=task.name,
+      data_dir=task.data_dir,
+      encoder=task.encoder,
+      source=given.source_of(task.encoder) if asked else "",
+      splits=directory,
+      steps=values.epochs * (values.epoch_steps or epoch),
+      steps_per_window=STEPS_PER_WINDOW,
+      seed=0,
+      evaluations=values.epochs if whole else 0,
     )
-  if not encoders.find(task.encoder).pretrained:
-    raise UserError(
-      f"`encoder` is {task.encoder!r}, which has no weights to share: use demo "
-      "or a directory."
-    )
-  size = len(read_split(task, "train", answers))
-  epochs = values.epochs if values.accuracy else 0
-  trained = int(np.ceil(epochs * size / BATCH_SIZE))
-  plan = Plan(
-    setting="",
-    task=task.name,
-    data_dir=task.data_dir,
-    encoder=task.encoder,
-    steps=trained,
-    steps_per_window=STEPS_PER_WINDOW,
-    seed=0,
-    evaluate=values.accuracy,
-  )
-  seeds = [int(x) for x in values.seeds] if values.accuracy else []
-  answers: dict[Entry, list[dict[str, Any]]] = {entry: [] for entry in entries}
-  for turn, seed in enumerate(seeds or [0] * values.repeats):
-    for entry in entries:
-      print(f"run {turn + 1}: {entry}", file=sys.stderr, flush=True)
-      steps = trained or values.warm_up + measured_steps(
-        entry, padded=values.steps, epoch=size // BATCH_SIZE
-      )
-      asked = dataclasses.replace(
-        plan, setting=entry.setting, seed=seed, steps=steps
-      )
-      answers[entry].append(ask(entry, asked))
-  warm_up = values.warm_up // STEPS_PER_WINDOW
-  rates = {
-    entry: [blocks(x["windows"][warm_up:]) for x in found]
-    for entry, found in answers.items()
-  }
+    answers = run(entries, plan, epoch)
+  samples = {x: samples_of(found) for x, found in answers.items()}
   rows = [
     row(
-      f"{entry} on {task.name}, {task.encoder}",
-      "examples/s",
-      rates[entry],
-      better="higher",
+      f"{entry} on {task.name}, {task.encoder}"
+      + (": whole command" if whole else ""),
+      "s" if whole else "examples/s",
+      samples[entry],
+      better="lower" if whole else "higher",
       contender=entry.contender,
-      windows=[len(x["windows"]) for x in answers[entry]],
+      windows=[len(x["windows"]) for x in found],
       setting=entry.setting,
-      peak_memory_bytes=max(x["peak_memory_bytes"] for x in answers[entry]),
-      accuracies=[x["accuracy"] for x in answers[entry]],
+      peak_memory_bytes=max(x["peak_memory_bytes"] for x in found),
+      accuracies=[x["accuracy"] for x in found if whole],
     )
-    for entry in entries
+    for entry, found in answers.items()
   ]
   path = write_record(
     "peers",
@@ -128,13 +114,42 @@ def main() -> None:
     batch_size=BATCH_SIZE,
     plan=dataclasses.asdict(plan),
   )
-  print("\n".join([*table(rows), *verdicts(rates), path]))
+  print("\n".join([*table(rows), *verdicts(rows), path]))
+
+
+def run(
+  entries: Sequence[Entry], plan: Plan, epoch: int
+) -> dict[Entry, list[dict[str, Any]]]:
+  """Lets all take turns; returns what each has answered."""
+  values = flags.FLAGS
+  answers: dict[Entry, list[dict[str, Any]]] = {entry: [] for entry in entries}
+  seeds = (
+    [int(x) for x in values.seeds] if values.whole else [0] * values.repeats
+  )
+  for turn, seed in enumerate(seeds):
+    for entry in entries:
+      print(f"run {turn + 1}: {entry}", file=sys.stderr, flush=True)
+      asked = dataclasses.replace(plan, setting=entry.setting, seed=seed)
+      if not values.whole:
+        steps = measured_steps(entry, padded=values.steps, epoch=epoch)
+        asked = dataclasses.replace(asked, steps=values.warm_up + steps)
+      answers[entry].append(ask(entry, asked))
+  return answers
+
+
+def samples_of(answers: Sequence[dict[str, Any]]) -> list[list[float]]:
+  """Seconds of whole commands, or rates behind the warm-up, of each process."""
+  if flags.FLAGS.whole:
+    return [[x["seconds"]] for x in answers]
+  warm_up = flags.FLAGS.warm_up // STEPS_PER_WINDOW
+  return [blocks(x["windows"][warm_up:]) for x in answers]
 
 
 def ask(entry: Entry, plan: Plan) -> dict[str, Any]:
   """Runs a contender in a process of its own; returns its answer."""
   with tempfile.TemporaryDirectory() as directory:
     asked, told = (os.path.join(directory, x) for x in ("plan", "answer"))
+    plan = dataclasses.replace(plan, begun=time.monotonic())
     with open(asked, "w") as file:
       json.dump(dataclasses.asdict(plan), file)
     module = f"benchmarks.contenders.{entry.contender}"

@@ -83,7 +83,6 @@ def main() -> None:
   from engine.measure.ledger import Ledger, process_seconds
   from engine.measure.result import summary_lines
   from engine.run.experiment import Experiment
-  from launch.pages.page import is_due, write_page
 
   notices.exists = tf.io.gfile.exists
   if not cluster:
@@ -111,6 +110,8 @@ def main() -> None:
   if not experiment.is_chief:
     return
   if trains:
+    from launch.pages.page import is_due, write_page
+
     report = os.path.join(model_dir, "report.html")
     ended = os.path.join(model_dir, "result.json")
     # What was finished before is reported, and left as it is.

@@ -3,38 +3,41 @@
 import subprocess
 import sys
 import tempfile
+import time
 
 from benchmarks.contenders import plan as plans
-from benchmarks.contenders.plan import Plan, answer
+from benchmarks.contenders.plan import Plan, Run, answer
 from benchmarks.harness.cells import windows_of
 from benchmarks.harness.runs import read_run
 
 SETTINGS = ("float32", "bfloat16")
 
 
-def run(plan: Plan) -> tuple[list[float], float | None]:
-  """Trains; returns seconds of windows, and the accuracy.
-
-  Steps that compile a shape are not in the windows.
-  """
+def run(plan: Plan) -> Run:
+  """Trains; steps that compile a shape are not in the windows."""
   with tempfile.TemporaryDirectory() as directory:
     command = [sys.executable, "-m", "launch.train", "--quiet"]
-    command += [f"--mode={'train_and_eval' if plan.evaluate else 'train'}"]
+    command += [f"--mode={'train_and_eval' if plan.evaluations else 'train'}"]
     command += [f"--task={plan.task}", f"--encoder={plan.encoder}"]
     command += [f"--data_dir={plan.data_dir}", f"--precision={plan.setting}"]
     command += [f"--train_steps={plan.steps}", f"--seed={plan.seed}"]
-    command += [f"--steps_per_loop={plan.steps_per_window}"]
-    # Few steps would have fewer shapes, and more padding, than a whole run.
-    command += ["--shapes=fixed"]
     command += [f"--global_batch_size={plans.BATCH_SIZE}"]
     command += [f"--learning_rate={plans.LEARNING_RATE}"]
     command += [f"--dropout={plans.DROPOUT}", f"--model_dir={directory}"]
+    if not plan.evaluations:
+      command += [f"--steps_per_loop={plan.steps_per_window}"]
+      # Few steps would have fewer shapes, and more padding, than a whole run.
+      command += ["--shapes=fixed"]
+    begun = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - begun  # With its report and its exit.
     result, lines = read_run(directory)
+  if plan.evaluations:
+    return Run([], result["eval"]["accuracy"], seconds)
   points = [line["work"] for line in lines if "work" in line]
   rates = windows_of(points, warm_up=0)
   windows = [plan.steps_per_window / steps for steps, _, _ in rates]
-  return windows, result["eval"]["accuracy"] if plan.evaluate else None
+  return Run(windows, None, seconds)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,11 @@ Settings: a type, and `padded` (rows of 128 tokens), `dynamic` (as wide as the
 longest pair of the batch), or `grouped` (that, with batches of like lengths).
 """
 
-import os
 import tempfile
 
 from benchmarks.contenders import plan as plans
-from benchmarks.contenders.plan import BATCH_SIZE, Clock, Plan, answer
-from engine.errors import UserError
+from benchmarks.contenders.given import Split
+from benchmarks.contenders.plan import BATCH_SIZE, Clock, Plan, Run, answer
 
 SETTINGS = (
   "padded float32",
@@ -21,41 +20,23 @@ SETTINGS = (
 SAMPLING = {"grouped": "group_by_length"}
 
 
-def directory_of(encoder: str) -> str:
-  """Returns the Hugging Face directory of an encoder.
-
-  Raises:
-    UserError: where there is none.
-  """
-  from tasks.encoders import find as encoders
-
-  source = encoders.find(encoder).source
-  if not os.path.exists(os.path.join(source, "config.json")):
-    raise UserError(
-      f"`encoder` is {encoder!r}, which Hugging Face's library cannot read: "
-      "use demo or a directory with config.json."
-    )
-  return source
-
-
-def run(plan: Plan) -> tuple[list[float], float | None]:
-  """Trains; returns seconds of windows, and the accuracy."""
+def run(plan: Plan) -> Run:
+  """Trains; evaluates after each part, as `run_glue` does where it is told."""
   import numpy as np
   import torch
   import transformers
 
   way, precision = plan.setting.split()
-  source = directory_of(plan.encoder)
   transformers.set_seed(plan.seed)
   transformers.logging.set_verbosity_error()
   model = transformers.BertForSequenceClassification.from_pretrained(
-    source, num_labels=2, dtype=torch.float32
+    plan.source, num_labels=2, dtype=torch.float32
   )
-  tokenizer = transformers.BertTokenizerFast.from_pretrained(source)
+  tokenizer = transformers.BertTokenizerFast.from_pretrained(plan.source)
 
-  def rows(split):
-    encoded, labels = plans.read(plan, split)
-    ids = np.split(encoded.ids, encoded.starts[1:-1])
+  def rows(name):
+    split = Split.read(plan.splits, name)
+    ids = np.split(split.ids, split.starts[1:-1])
     return [
       {
         "input_ids": row.tolist(),
@@ -63,8 +44,12 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
         "attention_mask": [1] * len(row),
         "label": int(label),
       }
-      for row, first, label in zip(ids, encoded.first, labels, strict=True)
+      for row, first, label in zip(ids, split.first, split.labels, strict=True)
     ]
+
+  def accuracy(found):
+    right = found.predictions.argmax(-1) == found.label_ids
+    return {"accuracy": right.mean()}
 
   clock = Clock(plan.steps_per_window)
 
@@ -88,6 +73,8 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
         use_cpu=not torch.cuda.is_available(),
         seed=plan.seed,
         save_strategy="no",
+        eval_strategy="steps" if plan.evaluations else "no",
+        eval_steps=plan.steps_per_evaluation,
         logging_strategy="no",
         report_to=[],
         disable_tqdm=True,
@@ -99,15 +86,14 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
         max_length=plans.WIDTH,
       ),
       train_dataset=rows("train"),
+      eval_dataset=rows("dev") if plan.evaluations else None,
+      compute_metrics=accuracy,
       callbacks=[Timing()],
     )
     trainer.train()
-    if not plan.evaluate:
-      return clock.windows, None
-    found = trainer.predict(rows("dev"))
-  # Its own labels: grouped by length, it predicts in another order.
-  right = found.predictions.argmax(-1) == found.label_ids
-  return clock.windows, float(np.mean(right))
+  name = "eval_accuracy"
+  found = [x[name] for x in trainer.state.log_history if name in x]
+  return Run(clock.windows, float(found[-1]) if found else None)
 
 
 if __name__ == "__main__":

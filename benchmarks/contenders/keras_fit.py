@@ -6,7 +6,8 @@ AdamW with warm-up and linear decay.
 
 from benchmarks.contenders import plan as plans
 from benchmarks.contenders.garden import checkpoint, encoder_config
-from benchmarks.contenders.plan import BATCH_SIZE, Clock, Plan, answer
+from benchmarks.contenders.given import Split
+from benchmarks.contenders.plan import BATCH_SIZE, Clock, Plan, Run, answer
 
 
 def build(plan: Plan):
@@ -23,8 +24,8 @@ def build(plan: Plan):
   )
 
 
-def run(plan: Plan) -> tuple[list[float], float | None]:
-  """Trains; returns seconds of windows, and the accuracy."""
+def run(plan: Plan) -> Run:
+  """Trains; evaluates after each part, which Keras calls an epoch."""
   import tensorflow as tf
   import tf_keras
   from official.nlp import optimization
@@ -39,9 +40,9 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
     metrics=[tf_keras.metrics.SparseCategoricalAccuracy("accuracy")],
   )
 
-  def dataset(split):
-    encoded, labels = plans.read(plan, split)
-    arrays = plans.padded(encoded)
+  def dataset(name):
+    split = Split.read(plan.splits, name)
+    arrays = split.padded()
     return tf.data.Dataset.from_tensor_slices(
       (
         {
@@ -49,7 +50,7 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
           "input_mask": arrays["mask"],
           "input_type_ids": arrays["types"],
         },
-        labels,
+        split.labels,
       )
     )
 
@@ -61,11 +62,17 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
 
   train = dataset("train")
   train = train.shuffle(len(train), seed=plan.seed).repeat().batch(BATCH_SIZE)
-  model.fit(train, steps_per_epoch=plan.steps, callbacks=[Timing()], verbose=0)
-  if not plan.evaluate:
-    return clock.windows, None
-  _, accuracy = model.evaluate(dataset("dev").batch(BATCH_SIZE), verbose=0)
-  return clock.windows, float(accuracy)
+  dev = dataset("dev").batch(BATCH_SIZE) if plan.evaluations else None
+  history = model.fit(
+    train,
+    epochs=max(1, plan.evaluations),
+    steps_per_epoch=plan.steps_per_evaluation,
+    validation_data=dev,
+    callbacks=[Timing()],
+    verbose=0,
+  ).history
+  found = history.get("val_accuracy")
+  return Run(clock.windows, float(found[-1]) if found else None)
 
 
 if __name__ == "__main__":

@@ -9,21 +9,22 @@ import tempfile
 
 from benchmarks.contenders import plan as plans
 from benchmarks.contenders.garden import checkpoint, encoder_config
-from benchmarks.contenders.plan import BATCH_SIZE, Clock, Plan, answer
+from benchmarks.contenders.given import Split
+from benchmarks.contenders.plan import BATCH_SIZE, Clock, Plan, Run, answer
 
 
-def write_records(plan: Plan, split: str, path: str) -> int:
+def write_records(plan: Plan, name: str, path: str) -> int:
   """Writes a split as the records that the trainer reads; returns its size."""
   import tensorflow as tf
 
-  encoded, labels = plans.read(plan, split)
-  arrays = plans.padded(encoded)
+  split = Split.read(plan.splits, name)
+  arrays = split.padded()
 
   def feature(values):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
   with tf.io.TFRecordWriter(path) as writer:
-    for i, label in enumerate(labels):
+    for i, label in enumerate(split.labels):
       features = {
         "input_ids": feature(arrays["ids"][i]),
         "input_mask": feature(arrays["mask"][i]),
@@ -32,11 +33,11 @@ def write_records(plan: Plan, split: str, path: str) -> int:
       }
       example = tf.train.Example(features=tf.train.Features(feature=features))
       writer.write(example.SerializeToString())
-  return len(labels)
+  return len(split.labels)
 
 
-def run(plan: Plan) -> tuple[list[float], float | None]:
-  """Trains; returns seconds of windows, and the accuracy."""
+def run(plan: Plan) -> Run:
+  """Trains; evaluates after each part."""
   import tensorflow as tf
   import tf_keras
   from official.core import exp_factory, task_factory, train_lib
@@ -72,7 +73,7 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
           "steps_per_loop": plan.steps_per_window,
           "summary_interval": plan.steps,
           "checkpoint_interval": plan.steps,
-          "validation_interval": plan.steps,
+          "validation_interval": plan.steps_per_evaluation,
           "validation_steps": -(-sizes["dev"] // BATCH_SIZE),
           "optimizer_config": {
             "optimizer": {"adamw": {"gradient_clip_norm": plans.CLIP_NORM}},
@@ -93,17 +94,19 @@ def run(plan: Plan) -> tuple[list[float], float | None]:
     with strategy.scope():
       task = task_factory.get_task(config.task, logging_dir=directory)
     clock = Clock(1)
-    _, logs = train_lib.run_experiment(
+    evaluations: list[dict] = []
+    train_lib.run_experiment(
       strategy,
       task,
-      "train_and_eval" if plan.evaluate else "train",
+      "train_and_eval" if plan.evaluations else "train",
       config,
       directory,
-      run_post_eval=plan.evaluate,
       save_summary=False,
       train_actions=[lambda output: clock.window()],
+      eval_actions=[evaluations.append],
     )
-  return clock.windows, float(logs["cls_accuracy"]) if plan.evaluate else None
+  found = evaluations[-1]["cls_accuracy"] if evaluations else None
+  return Run(clock.windows, found if found is None else float(found))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
 
 BATCH_SIZE = 32
 LEARNING_RATE = 1e-4
@@ -28,25 +25,51 @@ class Plan:
     task: data set.
     data_dir: where the data is.
     encoder: as `launch.train` names it; one with weights.
+    source: Hugging Face's directory of the encoder.
+    splits: directory with the splits, as `given.write_splits` writes them.
     steps: to train.
     steps_per_window: steps that are timed together.
     seed: of order and dropout.
-    evaluate: whether to end with the accuracy on the dev split.
+    evaluations: of the dev split, one after each such part of the steps.
+    begun: when the command began, by `time.monotonic` of this machine.
   """
 
   setting: str
   task: str
   data_dir: str
   encoder: str
+  source: str
+  splits: str
   steps: int
   steps_per_window: int
   seed: int
-  evaluate: bool
+  evaluations: int
+  begun: float = 0.0
 
   @property
   def warm_up_steps(self) -> int:
     """Steps in which the learning rate rises."""
     return int(WARM_UP_SHARE * self.steps)
+
+  @property
+  def steps_per_evaluation(self) -> int:
+    """Steps between two evaluations, which divide all steps."""
+    return self.steps // max(1, self.evaluations)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a contender has done.
+
+  Attributes:
+    windows: seconds of each window.
+    accuracy: on the dev split after the last step, if it was evaluated.
+    seconds: of the command; None: from its start to the end of `run`.
+  """
+
+  windows: list[float]
+  accuracy: float | None
+  seconds: float | None = None
 
 
 class Clock:
@@ -72,43 +95,16 @@ class Clock:
     self._since = now
 
 
-def padded(encoded: Any) -> dict[str, np.ndarray]:
-  """Pairs in rows of `WIDTH`: ids, mask and types, int32 [pairs, WIDTH]."""
-  arrays = {
-    name: np.zeros([len(encoded), WIDTH], np.int32)
-    for name in ("ids", "mask", "types")
-  }
-  for i, length in enumerate(encoded.lengths):
-    start = encoded.starts[i]
-    arrays["ids"][i, :length] = encoded.ids[start : start + length]
-    arrays["mask"][i, :length] = 1
-    arrays["types"][i, encoded.first[i] : length] = 1
-  return arrays
-
-
-def read(plan: Plan, split: str) -> tuple[Any, np.ndarray]:
-  """Reads a split: its `EncodedPairs`, and labels int32 [pairs]."""
-  from tasks.config import SentencePairConfig
-  from tasks.data.datasets import answers_of, read_split
-  from tasks.encoders import find as encoders
-  from tasks.tokens.tokenizer import PairTokenizer
-
-  config = SentencePairConfig(name=plan.task, data_dir=plan.data_dir)
-  pairs = read_split(config, split, answers_of(config))
-  tokenizer = PairTokenizer(encoders.find(plan.encoder).tokenizer)
-  encoded = tokenizer.encode(pairs.texts_a, pairs.texts_b, WIDTH)
-  return encoded, np.array(pairs.labels, np.int32)
-
-
-def answer(run: Callable[[Plan], tuple[Sequence[float], float | None]]) -> None:
+def answer(run: Callable[[Plan], Run]) -> None:
   """Runs a contender: `python -m benchmarks.contenders.X PLAN.json OUT.json`.
 
   Args:
-    run: a plan -> seconds of each window, and the accuracy or None.
+    run: does what a plan asks.
   """
   with open(sys.argv[1]) as file:
     plan = Plan(**json.load(file))
-  windows, accuracy = run(plan)
+  found = run(plan)
+  seconds = found.seconds or time.monotonic() - plan.begun
   # A contender may train in a process of its own.
   peak = max(
     resource.getrusage(who).ru_maxrss * 1024
@@ -117,8 +113,9 @@ def answer(run: Callable[[Plan], tuple[Sequence[float], float | None]]) -> None:
   with open(sys.argv[2], "w") as file:
     json.dump(
       {
-        "windows": list(windows),
-        "accuracy": accuracy,
+        "windows": found.windows,
+        "accuracy": found.accuracy,
+        "seconds": seconds,
         "peak_memory_bytes": peak,
       },
       file,

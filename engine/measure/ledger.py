@@ -5,9 +5,10 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.task import Layout
+if TYPE_CHECKING:  # Who asks when the process began has imported nothing slow.
+  from engine.task import Layout
 
 BUCKETS = (
   "start_up",
@@ -146,7 +147,7 @@ class Work:
     known = {x.name for x in dataclasses.fields(cls)}
     return cls(**{k: v for k, v in values.items() if k in known})
 
-  def add(self, examples: int, layout: Layout) -> None:
+  def add(self, examples: int, layout: "Layout") -> None:
     """Adds one step."""
     self.steps += 1
     self.examples += examples

@@ -6,9 +6,11 @@ import importlib.util
 import numpy as np
 import pytest
 
-from benchmarks.contenders import apsis, contest, hugging_face, keras_fit
+from benchmarks.contenders import apsis, contest, given, keras_fit
 from benchmarks.contenders.plan import Plan
+from benchmarks.harness import record
 from engine.errors import UserError
+from tasks.config import SentencePairConfig
 from tests.support.doors import enter
 from tests.support.testing import REFERENCE, needs_demo_encoder
 
@@ -17,10 +19,12 @@ PLAN = Plan(
   task="demo",
   data_dir="",
   encoder="demo",
+  source="",
+  splits="",
   steps=6,
   steps_per_window=2,
   seed=0,
-  evaluate=True,
+  evaluations=0,
 )
 needs_torch = pytest.mark.skipif(
   importlib.util.find_spec("transformers") is None
@@ -62,9 +66,7 @@ def test_hugging_faces_contender_has_the_same_encoder():
   import transformers
 
   ids, mask, types, pooled = reference()
-  model = transformers.BertModel.from_pretrained(
-    hugging_face.directory_of("demo")
-  )
+  model = transformers.BertModel.from_pretrained(given.source_of("demo"))
   model.eval()
   arrays = (torch.tensor(x, dtype=torch.long) for x in (ids, mask, types))
   with torch.no_grad():
@@ -74,11 +76,40 @@ def test_hugging_faces_contender_has_the_same_encoder():
 
 
 @pytest.mark.slow
-def test_apsis_is_run_through_its_door():
-  plan = dataclasses.replace(PLAN, setting="float32", encoder="tiny")
-  windows, accuracy = apsis.run(plan)
-  assert 2 <= len(windows) <= 3 and min(windows) > 0
-  assert 0 <= accuracy <= 1
+@pytest.mark.parametrize("evaluations", [0, 2])
+def test_apsis_is_run_through_its_door(evaluations):
+  plan = dataclasses.replace(
+    PLAN, setting="float32", encoder="tiny", evaluations=evaluations
+  )
+  found = apsis.run(plan)
+  assert found.seconds > sum(found.windows)
+  if evaluations:
+    assert 0 <= found.accuracy <= 1
+  else:
+    assert 2 <= len(found.windows) <= 3 and min(found.windows) > 0
+    assert found.accuracy is None
+
+
+def test_all_are_given_the_same_tokens(tmp_path):
+  task = SentencePairConfig(name="demo", encoder="demo")
+  size = given.write_splits(task, str(tmp_path))
+  split = given.Split.read(str(tmp_path), "train")
+  assert len(split.labels) == size == len(split.first)
+  padded = split.padded()
+  lengths = padded["mask"].sum(1)
+  np.testing.assert_array_equal(lengths, np.diff(split.starts))
+  for i in (0, size - 1):
+    ids = split.ids[split.starts[i] : split.starts[i + 1]]
+    np.testing.assert_array_equal(padded["ids"][i, : lengths[i]], ids)
+    assert not padded["ids"][i, lengths[i] :].any()
+    types = np.arange(lengths[i]) >= split.first[i]
+    np.testing.assert_array_equal(padded["types"][i, : lengths[i]], types)
+
+
+def test_evaluations_divide_the_steps_of_whole_commands():
+  plan = dataclasses.replace(PLAN, steps=9, evaluations=3)
+  assert plan.steps_per_evaluation == 3
+  assert PLAN.steps_per_evaluation == PLAN.steps
 
 
 def test_a_rate_is_examples_over_seconds():
@@ -88,19 +119,57 @@ def test_a_rate_is_examples_over_seconds():
   assert contest.total([rates]) == pytest.approx(32.0)
 
 
+def rows(unit, *found):
+  """Rows of a record: contender, setting, samples, accuracies."""
+  return [
+    record.row(
+      f"{contender} {setting}",
+      unit,
+      [[value] * 5],
+      better="lower" if unit == "s" else "higher",
+      contender=contender,
+      setting=setting,
+      accuracies=[accuracy] if accuracy else [],
+      peak_memory_bytes=1e9,
+    )
+    for contender, setting, value, accuracy in found
+  ]
+
+
 def test_the_fastest_setting_of_a_contender_counts():
-  rates = {
-    contest.Entry("hugging_face", "dynamic bfloat16"): [[30.0] * 5],
-    contest.Entry("hugging_face", "grouped bfloat16"): [[40.0] * 5],
-    contest.Entry("apsis", "float32"): [[50.0] * 5],
-    contest.Entry("apsis", "bfloat16"): [[60.0] * 5],
-  }
-  grouped, dynamic = contest.verdicts(rates)
+  found = rows(
+    "examples/s",
+    ("hugging_face", "dynamic bfloat16", 30.0, None),
+    ("hugging_face", "grouped bfloat16", 40.0, None),
+    ("apsis", "float32", 50.0, None),
+    ("apsis", "bfloat16", 60.0, None),
+  )
+  grouped, dynamic = contest.verdicts(found)
   assert "apsis bfloat16 / hugging_face grouped bfloat16: 1.50" in grouped
   assert "goal 1.25: reached" in grouped
   assert "dynamic bfloat16: 2.00" in dynamic and "1.7: reached" in dynamic
-  slow = {entry: [[20.0] * 5] for entry in rates}
+  slow = rows(
+    "examples/s", *((x["contender"], x["setting"], 20.0, None) for x in found)
+  )
   assert all("not reached" in line for line in contest.verdicts(slow))
+
+
+@pytest.mark.parametrize(
+  ("accuracy", "verdict"), [(0.8, "reached"), (0.78, "not reached")]
+)
+def test_a_whole_command_is_faster_only_at_the_same_accuracy(accuracy, verdict):
+  found = rows(
+    "s",
+    ("hugging_face", "grouped bfloat16", 300.0, 0.8),
+    ("apsis", "bfloat16", 150.0, accuracy),
+  )
+  (line,) = contest.verdicts(found)
+  assert f"bfloat16: 2.00 [2.00, 2.00] at accuracy {accuracy:.4f}" in line
+  assert line.endswith(f"goal 1.4: {verdict}")
+  assert (
+    f"150.0 [150.0, 150.0]{1.0:14.1f} GB   {accuracy:8.4f}"
+    in (contest.table(found)[-1])
+  )
 
 
 @pytest.mark.parametrize(
