@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.errors import Unreadable, UserError, quoted
 from engine.formats import read_json
+from tasks.model.transformer import Architecture
 
 # Both names of the approximation of GELU by tanh; "gelu" is the exact one.
 _TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")
@@ -42,8 +43,8 @@ class BertConfig:
   """The fields of `bert_config.json` that shape an encoder.
 
   Attributes:
-    hidden_act: as Hugging Face names it: "gelu" (by erf) or "gelu_new" (by
-      tanh).
+    hidden_act: as Hugging Face names it: "gelu" (by erf), "gelu_new" (by
+      tanh) or "relu".
   """
 
   vocab_size: int
@@ -69,10 +70,10 @@ class BertConfig:
     if self.hidden_size % self.num_attention_heads:
       rule = f"a divisor of `hidden_size`, {self.hidden_size}"
       raise _wrong("num_attention_heads", self.num_attention_heads, rule)
-    if self.hidden_act not in ("gelu", *_TANH_GELUS):
+    if self.hidden_act not in ("gelu", "relu", *_TANH_GELUS):
       raise UserError(
-        f"`hidden_act` is {quoted(self.hidden_act)}, but only BERT's 'gelu' "
-        "and 'gelu_new' are supported: choose another --encoder."
+        f"`hidden_act` is {quoted(self.hidden_act)}, but only 'gelu', "
+        "'gelu_new' and 'relu' are computed: choose another --encoder."
       )
 
   @classmethod
@@ -155,9 +156,26 @@ class BertConfig:
       raise UserError(f"{path}: {error}") from error
 
   @property
-  def exact_gelu(self) -> bool:
-    """Whether the activation is the exact GELU."""
-    return self.hidden_act not in _TANH_GELUS
+  def activation(self) -> str:
+    """As `bias_activation` names it."""
+    return "gelu_new" if self.hidden_act in _TANH_GELUS else self.hidden_act
+
+  @property
+  def shape(self) -> Architecture:
+    """What the encoder is."""
+    return Architecture(
+      words=self.vocab_size,
+      hidden=self.hidden_size,
+      layers=self.num_hidden_layers,
+      heads=self.num_attention_heads,
+      inner=self.intermediate_size,
+      embedding=self.hidden_size,
+      positions=self.max_position_embeddings,
+      types=self.type_vocab_size,
+      activation=self.activation,
+      epsilon=self.layer_norm_eps,
+      deviation=self.initializer_range,
+    )
 
 
 def _values(path: str) -> dict[str, Any]:
