@@ -17,6 +17,7 @@ from tasks.model.fused import (
   split_heads,
   take,
 )
+from tasks.model.rotary import turned
 from tasks.model.stream import Tokens
 
 
@@ -81,8 +82,8 @@ def _block(
   x, weights, tokens, key, heads, rate, epsilon, activation, firsts_only, bias
 ):
   random = Stream(key) if key is not None and dropped_bytes(rate) else None
-  attend = _attend_from_firsts if firsts_only else _attend
-  mixed = attend(x, weights, tokens, random, heads, rate, bias)
+  look = attend_from_firsts if firsts_only else attend
+  mixed = look(x, weights, tokens, random, heads, rate, bias)
   names = tokens.names
   if firsts_only:
     x, names = (tf.gather(values, tokens.firsts) for values in (x, names))
@@ -108,13 +109,27 @@ def _block(
 _run_block = tf.function(plain(_block))
 
 
-def _attend(x, weights, tokens, random, heads, rate, bias):
-  """Attention of all tokens: [tokens, hidden]."""
+def attend(x, weights, tokens, random, heads, rate, bias, theta=None):
+  """Attention of all tokens: [tokens, hidden].
+
+  Args:
+    x: [tokens, hidden].
+    weights: with `query`, `key` and `value`.
+    tokens: where they are.
+    random: bits for dropout, or None.
+    heads: of the attention.
+    rate: of dropout.
+    bias: as `run_block` takes it.
+    theta: base of the angles that turn queries and keys; or None.
+  """
   rows, width = tokens.rows.shape
   query = _scaled(weights.query, x.shape[-1] // heads)
   query, key, value = _in_rows(
     x, (query, weights.key, weights.value), tokens, heads
   )
+  if theta:
+    places = tf.range(width)[None]
+    query, key = (turned(x, places, theta) for x in (query, key))
   names = tf.reshape(tf.gather(tokens.names, _flat(tokens.rows)), [rows, width])
   kept = shares(
     tf.matmul(key, query, transpose_b=True),
@@ -129,8 +144,13 @@ def _attend(x, weights, tokens, random, heads, rate, bias):
   return take(mixed, tokens.slots, _flat(tokens.rows))
 
 
-def _attend_from_firsts(x, weights, tokens, random, heads, rate, bias):
-  """Attention of the first tokens to theirs: [sequences, hidden]."""
+def attend_from_firsts(
+  x, weights, tokens, random, heads, rate, bias, theta=None
+):
+  """Attention of the first tokens to theirs: [sequences, hidden].
+
+  See `attend`.
+  """
   width = tokens.rows.shape[1]
   key, value = _in_rows(x, (weights.key, weights.value), tokens, heads)
   slots = tf.gather(tokens.slots, tokens.firsts)
@@ -139,6 +159,9 @@ def _attend_from_firsts(x, weights, tokens, random, heads, rate, bias):
   query = tf.matmul(tf.gather(x, tokens.firsts), kernel)
   query += tf.cast(shift, query.dtype)
   query = tf.reshape(query, [row.shape[0], heads, 1, -1])
+  if theta:
+    key = turned(key, tf.range(width)[None], theta)
+    query = turned(query, (slots % width)[:, None], theta)
   names = tf.gather(tokens.names, tf.gather(tokens.rows, row))
   kept = shares(
     tf.matmul(tf.gather(key, row), query, transpose_b=True),

@@ -38,7 +38,9 @@ class Architecture:
       projected.
     positions: rows of the table of positions.
     first_position: the row of the first token; those before it are of padding.
-    types: rows of the table of types; 0: none; with 1 all tokens have the same.
+    types: rows of the table of types; 0: none.
+    typed: whether the second sentence has the second type, where there is one;
+      else all tokens have the first.
     buckets: of distances between tokens, for which attention learns a bias
       that all blocks share (Raffel et al., arXiv 1910.10683); 0: none.
     activation: of the feed-forward (`bias_activation`).
@@ -56,6 +58,7 @@ class Architecture:
   positions: int
   first_position: int = 0
   types: int = 0
+  typed: bool = True
   buckets: int = 0
   activation: str = "gelu"
   pooler: Literal["tanh", "gelu", "relu"] = "tanh"
@@ -157,18 +160,16 @@ class Transformer(Encoder):
     x = embedded(self.word, features["word_ids"]) + embedded(
       self.position, features["positions"] + self.shape.first_position
     )
-    if self.shape.types > 1:
+    if self.shape.types > 1 and self.shape.typed:
       x += embedded(self.type, features["type_ids"])
     elif self.shape.types:
       x += self.type[0]
     dtype = tf.as_dtype(self.compute_dtype)
-    norm = self.embedding_norm
     x = add_norm(
       x,
       None,
       None,
-      tf.convert_to_tensor(norm.gamma),
-      tf.convert_to_tensor(norm.beta),
+      *self.embedding_norm.tensors(),
       None,
       rate=0.0,
       epsilon=self.shape.epsilon,
@@ -177,7 +178,7 @@ class Transformer(Encoder):
     if random is not None:
       x = random.dropout(x, self._dropout, names=tokens.names)
     if self.shape.embedding != self.shape.hidden:
-      kernel, shift = map(tf.convert_to_tensor, self.projection.weights)
+      kernel, shift = self.projection.tensors()
       x = tf.matmul(x, kernel) + tf.cast(shift, dtype)
     return x
 

@@ -1,12 +1,12 @@
 """The sizes of a BERT encoder, as config files spell them."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from engine.errors import Unreadable, UserError, quoted
 from engine.formats import read_json
+from tasks.encoders.face.config import CLASS, ONLY
 from tasks.model.transformer import Architecture
 
 # Both names of the approximation of GELU by tanh; "gelu" is the exact one.
@@ -23,19 +23,6 @@ _MOST = {
   "type_vocab_size": 2**10,
 }
 _RATES = {"layer_norm_eps": 1e-30, "initializer_range": 0.0}  # The least.
-
-# What BERT does in one way, which a config need not say.
-_ONLY: Mapping[str, Any] = {
-  "position_embedding_type": "absolute",
-  "is_decoder": False,
-  "add_cross_attention": False,
-  "is_encoder_decoder": False,
-  "norm_first": False,
-}
-# The family in the name of a class, as in TFBertForMaskedLM.
-_CLASS = re.compile(
-  r"(?:TF|Flax)?(\w*?)(?:(?:LMHead|PreTrained)?Model|For[A-Z]\w*|Encoder|Decoder)"
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,11 +188,11 @@ def _check_family(
     raise _other(path, "model_type", kind)
   if not isinstance(classes, list):
     raise _other(path, "architectures", classes)
-  matches = [_CLASS.fullmatch(str(name)) for name in classes]
+  matches = [CLASS.fullmatch(str(name)) for name in classes]
   families = [match[1] for match in matches if match]
   if any(family != "Bert" for family in families):
     raise _other(path, "architectures", classes)
-  for name, only in _ONLY.items():
+  for name, only in ONLY.items():
     if values.get(name) not in (None, only):
       raise _other(path, name, values[name])
   size = values.get("embedding_size")
@@ -225,7 +212,7 @@ def _check_family(
 def _other(path: str, name: str, value: Any) -> UserError:
   return UserError(
     f"`{name}` in {path} is {quoted(value)}: that is another encoder than "
-    "BERT, which alone can be read: choose another --encoder."
+    "BERT: choose another --encoder."
   )
 
 

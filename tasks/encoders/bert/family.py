@@ -204,7 +204,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
     self, encoder: BertEncoder, head: tf_keras.layers.Layer, seed: int
   ) -> None:
     draw(
-      [*encoder.trainable_variables, *head.trainable_variables],
+      [*encoder.every_weight, *head.trainable_variables],
       seed,
       deviation=self.config.initializer_range,
     )

@@ -21,7 +21,7 @@ from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks.encoders import find as encoders
 from tasks.encoders.sources.saved_models import library
-from tasks.wordpiece.spec import SETTINGS, VOCABULARY
+from tasks.wordpiece.spec import SETTINGS
 from tests.support.testing import (
   REFERENCE_PAIRS,
   acting_at,
@@ -35,10 +35,12 @@ from tests.tasks.encoders.entry import (
   task_of,
   train,
 )
+from tests.tasks.encoders.families import ENTRIES as FAMILIES
 from tests.tasks.encoders.hub.entry import HUB_BERT, STRANGER
 
 ENTRIES = (
   BERT,
+  *FAMILIES,
   STRANGER,
   pytest.param(HUB_BERT, marks=pytest.mark.slow),
 )
@@ -253,7 +255,8 @@ def of_tflite(path, dense, restored, head):
   except ImportError:  # TensorFlow still brings the same one.
     from tensorflow.lite import Interpreter
   files = encoders.find(restored.assets)
-  beside = {VOCABULARY, SETTINGS, os.path.basename(files.config_path)}
+  spelt = os.path.basename(files.tokenizer.source)
+  beside = {spelt, SETTINGS, os.path.basename(files.config_path)}
   assert set(os.listdir(path)) == {"model.tflite", "labels.txt", *beside}
   interpreter = Interpreter(model_path=os.path.join(path, "model.tflite"))
   read = interpreter.get_signature_runner()
