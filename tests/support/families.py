@@ -1,13 +1,10 @@
-"""Small random encoders of each family, and what Transformers computes of them.
+"""Small random encoders of each family, as Transformers writes them.
 
-    python -m tests.support.families    # in an environment with the extra peers
-
-writes `tests/testdata/families/`: of each family its config, the names and
-shapes of its weights, and outputs and gradients for pairs. Weights follow from
-their names, so that no file has them.
+`tests/testdata/families/` has of each its config, the names and shapes of its
+weights, and what Transformers computes of it (`tests/support/original.py`).
+Weights follow from their names, so that no file has them.
 """
 
-import inspect
 import json
 import os
 import zlib
@@ -17,7 +14,7 @@ import safetensors.numpy
 
 from tasks.encoders import find as encoders
 from tasks.wordpiece.spec import WordPiece
-from tests.support.testing import REFERENCE_PAIRS, ROOT
+from tests.support.testing import ROOT
 
 STORED = os.path.join(ROOT, "tests", "testdata", "families")
 LENGTH = 64  # Tokens of a row.
@@ -144,145 +141,3 @@ def write_tokenizer(kind: str, path: str) -> None:
         },
         file,
       )
-
-
-def make_tokenizers() -> None:
-  """Trains and stores the tokenizers that are no WordPiece."""
-  import tokenizers
-  from tokenizers import (
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-  )
-
-  with open(os.path.join(ROOT, "tasks", "data", "pairs.tsv")) as file:
-    corpus = file.read().split("\n")
-  for kind in ("bpe", "bpe_bert", "unigram"):
-    path = os.path.join(STORED, f"{kind}.json")
-    if os.path.exists(path):  # No two trainings of Unigram are the same.
-      continue
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    if kind == "bpe_bert":
-      special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    if kind == "unigram":
-      made = tokenizers.Tokenizer(models.Unigram())
-      made.normalizer = normalizers.NFKC()
-      made.pre_tokenizer = pre_tokenizers.Metaspace()
-      made.decoder = decoders.Metaspace()
-      trainer = trainers.UnigramTrainer(
-        vocab_size=400, special_tokens=special, unk_token="<unk>"
-      )
-    else:
-      made = tokenizers.Tokenizer(models.BPE())
-      made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-      made.decoder = decoders.ByteLevel()
-      trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-      )
-    made.train_from_iterator(corpus, trainer)
-    begin, end = special[2:4] if kind == "bpe_bert" else ("<s>", "</s>")
-    ids = [(x, made.token_to_id(x)) for x in (begin, end)]
-    if kind == "bpe":
-      made.post_processor = processors.RobertaProcessing(
-        ids[1], ids[0], trim_offsets=True, add_prefix_space=False
-      )
-    else:
-      between = "[SEP] $B:1 [SEP]:1"
-      if kind == "unigram":
-        between = "</s> </s> $B </s>"
-      made.post_processor = processors.TemplateProcessing(
-        single=f"{begin} $A {end}",
-        pair=f"{begin} $A {between}",
-        special_tokens=ids,
-      )
-    made.save(path, pretty=False)
-
-
-def compute(name: str) -> None:
-  """Stores what Transformers computes of a family's encoder."""
-  import tempfile
-
-  import torch
-  import transformers
-
-  kind, sizes = FAMILIES[name]
-  with tempfile.TemporaryDirectory() as folder:
-    write_tokenizer(kind, folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    config = transformers.AutoConfig.for_model(
-      name.removesuffix("-cls"),
-      vocab_size=len(tokenizer),
-      pad_token_id=tokenizer.pad_token_id,
-      **sizes,
-    )
-    make = transformers.AutoModelForSequenceClassification
-    model = make.from_config(config, attn_implementation="eager").eval()
-    model.save_pretrained(folder)
-    with open(os.path.join(folder, "config.json")) as file:
-      text = file.read()
-    written = safetensors.numpy.load_file(f"{folder}/model.safetensors")
-  shapes = {key: list(array.shape) for key, array in written.items()}
-  parameters = dict(model.named_parameters())
-  for key, parameter in parameters.items():
-    parameter.data = torch.tensor(value_of(key, tuple(parameter.shape)))
-  read = next(
-    x for x in ("classifier.out_proj", "classifier") if _has(model, x)
-  )
-  pooled = []
-  model.get_submodule(read).register_forward_pre_hook(
-    lambda _, inputs: pooled.append(inputs[0])
-  )
-
-  def run(pairs):
-    encoded = tokenizer(
-      [a for a, _ in pairs],
-      [b for _, b in pairs],
-      truncation="longest_first",
-      max_length=LENGTH,
-      padding="max_length",
-      return_tensors="pt",
-    )
-    names = inspect.signature(model.forward).parameters
-    given = {k: v for k, v in encoded.items() if k in names}
-    model(**given)
-    sequence = model.base_model(**given).last_hidden_state
-    mask = encoded["attention_mask"]
-    return encoded["input_ids"] * mask, sequence * mask[..., None], pooled[-1]
-
-  ids, sequence, out = run(REFERENCE_PAIRS)
-  (out * torch.cos(torch.arange(out.shape[-1]))).sum().backward()
-  many_ids, _, many = run(texts_of_many())
-  array = lambda x: x.detach().numpy()
-  np.savez_compressed(
-    os.path.join(STORED, f"{name}.npz"),
-    config=np.array(text),
-    shapes=np.array(json.dumps(shapes)),
-    ids=array(ids).astype(np.int32),
-    sequence=array(sequence),
-    pooled=array(out),
-    many_ids=array(many_ids).astype(np.int32),
-    many_pooled=array(many),
-    **{
-      f"gradient/{key}": array(parameter.grad)
-      for key, parameter in parameters.items()
-      if parameter.grad is not None
-    },
-  )
-
-
-def _has(model, path):
-  try:
-    return bool(model.get_submodule(path))
-  except AttributeError:
-    return False
-
-
-if __name__ == "__main__":
-  make_tokenizers()
-  for each in FAMILIES:
-    compute(each)
