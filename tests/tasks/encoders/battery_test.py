@@ -20,10 +20,12 @@ from engine.randomness import Stream, step_key
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks.encoders import find as encoders
+from tasks.encoders.face.family import KINDS
 from tasks.encoders.sources.saved_models import library
 from tasks.wordpiece.spec import SETTINGS
 from tests.support.testing import (
   REFERENCE_PAIRS,
+  ROOT,
   acting_at,
   pairs_of,
 )
@@ -40,7 +42,7 @@ from tests.tasks.encoders.hub.entry import HUB_BERT, STRANGER
 
 ENTRIES = (
   BERT,
-  *FAMILIES,
+  *(pytest.param(x, marks=pytest.mark.slow) for x in FAMILIES),
   STRANGER,
   pytest.param(HUB_BERT, marks=pytest.mark.slow),
 )
@@ -75,6 +77,16 @@ def built(entry, encoder):
     batch=batch,
     original=entry.original(encoder, batch.dense),
   )
+
+
+def test_each_family_has_an_entry_and_a_row_on_its_page():
+  """A new family is held to all of this, or this says that it is not."""
+  kinds = {x for each in encoders.FAMILIES for x in getattr(each, "kinds", ())}
+  assert {*KINDS} == {"bert", *kinds}
+  assert kinds == {x.name.removesuffix("-cls") for x in FAMILIES}
+  with open(os.path.join(ROOT, "docs", "encoders.md")) as file:
+    rows = [line for line in file if line.startswith("| `")]
+  assert all(any(f"`{kind}`" in row for row in rows) for kind in KINDS)
 
 
 def counterparts(variable, values):
