@@ -41,6 +41,7 @@ class FaceFiles(EncoderFiles[Built], abc.ABC):
     kinds: what `model_type` calls the family.
     prefix: of its weights, where a head is beside them.
     readout: name of the head's last part.
+    classifier: Transformers' class of a classifier.
     rates: settings of dropout in its config.
     stated: its config.
   """
@@ -48,6 +49,7 @@ class FaceFiles(EncoderFiles[Built], abc.ABC):
   kinds: ClassVar[tuple[str, ...]]
   prefix: ClassVar[str]
   readout: ClassVar[str]
+  classifier: ClassVar[str]
   rates: ClassVar[tuple[str, ...]]
 
   stated: Stated = dataclasses.field(compare=False)
@@ -163,7 +165,7 @@ class FaceFiles(EncoderFiles[Built], abc.ABC):
       {
         "model_type": self.kinds[0],
         **values,
-        "architectures": [self.classifier],
+        "architectures": [self.architecture],
         "pad_token_id": pad,
         **dict.fromkeys(self.rates, dropout),
       },
@@ -172,9 +174,9 @@ class FaceFiles(EncoderFiles[Built], abc.ABC):
     )
 
   @property
-  @abc.abstractmethod
-  def classifier(self) -> str:
+  def architecture(self) -> str:
     """Name of Transformers' class of a classifier."""
+    return self.classifier
 
   def exported(self) -> Sequence[Weight]:
     """Lists the weights as a classifier names them."""

@@ -112,7 +112,7 @@ class Stored:
   @property
   def halves(self) -> bool:
     """Whether weights are of 16 bits."""
-    return any(kind in ("F16", "BF16") for kind, _ in self._headers.values())
+    return tensors.are_halves(self._paths)
 
   def check(self, weights: Iterable[Weight]) -> list[str]:
     """Holds names and shapes to those of an encoder.

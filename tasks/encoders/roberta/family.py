@@ -52,6 +52,6 @@ class RobertaFiles(TransformerFiles):
     return
 
   @property
-  def classifier(self) -> str:
+  def architecture(self) -> str:
     kind = config.kind_of(self.stated, self.kinds)
     return f"{_CLASSES[kind or self.kinds[0]]}ForSequenceClassification"

@@ -85,6 +85,11 @@ def headers(paths: list[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
   return found
 
 
+def are_halves(paths: list[str]) -> bool:
+  """Whether there are weights of 16 bits."""
+  return any(kind in ("F16", "BF16") for kind, _ in headers(paths).values())
+
+
 def read(
   paths: list[str], wanted: Collection[str]
 ) -> Iterator[tuple[str, np.ndarray]]:
