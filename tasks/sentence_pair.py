@@ -87,7 +87,7 @@ class SentencePairTask(Task):
     pieces = len(self.tokenizer.pieces)
     if words is not None and pieces > words:
       raise UserError(
-        f"{self.tokenizer.source} has {pieces} wordpieces, but the encoder "
+        f"{self.tokenizer.source} has {pieces} pieces, but the encoder "
         f"only {words}: they do not belong together."
       )
 

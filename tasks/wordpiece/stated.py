@@ -84,6 +84,7 @@ def read(directory: str) -> Tokenizer:
           "where Transformers is installed, write tokenizer.json by "
           "`AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`."
         )
+    vocabulary.read_lines(lines)  # Says that there is none.
   return read_wordpiece(directory)
 
 

@@ -24,6 +24,7 @@ from tokenizers import (
   trainers,
 )
 
+from tasks.tokens.tokenizer import truncate
 from tests.support.families import (
   FAMILIES,
   LENGTH,
@@ -113,14 +114,7 @@ def compute(name: str) -> None:
   )
 
   def run(pairs):
-    encoded = tokenizer(
-      [a for a, _ in pairs],
-      [b for _, b in pairs],
-      truncation="longest_first",
-      max_length=LENGTH,
-      padding="max_length",
-      return_tensors="pt",
-    )
+    encoded = _encoded(tokenizer, pairs)
     names = inspect.signature(model.forward).parameters
     given = {k: v for k, v in encoded.items() if k in names}
     model(**given)
@@ -147,6 +141,35 @@ def compute(name: str) -> None:
       if parameter.grad is not None
     },
   )
+
+
+def _encoded(tokenizer, pairs):
+  """Pairs as Transformers encodes them, cut as the original BERT cuts them.
+
+  Of two sentences that are equally long Transformers cuts the first.
+  """
+  library = tokenizer.backend_tokenizer
+  special = library.num_special_tokens_to_add(is_pair=True)
+  found = []
+  for texts in pairs:
+    a, b = (library.encode(x, add_special_tokens=False) for x in texts)
+    keeps = truncate(len(a), len(b), LENGTH - special)
+    for part, keep in zip((a, b), keeps, strict=True):
+      part.truncate(keep)
+    found.append(library.post_process(a, b))
+  rows = {
+    "input_ids": [x.ids for x in found],
+    "attention_mask": [x.attention_mask for x in found],
+    "token_type_ids": [x.type_ids for x in found],
+  }
+  fill = {"input_ids": tokenizer.pad_token_id}
+  return {
+    name: torch.tensor(
+      [row + [fill.get(name, 0)] * (LENGTH - len(row)) for row in each]
+    )
+    for name, each in rows.items()
+    if name in tokenizer.model_input_names
+  }
 
 
 def _has(model, path):

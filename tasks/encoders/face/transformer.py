@@ -78,13 +78,18 @@ class TransformerFiles(FaceFiles[Transformer], abc.ABC):
     return Transformer(self.shape, dropout=dropout)
 
   def flops(self, lengths: np.ndarray, *, classes: int) -> Flops:
-    return training_flops(
-      hidden=self.shape.hidden,
-      inner=self.shape.inner,
-      layers=self.layers,
+    shape = self.shape
+    found = training_flops(
+      hidden=shape.hidden,
+      inner=shape.inner,
+      layers=shape.layers,
       lengths=lengths,
       classes=classes,
     )
+    if shape.embedding == shape.hidden:
+      return found
+    projected = 3 * 2 * shape.embedding * shape.hidden * np.asarray(lengths)
+    return Flops(*(count + projected for count in found))
 
   @functools.cached_property
   def _pooler(self) -> str:
