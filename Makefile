@@ -19,7 +19,7 @@ listed = $(BIN)/python -c 'import configparser, sys; \
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow attack lint bench notebook clean
+.PHONY: demo mpnet test test-slow attack lint bench notebook clean
 
 demo: .venv/ready
 	$(BIN)/python -m launch.train --task=demo --epochs=6 \
@@ -31,6 +31,10 @@ demo: .venv/ready
 	  'Look I fine tuned BERT.' \
 	  'Is it working? This does not match.' \
 	  | $(BIN)/python -m launch.predict --model_dir=$(DEMO_DIR)
+
+# 0.4 GB, into the cache: what --encoder=mpnet names.
+mpnet: .venv/ready
+	$(BIN)/python -m tasks.encoders.fetch mpnet
 
 test: .venv/test .venv/bench .venv/beam
 	$(BIN)/python -m pytest $(IN_TWO)

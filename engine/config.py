@@ -189,6 +189,9 @@ class TrainConfig(Settings):
   precision: Literal["float32", "bfloat16", "float16"] = setting(
     "float32", "Of products; variables stay float32.", SHOWN
   )
+  init_from: str = setting(
+    "", "Run whose weights this one begins with, as far as they serve.", RARE
+  )
   on_nonfinite: Literal["stop", "skip"] = setting(
     "stop",
     "At a loss or gradient that is not finite: stop, or skip the batch.",

@@ -79,6 +79,21 @@ class Task(abc.ABC):
     """Gives `model` its first weights; called where no checkpoint exists."""
     del model, seed
 
+  def inherited(
+    self, model: tf_keras.Model, assets: str
+  ) -> Mapping[str, tf.Module]:
+    """Parts of a model that another run's weights serve for.
+
+    Args:
+      model: with first weights.
+      assets: directory of what the other run's task has saved.
+
+    Returns:
+      Attribute of the model -> the part of that name, which both runs have.
+    """
+    del model, assets
+    raise self._lacks("inherited", "which parts another run's weights serve")
+
   def layer_depth(self, variable_name: str) -> int:
     """Layers between a variable and the top, for layer-wise decay."""
     del variable_name

@@ -101,8 +101,11 @@ class SentencePairConfig(TaskConfig):
   )
   encoder: str = setting(
     "demo",
-    "Encoder: demo, tiny, base, large, a directory, an address, hub:...",
+    "Encoder: demo, mpnet, tiny, base, large, a directory, an address, hub:.",
     SHOWN,
+  )
+  freeze: str = setting(
+    "", "Parts of the encoder that keep their weights: embeddings,0-5.", RARE
   )
   casing: Casing = setting(
     "auto",

@@ -24,6 +24,7 @@ from tasks.data.datasets import answers_of, read_split
 from tasks.data.pairs import Pairs, parse_pair, parse_pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.encoders import find as encoders
+from tasks.model import freezing
 from tasks.model.classifier import PairClassifier
 from tasks.model.flops import Flops
 from tasks.tokens.pair_source import PairSource
@@ -86,7 +87,7 @@ class SentencePairTask(Task):
     pieces = len(self.tokenizer.pieces)
     if words is not None and pieces > words:
       raise UserError(
-        f"{self.tokenizer.source} has {pieces} wordpieces, but the encoder "
+        f"{self.tokenizer.source} has {pieces} pieces, but the encoder "
         f"only {words}: they do not belong together."
       )
 
@@ -104,6 +105,11 @@ class SentencePairTask(Task):
       scores=not self.classes,
     )
     model.build(None)
+    if self.config.freeze:
+      model.encoder.freeze(
+        freezing.chosen(self.config.freeze, self._files.layers),
+        self._files.layer_depth,
+      )
     return model
 
   def initialize(self, model: tf_keras.Model, seed: int) -> None:
@@ -132,6 +138,14 @@ class SentencePairTask(Task):
 
   def metrics(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
     return self.answers.metrics(labels, outputs)
+
+  def inherited(
+    self, model: tf_keras.Model, assets: str
+  ) -> Mapping[str, tf.Module]:
+    parts = {"encoder": model.encoder, "head": model.head}
+    if read_classes(assets) != self.classes:
+      del parts["head"]
+    return parts
 
   def layer_depth(self, variable_name: str) -> int:
     return self._files.layer_depth(variable_name)

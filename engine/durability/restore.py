@@ -1,6 +1,7 @@
 """Reads a whole checkpoint back."""
 
 import math
+import os
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -8,7 +9,8 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine.durability import manifest
+from engine.durability import assets, manifest
+from engine.durability.run_directory import RunDirectory
 from engine.errors import (
   CannotBeRead,
   Unreadable,
@@ -18,6 +20,7 @@ from engine.errors import (
 )
 from engine.files import DISK_ERRORS, reason_of
 from engine.settings import differences, told
+from engine.task import Task
 
 # What TensorFlow says of a checkpoint that is of something else.
 _MISFITS = (
@@ -168,3 +171,30 @@ def restore_best(
   best = max(found)[2]
   restore(checkpoint, best)
   return best
+
+
+def inherit(task: Task, model: tf_keras.Model, run: str) -> str:
+  """Gives a model the weights of another run, as far as they serve.
+
+  Args:
+    task: says which parts they serve for.
+    model: with first weights.
+    run: directory of the other run, whose newest checkpoint counts.
+
+  Returns:
+    The parts and the checkpoint, for a line.
+
+  Raises:
+    UserError: where there is no run, or one of another encoder.
+  """
+  directory = RunDirectory(run)
+  if not os.path.isdir(run) or directory.read_config() is None:
+    raise UserError(
+      f"`init_from` is {run}, which holds no run: name the directory that "
+      "launch.train was given, or leave it out."
+    )
+  assets.check(directory)
+  parts = task.inherited(model, directory.assets)
+  checkpoint = tf.train.Checkpoint(model=tf.train.Checkpoint(**parts))
+  path = restore_newest(checkpoint, directory.checkpoints)
+  return f"begins with {' and '.join(parts)} of {path}"

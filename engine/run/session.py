@@ -9,7 +9,7 @@ import orbit.controller
 from absl import logging
 
 from engine.cluster.peers import agree_on, part
-from engine.durability import assets, checkpoints, manifest
+from engine.durability import assets, checkpoints, manifest, restore
 from engine.durability.committer import Committer
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
@@ -166,7 +166,10 @@ class Session:
     self._controller = self._wire()
 
   def _initialize(self) -> None:
-    self._job.task.initialize(self._model, self._job.config.train.seed)
+    task, train = self._job.task, self._job.config.train
+    task.initialize(self._model, train.seed)
+    if train.init_from:
+      self._terminal.say(restore.inherit(task, self._model, train.init_from))
     if self._trainer.averages:
       self._trainer.averages.begin()
 

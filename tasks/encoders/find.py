@@ -4,12 +4,22 @@ from collections.abc import Sequence
 
 from engine.errors import UserError, shortened
 from tasks.encoders.bert.family import BertFiles
+from tasks.encoders.distilbert.family import DistilBertFiles
+from tasks.encoders.electra.family import ElectraFiles
 from tasks.encoders.hub.family import HubFiles
+from tasks.encoders.modernbert.family import ModernBertFiles
+from tasks.encoders.mpnet.family import MPNetFiles
+from tasks.encoders.roberta.family import RobertaFiles
 from tasks.model.contract import EncoderFiles
 
 # A directory is of the first that knows it.
 FAMILIES: Sequence[type[EncoderFiles]] = (
   HubFiles,
+  DistilBertFiles,
+  ElectraFiles,
+  RobertaFiles,
+  MPNetFiles,
+  ModernBertFiles,
   BertFiles,
 )
 
@@ -32,7 +42,8 @@ def find(encoder: str) -> EncoderFiles:
     found = family.open(encoder)
     if found:
       return found
-  names = ", ".join(name for family in FAMILIES for name in family.names)
+  families = reversed(FAMILIES)
+  names = ", ".join(name for family in families for name in family.names)
   raise UserError(
     f"`encoder` is {shortened(encoder, 150)!r}, but must be {names}, the "
     "https address of a TensorFlow Hub encoder, or a directory with "

@@ -11,7 +11,7 @@ from tasks.config import SentencePairConfig
 from tasks.export import hugging_face, serving
 from tasks.export.graph_tokenizer import GraphTokenizer
 from tasks.model.contract import EncoderFiles
-from tasks.wordpiece.spec import WordPiece
+from tasks.wordpiece.tokenizer import Tokenizer
 
 
 def write(
@@ -22,7 +22,7 @@ def write(
   files: EncoderFiles,
   config: SentencePairConfig,
   classes: Sequence[str],
-  tokenizer: WordPiece,
+  tokenizer: Tokenizer,
 ) -> str:
   """Writes a model in one of the formats of `launch.export`.
 
@@ -74,6 +74,9 @@ def write(
       classes=classes,
     )
     if form == "saved_model":
+      if tokenizer.not_in_graph:
+        serving.write_saved_model(serve(), directory, assets)
+        return f"signature serving_default, ids only: {tokenizer.not_in_graph}"
       single = not config.text_b
       reader = GraphTokenizer(tokenizer, max_length=length, single=single)
       serving.write_saved_model(serve(tokenizer=reader), directory, assets)

@@ -34,8 +34,9 @@ class GraphTokenizer(tf.Module):
 
     self._max_length = max_length
     self.single = single
-    ids = spec.vocabulary
-    self._cls, self._sep = ids[spec.cls], ids[spec.sep]
+    ids, template = spec.vocabulary, spec.template
+    self._template = template
+    self._cls, self._sep = template.begin, template.end
     self._tables = _tables_of(
       spec.lowercase, spec.strips_accents, spec.split_chinese
     )
@@ -68,18 +69,22 @@ class GraphTokenizer(tf.Module):
     """
     ends = tf.ones([tf.shape(texts_a)[0], 1], tf.int32)
     if texts_b is None:
-      a = self._pieces(texts_a)[:, : self._max_length - 2]
+      most = self._max_length - self._template.single
+      a = self._pieces(texts_a)[:, :most]
       words = tf.concat([self._cls * ends, a, self._sep * ends], axis=1)
       return _dense(words, tf.zeros_like(words))
     a, b = self._pieces(texts_a), self._pieces(texts_b)
     keep_a, keep_b = _truncated(
-      a.row_lengths(), b.row_lengths(), self._max_length - 3
+      a.row_lengths(), b.row_lengths(), self._max_length - self._template.pair
     )
     a, b = _cut(a, keep_a), _cut(b, keep_b)
     separator = self._sep * ends
-    words = tf.concat([self._cls * ends, a, separator, b, separator], axis=1)
+    extra = [separator] * (self._template.ends - 1)
+    words = tf.concat(
+      [self._cls * ends, a, separator, *extra, b, separator], axis=1
+    )
     first = tf.zeros_like(tf.concat([ends, a, ends], axis=1))
-    second = tf.ones_like(tf.concat([b, ends], axis=1))
+    second = tf.ones_like(tf.concat([*extra, b, ends], axis=1))
     return _dense(words, tf.concat([first, second], axis=1))
 
   def _pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:

@@ -8,7 +8,7 @@ import numpy as np
 import safetensors.numpy
 
 from tasks.model.contract import HuggingFace
-from tasks.wordpiece.spec import WordPiece
+from tasks.wordpiece.tokenizer import Tokenizer
 
 
 def write_hugging_face(
@@ -16,7 +16,7 @@ def write_hugging_face(
   directory: str,
   *,
   classes: Sequence[str],
-  tokenizer: WordPiece,
+  tokenizer: Tokenizer,
   max_length: int,
 ) -> None:
   """Writes what `AutoModelForSequenceClassification` and `AutoTokenizer` load.
@@ -46,5 +46,8 @@ def write_hugging_face(
     json.dump(config, file, indent=2)
   # "[SEP]" in a text is what somebody wrote, here and there.
   tokenizer.write(
-    directory, model_max_length=max_length, split_special_tokens=True
+    directory,
+    model_max_length=max_length,
+    split_special_tokens=True,
+    **parts.tokenizer,
   )

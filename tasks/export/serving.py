@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tasks.export.graph_tokenizer import GraphTokenizer
 from tasks.model.contract import INPUTS
-from tasks.wordpiece.spec import WordPiece
+from tasks.wordpiece.tokenizer import Tokenizer
 
 _DENSE = {
   name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS
@@ -97,22 +97,18 @@ class ServedClassifier(tf.Module):
 def write_saved_model(
   served: ServedClassifier, directory: str, assets: Sequence[str]
 ) -> None:
-  """Writes a SavedModel with the signatures `serving_default` and `raw_text`.
+  """Writes a SavedModel with the signature `serving_default`.
 
   Args:
-    served: with a tokenizer.
+    served: what is written; with a tokenizer there is `raw_text` too.
     directory: does not exist yet.
     assets: paths of files that travel with it.
   """
   served.assets = _assets(assets)
-  tf.saved_model.save(
-    served,
-    directory,
-    signatures={
-      "serving_default": served.encoded,
-      "raw_text": served.raw_text(),
-    },
-  )
+  signatures = {"serving_default": served.encoded}
+  if served.tokenizer:
+    signatures["raw_text"] = served.raw_text()
+  tf.saved_model.save(served, directory, signatures=signatures)
 
 
 def _assets(paths: Sequence[str]) -> list[tf.saved_model.Asset]:
@@ -136,7 +132,7 @@ def write_tflite(served: ServedClassifier, path: str, length: int) -> None:
 
 
 def write_hub_encoder(
-  encoder: Any, directory: str, *, tokenizer: WordPiece, files: Sequence[str]
+  encoder: Any, directory: str, *, tokenizer: Tokenizer, files: Sequence[str]
 ) -> None:
   """Writes an encoder for `hub.KerasLayer`, with the API of text encoders.
 
@@ -147,7 +143,7 @@ def write_hub_encoder(
     encoder: of dense rows (`EncoderFiles.dense`).
     directory: does not exist yet.
     tokenizer: of its texts.
-    files: `vocab.txt` of the tokenizer, and all that it is.
+    files: of the tokenizer, that with its pieces first.
   """
   import tf_keras
 
@@ -157,6 +153,10 @@ def write_hub_encoder(
   outputs = dict(encoder(inputs))
   outputs["default"] = outputs["pooled_output"]
   model = tf_keras.Model(inputs, outputs)
-  model.vocab_file, *model.assets = _assets(files)
-  model.do_lower_case = tf.Variable(tokenizer.lowercase, trainable=False)
+  lowercase = tokenizer.facts().get("lowercase")
+  if lowercase is None:  # Of another kind than loaders of `vocab_file` know.
+    model.assets = _assets(files)
+  else:
+    model.vocab_file, *model.assets = _assets(files)
+    model.do_lower_case = tf.Variable(lowercase, trainable=False)
   model.save(directory, include_optimizer=False, save_format="tf")

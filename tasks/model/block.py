@@ -10,7 +10,14 @@ import tensorflow as tf
 
 from engine.fusion import plain
 from engine.randomness import BYTES, Stream, dropped_bytes
-from tasks.model.fused import add_norm, bias_gelu, shares, split_heads, take
+from tasks.model.fused import (
+  add_norm,
+  bias_activation,
+  shares,
+  split_heads,
+  take,
+)
+from tasks.model.rotary import turned
 from tasks.model.stream import Tokens
 
 
@@ -42,8 +49,9 @@ def run_block(
   heads: int,
   rate: float,
   epsilon: float,
-  exact_gelu: bool = True,
+  activation: str = "gelu",
   firsts_only: bool = False,
+  bias: tf.Tensor | None = None,
 ) -> tf.Tensor:
   """Self-attention and feed-forward, each with residual and norm behind.
 
@@ -55,25 +63,27 @@ def run_block(
     heads: of the attention.
     rate: of dropout.
     epsilon: of the norms.
-    exact_gelu: whether the activation is exact (see `bias_gelu`).
+    activation: of the feed-forward (see `bias_activation`).
     firsts_only: compute the first token of each sequence, and nothing that
       only the others need.
+    bias: float32 [heads or 1, width, width], what distance adds to the score
+      of each key (first) of each query; or None.
 
   Returns:
     [tokens, hidden], or [sequences, hidden]: the same values as among those
     of all tokens.
   """
   return _run_block(
-    x, weights, tokens, key, heads, rate, epsilon, exact_gelu, firsts_only
+    x, weights, tokens, key, heads, rate, epsilon, activation, firsts_only, bias
   )
 
 
 def _block(
-  x, weights, tokens, key, heads, rate, epsilon, exact_gelu, firsts_only
+  x, weights, tokens, key, heads, rate, epsilon, activation, firsts_only, bias
 ):
   random = Stream(key) if key is not None and dropped_bytes(rate) else None
-  attend = _attend_from_firsts if firsts_only else _attend
-  mixed = attend(x, weights, tokens, random, heads, rate)
+  look = attend_from_firsts if firsts_only else attend
+  mixed = look(x, weights, tokens, random, heads, rate, bias)
   names = tokens.names
   if firsts_only:
     x, names = (tf.gather(values, tokens.firsts) for values in (x, names))
@@ -91,21 +101,35 @@ def _block(
     )
 
   x = finish(weights.attention_output, weights.attention_norm, mixed, x)
-  kernel, bias = weights.intermediate
-  inner = bias_gelu(tf.matmul(x, kernel), bias, exact=exact_gelu)
+  kernel, shift = weights.intermediate
+  inner = bias_activation(tf.matmul(x, kernel), shift, activation)
   return finish(weights.output, weights.output_norm, inner, x)
 
 
 _run_block = tf.function(plain(_block))
 
 
-def _attend(x, weights, tokens, random, heads, rate):
-  """Attention of all tokens: [tokens, hidden]."""
+def attend(x, weights, tokens, random, heads, rate, bias, theta=None):
+  """Attention of all tokens: [tokens, hidden].
+
+  Args:
+    x: [tokens, hidden].
+    weights: with `query`, `key` and `value`.
+    tokens: where they are.
+    random: bits for dropout, or None.
+    heads: of the attention.
+    rate: of dropout.
+    bias: as `run_block` takes it.
+    theta: base of the angles that turn queries and keys; or None.
+  """
   rows, width = tokens.rows.shape
   query = _scaled(weights.query, x.shape[-1] // heads)
   query, key, value = _in_rows(
     x, (query, weights.key, weights.value), tokens, heads
   )
+  if theta:
+    places = tf.range(width)[None]
+    query, key = (turned(x, places, theta) for x in (query, key))
   names = tf.reshape(tf.gather(tokens.names, _flat(tokens.rows)), [rows, width])
   kept = shares(
     tf.matmul(key, query, transpose_b=True),
@@ -113,22 +137,31 @@ def _attend(x, weights, tokens, random, heads, rate):
     tokens.segments,
     _bits(random, names, names, heads),
     rate=rate,
+    bias=None if bias is None else bias[None],
   )
   mixed = tf.transpose(tf.matmul(kept, value, transpose_a=True), [0, 2, 1, 3])
   mixed = tf.reshape(mixed, [rows * width, -1])
   return take(mixed, tokens.slots, _flat(tokens.rows))
 
 
-def _attend_from_firsts(x, weights, tokens, random, heads, rate):
-  """Attention of the first tokens to theirs: [sequences, hidden]."""
+def attend_from_firsts(
+  x, weights, tokens, random, heads, rate, bias, theta=None
+):
+  """Attention of the first tokens to theirs: [sequences, hidden].
+
+  See `attend`.
+  """
   width = tokens.rows.shape[1]
   key, value = _in_rows(x, (weights.key, weights.value), tokens, heads)
   slots = tf.gather(tokens.slots, tokens.firsts)
   row = slots // width
-  kernel, bias = _scaled(weights.query, x.shape[-1] // heads)
+  kernel, shift = _scaled(weights.query, x.shape[-1] // heads)
   query = tf.matmul(tf.gather(x, tokens.firsts), kernel)
-  query += tf.cast(bias, query.dtype)
+  query += tf.cast(shift, query.dtype)
   query = tf.reshape(query, [row.shape[0], heads, 1, -1])
+  if theta:
+    key = turned(key, tf.range(width)[None], theta)
+    query = turned(query, (slots % width)[:, None], theta)
   names = tf.gather(tokens.names, tf.gather(tokens.rows, row))
   kept = shares(
     tf.matmul(tf.gather(key, row), query, transpose_b=True),
@@ -138,9 +171,16 @@ def _attend_from_firsts(x, weights, tokens, random, heads, rate):
       random, names, tf.gather(tokens.names, tokens.firsts)[:, None], heads
     ),
     rate=rate,
+    bias=None if bias is None else _of_queries(bias, slots % width),
   )
   mixed = tf.matmul(kept, tf.gather(value, row), transpose_a=True)
   return tf.reshape(mixed, [row.shape[0], -1])
+
+
+def _of_queries(bias, places):
+  """The bias of the keys of some queries: [queries, heads or 1, width, 1]."""
+  chosen = tf.one_hot(places, bias.shape[2])
+  return tf.tensordot(chosen, bias, [[1], [2]])[..., None]
 
 
 def _scaled(product, size):

@@ -8,7 +8,8 @@ has `EncoderFiles`, which say all that is known before anything is built, and an
 import abc
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ import tf_keras
 
 from engine.randomness import Stream
 from tasks.model.flops import Flops
-from tasks.wordpiece.spec import WordPiece
+from tasks.wordpiece.tokenizer import Tokenizer
 
 # What encoders of dense rows take, int32 [rows, tokens] each
 # (tensorflow.org/hub, "Transformer encoders").
@@ -39,6 +40,38 @@ class Encoder(tf_keras.layers.Layer):
   def __init__(self, **kwargs):
     """Initializes the layer: its variables have names below `encoder/`."""
     super().__init__(**{"name": "encoder", **kwargs})
+
+  # Of variables that keep their weights.
+  _frozen: frozenset[Any] = frozenset()
+
+  def freeze(
+    self, depths: Collection[int], depth_of: Callable[[str], int]
+  ) -> None:
+    """Lets variables keep their weights: they are not trained.
+
+    Args:
+      depths: of the variables, as `EncoderFiles.layer_depth` counts them.
+      depth_of: the depth of a variable, by its name.
+    """
+    self._frozen = frozenset(
+      v.ref() for v in self.every_weight if depth_of(v.name) in depths
+    )
+
+  @property
+  def every_weight(self) -> list[tf.Variable]:
+    """What is trained where nothing is frozen, in one order."""
+    return super().trainable_weights
+
+  @property
+  def trainable_weights(self) -> list[tf.Variable]:
+    """The variables that are trained."""
+    return [v for v in self.every_weight if v.ref() not in self._frozen]
+
+  @property
+  def non_trainable_weights(self) -> list[tf.Variable]:
+    """The others."""
+    frozen = [v for v in self.every_weight if v.ref() in self._frozen]
+    return frozen + super().non_trainable_weights
 
   def call(
     self,
@@ -70,10 +103,12 @@ class HuggingFace(NamedTuple):
   Attributes:
     config: of the architecture, for `config.json`.
     tensors: name -> float32 value, encoder and head.
+    tokenizer: what `tokenizer_config.json` is to say beside what it says.
   """
 
   config: Mapping[str, Any]
   tensors: Mapping[str, np.ndarray]
+  tokenizer: Mapping[str, Any] = MappingProxyType({})
 
 
 Built = TypeVar("Built", bound=Encoder)
@@ -94,7 +129,7 @@ class EncoderFiles(abc.ABC, Generic[Built]):
 
   directory: str
   source: str
-  tokenizer: WordPiece
+  tokenizer: Tokenizer
 
   @classmethod
   @abc.abstractmethod

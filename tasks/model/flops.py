@@ -28,7 +28,13 @@ class Flops(NamedTuple):
 
 
 def training_flops(
-  *, hidden: int, inner: int, layers: int, lengths: np.ndarray, classes: int
+  *,
+  hidden: int,
+  inner: int,
+  layers: int,
+  lengths: np.ndarray,
+  classes: int,
+  gated: bool = False,
 ) -> Flops:
   """Operations of a training step, forward and backward, on each pair.
 
@@ -38,11 +44,12 @@ def training_flops(
     layers: number of blocks.
     lengths: int [pairs], real tokens of each.
     classes: of the head.
+    gated: whether the feed-forward has a product more, for its gate.
   """
   lengths = np.asarray(lengths, np.float64)
   # Parameters in products: each is a multiplication and an addition a token.
   projection = hidden * hidden
-  feed_forward = 2 * hidden * inner
+  feed_forward = (3 if gated else 2) * hidden * inner
   attention = 2 * hidden * lengths  # Scores and the mixing of values.
   block = lengths * (4 * projection + feed_forward + attention)
   last = 2 * lengths * projection + 2 * projection + feed_forward + attention

@@ -97,50 +97,60 @@ def _add_norm_gradient(upstream, unit, scale, gamma, bits, rate):
   return tuple(tf.cast(x, dtype) for x in (d_total, d_x, upstream * unit))
 
 
-def bias_gelu(
-  x: tf.Tensor, bias: tf.Tensor, *, exact: bool = True
+def bias_activation(
+  x: tf.Tensor, bias: tf.Tensor, activation: str
 ) -> tf.Tensor:
-  """Computes the GELU of x + bias (arXiv 1606.08415).
+  """Computes the activation of x + bias.
 
   Args:
     x: [tokens, size], a product.
     bias: float32 [size].
-    exact: by erf; else by tanh, which differs by less than 5e-4.
+    activation: "gelu" (arXiv 1606.08415) by erf, "gelu_new" by tanh, which
+      differs by less than 5e-4, or "relu".
   """
 
   @tf.custom_gradient
   def activated(x, bias):
     def gradient(upstream):
-      d_x = _bias_gelu_gradient(upstream, x, bias, exact)
+      d_x = _activation_gradient(upstream, x, bias, activation)
       return d_x, column_sums(d_x)
 
-    return _bias_gelu(x, bias, exact), gradient
+    return _activation(x, bias, activation), gradient
 
   return activated(x, bias)
 
 
 @fused
-def _bias_gelu(x, bias, exact):
-  total = tf.cast(x, tf.float32) + bias
-  if exact:
-    half = 0.5 + 0.5 * tf.math.erf(total * _SQRT_HALF)
-  else:
-    half = 0.5 + 0.5 * _tanh_of_gelu(total)
-  return tf.cast(total * half, x.dtype)
+def _activation(x, bias, activation):
+  return tf.cast(activated(tf.cast(x, tf.float32) + bias, activation), x.dtype)
 
 
 @fused
-def _bias_gelu_gradient(upstream, x, bias, exact):
+def _activation_gradient(upstream, x, bias, activation):
   total = tf.cast(x, tf.float32) + bias
-  if exact:
-    half = 0.5 + 0.5 * tf.math.erf(total * _SQRT_HALF)
-    slope = half + total * tf.exp(-0.5 * tf.square(total)) * _DENSITY
-  else:
-    tanh = _tanh_of_gelu(total)
-    half = 0.5 + 0.5 * tanh
-    inner = _ROOT + (3 * _ROOT * _CUBE) * tf.square(total)
-    slope = half + total * (0.5 - 0.5 * tf.square(tanh)) * inner
-  return tf.cast(tf.cast(upstream, tf.float32) * slope, x.dtype)
+  upstream = tf.cast(upstream, tf.float32)
+  return tf.cast(upstream * slope(total, activation), x.dtype)
+
+
+def activated(x: tf.Tensor, activation: str) -> tf.Tensor:
+  """Computes an activation of `bias_activation`, float32."""
+  if activation == "relu":
+    return tf.nn.relu(x)
+  if activation == "gelu":
+    return x * (0.5 + 0.5 * tf.math.erf(x * _SQRT_HALF))
+  return x * (0.5 + 0.5 * _tanh_of_gelu(x))
+
+
+def slope(x: tf.Tensor, activation: str) -> tf.Tensor:
+  """Computes the derivative of an activation of `bias_activation`, float32."""
+  if activation == "relu":
+    return tf.cast(x > 0, tf.float32)
+  if activation == "gelu":
+    half = 0.5 + 0.5 * tf.math.erf(x * _SQRT_HALF)
+    return half + x * tf.exp(-0.5 * tf.square(x)) * _DENSITY
+  tanh = _tanh_of_gelu(x)
+  inner = _ROOT + (3 * _ROOT * _CUBE) * tf.square(x)
+  return 0.5 + 0.5 * tanh + x * (0.5 - 0.5 * tf.square(tanh)) * inner
 
 
 def _tanh_of_gelu(x):
@@ -190,6 +200,7 @@ def shares(
   bits: tf.Tensor | None,
   *,
   rate: float,
+  bias: tf.Tensor | None = None,
 ) -> tf.Tensor:
   """Softmax over the keys of a query's sequence, then dropout.
 
@@ -200,25 +211,36 @@ def shares(
     query_segments: int32 [rows, queries].
     bits: uint64 [rows, heads / 8 rounded up, keys, queries], or None.
     rate: of dropout.
+    bias: float32 [rows or 1, heads or 1, keys, queries], added to the scores;
+      or None.
   """
+  added = [] if bias is None else [bias]
 
   @tf.custom_gradient
-  def shared(scores):
-    whole = _softmax(scores, key_segments, query_segments)
+  def shared(scores, *added):
+    whole = _softmax(scores, key_segments, query_segments, *added)
     # On its own: with the softmax in one cluster it would compute that twice.
     kept = whole if bits is None else _drop_shares(whole, bits, rate)
-    return kept, lambda upstream: _shares_gradient(upstream, whole, bits, rate)
 
-  return shared(scores)
+    def gradient(upstream):
+      d_scores = _shares_gradient(upstream, whole, bits, rate)
+      return d_scores, *(_summed_to(d_scores, x.shape) for x in added)
+
+    return kept, gradient
+
+  return shared(scores, *added)
 
 
 @fused
-def _softmax(scores, key_segments, query_segments):
+def _softmax(scores, key_segments, query_segments, bias=None):
   together = key_segments[:, None, :, None] == query_segments[:, None, None, :]
-  masked = tf.where(together, tf.cast(scores, tf.float32), _FAR)
+  scores, dtype = tf.cast(scores, tf.float32), scores.dtype
+  if bias is not None:
+    scores += bias
+  masked = tf.where(together, scores, _FAR)
   powers = tf.exp(masked - tf.reduce_max(masked, -2, keepdims=True))
   total = tf.reduce_sum(powers, -2, keepdims=True)
-  return tf.cast(powers / total, scores.dtype)
+  return tf.cast(powers / total, dtype)
 
 
 @fused
@@ -233,6 +255,12 @@ def _shares_gradient(upstream, whole, bits, rate):
   upstream = _dropped(tf.cast(upstream, tf.float32), bits, rate)
   along = tf.reduce_sum(upstream * whole, -2, keepdims=True)
   return tf.cast(whole * (upstream - along), dtype)
+
+
+def _summed_to(x, shape):
+  """Sums over the axes that have been broadcast, in float32."""
+  axes = [i for i, size in enumerate(shape) if size == 1 < x.shape[i]]
+  return tf.reduce_sum(tf.cast(x, tf.float32), axes, keepdims=True)
 
 
 def _dropped(x, bits, rate):

@@ -43,29 +43,45 @@ def draw(
 class Linear(tf_keras.layers.Layer):
   """Holds kernel and bias of a product."""
 
-  def __init__(self, units: int, **kwargs):
+  def __init__(self, units: int, *, use_bias: bool = True, **kwargs):
     super().__init__(**kwargs)
-    self.units = units
+    self.units, self._use_bias = units, use_bias
 
   def build(self, input_shape):
-    """Creates kernel and bias."""
+    """Creates kernel and bias; one that is not used is 0 for ever."""
     self.kernel = self.add_weight("kernel", [input_shape[-1], self.units])
-    self.bias = self.add_weight(
-      "bias", [self.units], initializer="zeros", experimental_autocast=False
+    self.bias = (
+      self.add_weight(
+        "bias", [self.units], initializer="zeros", experimental_autocast=False
+      )
+      if self._use_bias
+      else tf.zeros([self.units])
     )
+
+  def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads the weights; call it where the encoder casts variables."""
+    return tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
 
 
 class LayerNorm(tf_keras.layers.Layer):
   """Holds scale and shift of a layer norm (Ba et al., arXiv 1607.06450)."""
 
+  def __init__(self, *, shifts: bool = True, **kwargs):
+    super().__init__(**kwargs)
+    self._shifts = shifts
+
   def build(self, input_shape):
-    """Creates scale and shift."""
-    self.gamma, self.beta = (
-      self.add_weight(
-        name, input_shape[-1:], initializer=value, experimental_autocast=False
-      )
-      for name, value in (("gamma", "ones"), ("beta", "zeros"))
+    """Creates scale and shift; one that is not used is 0 for ever."""
+    size = input_shape[-1:]
+    make = lambda name, value: self.add_weight(
+      name, size, initializer=value, experimental_autocast=False
     )
+    self.gamma = make("gamma", "ones")
+    self.beta = make("beta", "zeros") if self._shifts else tf.zeros(size)
+
+  def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads scale and shift."""
+    return tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
 
 
 class Block(tf_keras.layers.Layer):
@@ -102,16 +118,13 @@ class Block(tf_keras.layers.Layer):
 
   def tensors(self) -> BlockWeights:
     """Reads the weights; call it where the encoder casts variables."""
-    read = tf.convert_to_tensor
-    linear = lambda part: (read(part.kernel), read(part.bias))
-    norm = lambda part: (read(part.gamma), read(part.beta))
     return BlockWeights(
-      query=linear(self.query),
-      key=linear(self.key),
-      value=linear(self.value),
-      attention_output=linear(self.attention_output),
-      attention_norm=norm(self.attention_norm),
-      intermediate=linear(self.intermediate),
-      output=linear(self.output_),
-      output_norm=norm(self.output_norm),
+      query=self.query.tensors(),
+      key=self.key.tensors(),
+      value=self.value.tensors(),
+      attention_output=self.attention_output.tensors(),
+      attention_norm=self.attention_norm.tensors(),
+      intermediate=self.intermediate.tensors(),
+      output=self.output_.tensors(),
+      output_norm=self.output_norm.tensors(),
     )

@@ -1,15 +1,10 @@
-"""WordPiece: from pairs of sentences to token ids.
+"""From pairs of sentences to token ids, by the package `tokenizers` (Rust)."""
 
-The tokenizer is that of the package `tokenizers` (Rust); its ids equal those
-of Model Garden's `FullTokenizer`, which a test holds it to.
-"""
-
+import re
 from collections.abc import Sequence
 
-import tokenizers
-
 from tasks.tokens.encoded import EncodedPairs
-from tasks.wordpiece.spec import LONGEST_WORD, WordPiece
+from tasks.wordpiece.tokenizer import Tokenizer
 
 _MOST_KNOWN = 2**18  # Words whose ids are kept.
 
@@ -21,26 +16,10 @@ class PairTokenizer:
     spec: what it is.
   """
 
-  def __init__(self, spec: WordPiece):
+  def __init__(self, spec: Tokenizer):
     self.spec = spec
-    ids = spec.vocabulary
-    self._cls, self._sep = ids[spec.cls], ids[spec.sep]
-    self._words = words = tokenizers.Tokenizer(
-      tokenizers.models.WordPiece(
-        ids,
-        unk_token=spec.unknown,
-        max_input_chars_per_word=LONGEST_WORD,
-      )
-    )
-    words.normalizer = tokenizers.normalizers.BertNormalizer(
-      clean_text=True,
-      handle_chinese_chars=spec.split_chinese,
-      strip_accents=spec.strips_accents,
-      lowercase=spec.lowercase,
-    )
-    words.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    words.decoder = tokenizers.decoders.WordPiece()
-    # No special piece is looked for: "[SEP]" in a text is what somebody wrote.
+    self._template = spec.template
+    self._words = spec.library()
     self._known: dict[str, list[int]] = {}
 
   @property
@@ -57,14 +36,15 @@ class PairTokenizer:
     return [x for x, _ in self._words.pre_tokenizer.pre_tokenize_str(text)]
 
   def tokenize(self, text: str) -> list[str]:
-    """Returns the wordpieces of a text."""
+    """Returns the pieces of a text."""
     return self._words.encode(text, add_special_tokens=False).tokens
 
   def decode(self, ids: Sequence[int]) -> str:
     """Returns the text of a pair, as far as its ids still have it."""
     pieces = self._words.decode(list(ids), skip_special_tokens=False)
-    text = pieces.replace(f"{self.spec.cls} ", "")
-    return text.replace(self.spec.sep, "|").rstrip("| ")
+    ends = f"(?:{re.escape(self.spec.sep)}\\s*)+"
+    texts = re.split(ends, pieces.removeprefix(self.spec.cls))
+    return " | ".join(text.strip() for text in texts).rstrip("| ")
 
   def encode(
     self,
@@ -80,27 +60,30 @@ class PairTokenizer:
       max_length: tokens of a pair, at most.
     """
     pieces, first, truncated = [], [], 0
-    ids_a = self._ids_of(texts_a)
+    ids_a, template = self._ids_of(texts_a), self._template
+    begin, end = [template.begin], [template.end]
     if texts_b is None:
-      ends = [self._sep]
-      ids = [[self._cls, *one[: max_length - 2], *ends] for one in ids_a]
-      truncated = sum(len(one) > max_length - 2 for one in ids_a)
+      most = max_length - template.single
+      ids = [[*begin, *one[:most], *end] for one in ids_a]
+      truncated = sum(len(one) > most for one in ids_a)
       return EncodedPairs.of(ids, [len(one) for one in ids], truncated)
+    between, most = end * template.ends, max_length - template.pair
     for one, two in zip(ids_a, self._ids_of(texts_b), strict=True):
-      keep_a, keep_b = truncate(len(one), len(two), max_length - 3)
+      keep_a, keep_b = truncate(len(one), len(two), most)
       truncated += keep_a + keep_b < len(one) + len(two)
-      pieces.append(
-        [self._cls, *one[:keep_a], self._sep, *two[:keep_b], self._sep]
-      )
+      pieces.append([*begin, *one[:keep_a], *between, *two[:keep_b], *end])
       first.append(keep_a + 2)
     return EncodedPairs.of(pieces, first, truncated)
 
   def _ids_of(self, texts: Sequence[str]) -> list[list[int]]:
-    """Returns the ids of texts, word by word: most words come again.
+    """Returns the ids of texts.
 
-    A space ends a word for whatever follows, so words between spaces have the
-    ids that they have in the text.
+    Where a space ends a word for whatever follows, words between spaces have
+    the ids that they have in the text: they are looked up, most come again.
     """
+    if not self.spec.splits_at_spaces:
+      encoded = self._words.encode_batch(list(texts), add_special_tokens=False)
+      return [each.ids for each in encoded]
     if len(self._known) > _MOST_KNOWN:
       self._known.clear()
     known, words = self._known, [text.split(" ") for text in texts]

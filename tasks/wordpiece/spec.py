@@ -9,15 +9,18 @@ from typing import Any
 
 from engine.files import write_atomically
 from tasks.config import Casing
+from tasks.wordpiece.tokenizer import Template, Tokenizer
 
 VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
 LONGEST_WORD = 100  # Characters; longer words are unknown.
 WRITER = "written_by"  # Of settings that leave nothing to be found.
 GUESSED = "do_lower_case_guessed"
+# Hugging Face's class, by the number of `[SEP]` between two sentences.
+CLASSES = {1: "BertTokenizer", 2: "MPNetTokenizer"}
 
 
 @dataclasses.dataclass(frozen=True)
-class WordPiece:
+class WordPiece(Tokenizer):
   """A tokenizer of BERT's kind, as google-research/bert defines it.
 
   Attributes:
@@ -30,6 +33,7 @@ class WordPiece:
     pad: the piece of padding.
     unknown: the piece of words that have no pieces.
     mask: the piece of pretraining.
+    ends: `sep`s between two sentences.
     literal: special pieces of others that are plain text to us.
     guessed: whether nothing but the vocabulary says what `lowercase` is.
     source: path of the file that has the pieces, as the user knows it.
@@ -44,6 +48,7 @@ class WordPiece:
   pad: str = "[PAD]"
   unknown: str = "[UNK]"
   mask: str = "[MASK]"
+  ends: int = 1
   literal: tuple[str, ...] = dataclasses.field(default=(), compare=False)
   guessed: bool = dataclasses.field(default=False, compare=False)
   source: str = dataclasses.field(default="", compare=False)
@@ -52,6 +57,42 @@ class WordPiece:
   def vocabulary(self) -> dict[str, int]:
     """Piece -> id."""
     return {piece: i for i, piece in enumerate(self.pieces)}
+
+  @property
+  def template(self) -> Template:
+    """What stands around the sentences of a pair."""
+    ids = self.vocabulary
+    return Template(begin=ids[self.cls], end=ids[self.sep], ends=self.ends)
+
+  @property
+  def splits_at_spaces(self) -> bool:
+    return True
+
+  def library(self) -> Any:
+    """Returns the tokenizer of the package `tokenizers` (Rust).
+
+    Its ids equal those of Model Garden's `FullTokenizer`, which a test holds
+    it to.
+    """
+    # Imported here: most of what reads a tokenizer does not run it.
+    import tokenizers
+
+    made = tokenizers.Tokenizer(
+      tokenizers.models.WordPiece(
+        self.vocabulary,
+        unk_token=self.unknown,
+        max_input_chars_per_word=LONGEST_WORD,
+      )
+    )
+    made.normalizer = tokenizers.normalizers.BertNormalizer(
+      clean_text=True,
+      handle_chinese_chars=self.split_chinese,
+      strip_accents=self.strips_accents,
+      lowercase=self.lowercase,
+    )
+    made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    made.decoder = tokenizers.decoders.WordPiece()
+    return made
 
   @property
   def special(self) -> tuple[str, ...]:
@@ -97,12 +138,13 @@ class WordPiece:
       "strip_accents": self.strips_accents,
       "split_chinese": self.split_chinese,
       "special": [self.cls, self.sep, self.unknown],
+      **({} if self.ends == 1 else {"ends": self.ends}),
     }
 
   def settings(self) -> dict[str, Any]:
     """What `tokenizer_config.json` says of it, in Hugging Face's words."""
     return {
-      "tokenizer_class": "BertTokenizer",
+      "tokenizer_class": CLASSES[self.ends],
       "do_lower_case": self.lowercase,
       "strip_accents": self.strip_accents,
       "tokenize_chinese_chars": self.split_chinese,

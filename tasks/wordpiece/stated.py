@@ -16,14 +16,21 @@ import tensorflow as tf
 
 from engine.errors import Missing, Unreadable, UserError, quoted, shortened
 from engine.formats import read_json
-from tasks.wordpiece import special_pieces, tokenizer_json, vocabulary
+from tasks.wordpiece import (
+  special_pieces,
+  subwords,
+  tokenizer_json,
+  vocabulary,
+)
 from tasks.wordpiece.spec import (
+  CLASSES,
   GUESSED,
   SETTINGS,
   VOCABULARY,
   WRITER,
   WordPiece,
 )
+from tasks.wordpiece.tokenizer import Tokenizer
 
 _FILES = (
   SETTINGS,
@@ -36,7 +43,10 @@ _CLASSES = (
   "DistilBertTokenizer",
   "ElectraTokenizer",
   "MobileBertTokenizer",
+  "MPNetTokenizer",
 )
+# What BPE and SentencePiece come in where there is no tokenizer.json.
+_SLOW = ("vocab.json", "sentencepiece.bpe.model", "spiece.model")
 _GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")  # See tokenizer.json.
 
 # Settings that we have one way for, which null means too.
@@ -52,10 +62,36 @@ _ONLY: Mapping[str, Any] = {
 _SWITCHES = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 
 
-def read(
+def read(directory: str) -> Tokenizer:
+  """Reads what the tokenizer of an encoder is, of whatever kind.
+
+  Raises:
+    UserError: naming the file that is missing or damaged, contradicts another
+      or asks for what we cannot do.
+  """
+  config, special, fast = (
+    _read_json(os.path.join(directory, name)) for name in _FILES[:3]
+  )
+  path = os.path.join(directory, subwords.FILE)
+  if fast and subwords.is_ours(fast):
+    return subwords.read(fast, path, config, special)
+  lines = os.path.join(directory, VOCABULARY)
+  if not fast and not tf.io.gfile.exists(lines):
+    for name in _SLOW:
+      if tf.io.gfile.exists(os.path.join(directory, name)):
+        raise UserError(
+          f"{directory} has its tokenizer in {name} alone, which is not read: "
+          "where Transformers is installed, write tokenizer.json by "
+          "`AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`."
+        )
+    vocabulary.read_lines(lines)  # Says that there is none.
+  return read_wordpiece(directory)
+
+
+def read_wordpiece(
   directory: str, *, lines: str | None = None, lowercase: bool | None = None
 ) -> WordPiece:
-  """Reads what the tokenizer of an encoder is.
+  """Reads what a WordPiece tokenizer is.
 
   Args:
     directory: of the files, local or not.
@@ -73,7 +109,10 @@ def read(
     return _of_old_run(lines, config)
   _check_class(directory, config, generic=bool(fast))
   said: dict[str, Any] = {"do_lower_case": lowercase}
+  if str(config.get("tokenizer_class")).removesuffix("Fast") == CLASSES[2]:
+    said["ends"] = 2
   spelt = tokenizer_json.settings_of(fast, paths[2]) if fast else {}
+  said |= {"ends": spelt["ends"]} if "ends" in spelt else {}
   for values, i in ((spelt, 2), (special, 1), (config, 0)):  # The last decides.
     said |= _settings_of(values, paths[i])
   names = special_pieces.NAMES
@@ -86,6 +125,7 @@ def read(
     else said["do_lower_case"],
     strip_accents=said.get("strip_accents"),
     split_chinese=said.get("tokenize_chinese_chars", True),
+    ends=said.get("ends", 1),
     guessed=guessed or bool(config.get(GUESSED)),
     source=source,
     **{names[x]: piece for x, piece in said.items() if x in names},
@@ -104,7 +144,7 @@ def read(
   return dataclasses.replace(tokenizer, literal=literal)
 
 
-def check_begun(directory: str, tokenizer: WordPiece) -> None:
+def check_begun(directory: str, tokenizer: Tokenizer) -> None:
   """Refuses to go on with another tokenizer than a run was begun with.
 
   Args:
@@ -122,14 +162,15 @@ def check_begun(directory: str, tokenizer: WordPiece) -> None:
   changed = [
     f"{name}: {old} -> {facts[name]}"
     for name, old in begun.facts().items()
-    if facts[name] != old
+    if facts.get(name) != old
   ]
   if begun.pieces != tokenizer.pieces:
     changed.append(f"pieces: {_apart(begun.pieces, tokenizer.pieces)}")
   if changed:
     cure = "name the encoder as it was"
-    if begun.lowercase != tokenizer.lowercase:
-      casing = "lower" if begun.lowercase else "keep"
+    cased = begun.facts().get("lowercase")
+    if cased != facts.get("lowercase"):
+      casing = "lower" if cased else "keep"
       cure = f"add --casing={casing} --allow_config_change=casing"
     raise UserError(
       f"The run of {directory} was begun with another tokenizer "

@@ -72,30 +72,33 @@ def pieces(values: Mapping[str, Any], path: str) -> tuple[str, ...]:
   return pieces_of(ids, path)
 
 
-def _ends(processor: Mapping[str, Any] | None, path: str) -> dict[str, str]:
-  """Returns the pieces around texts, which must lie as BERT's do."""
+def _ends(processor: Mapping[str, Any] | None, path: str) -> dict[str, Any]:
+  """Returns the pieces around texts, and how many are between two."""
   kind = _type(processor)
   if processor is None or kind is None:
     return {}
-  if kind == "BertProcessing":
-    return {"cls_token": processor["cls"][0], "sep_token": processor["sep"][0]}
+  if kind in ("BertProcessing", "RobertaProcessing"):
+    cls, sep = processor["cls"][0], processor["sep"][0]
+    ends = 1 if kind == "BertProcessing" else 2
+    return {"cls_token": cls, "sep_token": sep, "ends": ends}
   _need(path, "post_processor", kind, "TemplateProcessing")
   single, pair = (list(_flat(processor[x])) for x in ("single", "pair"))
-  cls, sep = single[0][0], single[-1][0]
-  alone = [(cls, 0), ("A", 0), (sep, 0)]
-  if single != alone or pair != [*alone, ("B", 1), (sep, 1)]:
+  cls, sep = single[0], single[-1]
+  ends = len(pair) - 4
+  around = [cls, "A", *[sep] * ends, "B", sep]
+  if single != [cls, "A", sep] or ends not in (1, 2) or pair != around:
     raise UserError(
       f"The post_processor of {path} does not make `[CLS] a [SEP] b [SEP]` of "
       "a pair: name an encoder with BERT's tokenizer."
     )
-  return {"cls_token": cls, "sep_token": sep}
+  return {"cls_token": cls, "sep_token": sep, "ends": ends}
 
 
-def _flat(template: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
-  """Yields (name, type) of each part of a template."""
+def _flat(template: list[dict[str, Any]]) -> Iterator[str]:
+  """Yields the name of each part of a template."""
   for part in template:
     (value,) = part.values()
-    yield value["id"], value["type_id"]
+    yield value["id"]
 
 
 def _type(part: Mapping[str, Any] | None) -> str | None:

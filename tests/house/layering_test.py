@@ -42,6 +42,7 @@ WHOLE = {
   "engine/run/trainer": "one training, whatever the replicas and rows",
   "tasks/data/corpus": "the corpus of the demo is data",
   "tasks/encoders/battery": "what any family of encoders passes",
+  "tasks/encoders/transformers": "what Transformers makes of exports",
 }
 DISTRIBUTIONS = {  # Of modules that are not called as their package is.
   "absl": "absl_py",

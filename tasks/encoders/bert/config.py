@@ -1,12 +1,13 @@
 """The sizes of a BERT encoder, as config files spell them."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from engine.errors import Unreadable, UserError, quoted
 from engine.formats import read_json
+from tasks.encoders.face.config import CLASS, ONLY
+from tasks.model.transformer import Architecture
 
 # Both names of the approximation of GELU by tanh; "gelu" is the exact one.
 _TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")
@@ -23,27 +24,14 @@ _MOST = {
 }
 _RATES = {"layer_norm_eps": 1e-30, "initializer_range": 0.0}  # The least.
 
-# What BERT does in one way, which a config need not say.
-_ONLY: Mapping[str, Any] = {
-  "position_embedding_type": "absolute",
-  "is_decoder": False,
-  "add_cross_attention": False,
-  "is_encoder_decoder": False,
-  "norm_first": False,
-}
-# The family in the name of a class, as in TFBertForMaskedLM.
-_CLASS = re.compile(
-  r"(?:TF|Flax)?(\w*?)(?:(?:LMHead|PreTrained)?Model|For[A-Z]\w*|Encoder|Decoder)"
-)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BertConfig:
   """The fields of `bert_config.json` that shape an encoder.
 
   Attributes:
-    hidden_act: as Hugging Face names it: "gelu" (by erf) or "gelu_new" (by
-      tanh).
+    hidden_act: as Hugging Face names it: "gelu" (by erf), "gelu_new" (by
+      tanh) or "relu".
   """
 
   vocab_size: int
@@ -69,10 +57,10 @@ class BertConfig:
     if self.hidden_size % self.num_attention_heads:
       rule = f"a divisor of `hidden_size`, {self.hidden_size}"
       raise _wrong("num_attention_heads", self.num_attention_heads, rule)
-    if self.hidden_act not in ("gelu", *_TANH_GELUS):
+    if self.hidden_act not in ("gelu", "relu", *_TANH_GELUS):
       raise UserError(
-        f"`hidden_act` is {quoted(self.hidden_act)}, but only BERT's 'gelu' "
-        "and 'gelu_new' are supported: choose another --encoder."
+        f"`hidden_act` is {quoted(self.hidden_act)}, but only 'gelu', "
+        "'gelu_new' and 'relu' are computed: choose another --encoder."
       )
 
   @classmethod
@@ -155,9 +143,26 @@ class BertConfig:
       raise UserError(f"{path}: {error}") from error
 
   @property
-  def exact_gelu(self) -> bool:
-    """Whether the activation is the exact GELU."""
-    return self.hidden_act not in _TANH_GELUS
+  def activation(self) -> str:
+    """As `bias_activation` names it."""
+    return "gelu_new" if self.hidden_act in _TANH_GELUS else self.hidden_act
+
+  @property
+  def shape(self) -> Architecture:
+    """What the encoder is."""
+    return Architecture(
+      words=self.vocab_size,
+      hidden=self.hidden_size,
+      layers=self.num_hidden_layers,
+      heads=self.num_attention_heads,
+      inner=self.intermediate_size,
+      embedding=self.hidden_size,
+      positions=self.max_position_embeddings,
+      types=self.type_vocab_size,
+      activation=self.activation,
+      epsilon=self.layer_norm_eps,
+      deviation=self.initializer_range,
+    )
 
 
 def _values(path: str) -> dict[str, Any]:
@@ -183,11 +188,11 @@ def _check_family(
     raise _other(path, "model_type", kind)
   if not isinstance(classes, list):
     raise _other(path, "architectures", classes)
-  matches = [_CLASS.fullmatch(str(name)) for name in classes]
+  matches = [CLASS.fullmatch(str(name)) for name in classes]
   families = [match[1] for match in matches if match]
   if any(family != "Bert" for family in families):
     raise _other(path, "architectures", classes)
-  for name, only in _ONLY.items():
+  for name, only in ONLY.items():
     if values.get(name) not in (None, only):
       raise _other(path, name, values[name])
   size = values.get("embedding_size")
@@ -207,7 +212,7 @@ def _check_family(
 def _other(path: str, name: str, value: Any) -> UserError:
   return UserError(
     f"`{name}` in {path} is {quoted(value)}: that is another encoder than "
-    "BERT, which alone can be read: choose another --encoder."
+    "BERT: choose another --encoder."
   )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -34,7 +34,7 @@ from tasks.model.contract import EncoderFiles, HuggingFace
 from tasks.model.flops import Flops, training_flops
 from tasks.model.layers import draw
 from tasks.wordpiece import stated
-from tasks.wordpiece.spec import WordPiece
+from tasks.wordpiece.tokenizer import Tokenizer
 
 _MOST_OF = 0.9  # Rows of a table may be rounded up.
 _INDEX = f"{CHECKPOINT}.index"
@@ -48,6 +48,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
     checkpoint: prefix of the weights, if there are any.
     random: whether the encoder is meant to start at random.
     left_out: names of weights beside the encoder's in what was imported.
+    halves: whether the weights that were imported are of 16 bits.
   """
 
   names: ClassVar[tuple[str, ...]] = ("demo", *named.RANDOM)
@@ -55,6 +56,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
   checkpoint: str | None = None
   random: bool = False
   left_out: tuple[str, ...] = ()
+  halves: bool = False
 
   @classmethod
   def open(cls, encoder: str) -> Self | None:
@@ -106,7 +108,8 @@ class BertFiles(EncoderFiles[BertEncoder]):
       source,
       cached(key, make),
       tokenizer,
-      left_out=hugging_face.left_out(source),
+      left_out=tuple(hugging_face.left_out(source)),
+      halves=tensors.are_halves(tensors.files_of(source)),
     )
 
   @classmethod
@@ -125,7 +128,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
       source,
       cached(key, make),
       tokenizer,
-      left_out=tf1_checkpoint.left_out(checkpoint),
+      left_out=tuple(tf1_checkpoint.left_out(checkpoint)),
     )
 
   @classmethod
@@ -146,18 +149,14 @@ class BertFiles(EncoderFiles[BertEncoder]):
 
   @classmethod
   def _imported(
-    cls,
-    source: str,
-    directory: str,
-    tokenizer: WordPiece,
-    left_out: Iterable[str] = (),
+    cls, source: str, directory: str, tokenizer: Tokenizer, **more: Any
   ) -> Self:
     return cls(
       directory=directory,
       source=source,
       tokenizer=tokenizer,
       checkpoint=os.path.join(directory, CHECKPOINT),
-      left_out=tuple(left_out),
+      **more,
     )
 
   @functools.cached_property
@@ -204,7 +203,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
     self, encoder: BertEncoder, head: tf_keras.layers.Layer, seed: int
   ) -> None:
     draw(
-      [*encoder.trainable_variables, *head.trainable_variables],
+      [*encoder.every_weight, *head.trainable_variables],
       seed,
       deviation=self.config.initializer_range,
     )
@@ -225,6 +224,8 @@ class BertFiles(EncoderFiles[BertEncoder]):
         f"The weights of {self.source} have no pooler: it begins at random, as "
         "the head does."
       )
+    if self.halves:
+      yield f"The weights of {self.source} are of 16 bits: read as float32."
     if self.left_out:
       names, count = ", ".join(self.left_out[:3]), len(self.left_out)
       yield (

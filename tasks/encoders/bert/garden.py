@@ -13,6 +13,7 @@ from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
 from tasks.encoders.bert.parts import parts_of
 from tasks.model.contract import INPUTS
+from tasks.model.fused import activated
 
 
 def build_garden(config: BertConfig) -> tf_keras.Model:
@@ -20,7 +21,6 @@ def build_garden(config: BertConfig) -> tf_keras.Model:
   # Imported here: only imports and exports need Model Garden's networks.
   from official.nlp.modeling import networks
 
-  exact = config.exact_gelu
   encoder = networks.BertEncoderV2(
     vocab_size=config.vocab_size,
     hidden_size=config.hidden_size,
@@ -29,7 +29,7 @@ def build_garden(config: BertConfig) -> tf_keras.Model:
     max_sequence_length=config.max_position_embeddings,
     type_vocab_size=config.type_vocab_size,
     inner_dim=config.intermediate_size,
-    inner_activation=lambda x: tf.nn.gelu(x, approximate=not exact),
+    inner_activation=lambda x: activated(x, config.activation),
     output_dropout=0.0,
     attention_dropout=0.0,
   )

@@ -49,7 +49,7 @@ def import_hugging_face(source: str, target: str) -> None:
   if positions is not None and _begins_at_two(positions):
     raise UserError(
       f"Row 1 of the positions in {source} is all 0: they begin at 2, as those "
-      "of RoBERTa do, which cannot be read yet: choose another --encoder."
+      'of RoBERTa do; say "model_type": "roberta" in config.json if it is one.'
     )
   write_garden(
     target,

@@ -36,15 +36,14 @@ class HubEncoder(Encoder):
     self._trained = {variables[i].ref() for i in facts.trained}
 
   @property
-  def trainable_weights(self):
+  def every_weight(self):
     """The variables that pooled outputs depend on."""
-    return [v for v in super().trainable_weights if v.ref() in self._trained]
+    return [v for v in super().every_weight if v.ref() in self._trained]
 
   @property
   def non_trainable_weights(self):
     """The others."""
-    rest = super().trainable_weights
-    rest = [v for v in rest if v.ref() not in self._trained]
+    rest = [v for v in super().every_weight if v.ref() not in self._trained]
     return rest + super().non_trainable_weights
 
   def call(

@@ -98,7 +98,9 @@ def write_tokenizer(path: str, model: Any, target: str) -> None:
     )
   lowers = getattr(model, "do_lower_case", None)
   lowercase = None if lowers is None else bool(lowers.numpy())
-  stated.read(assets, lines=vocabulary, lowercase=lowercase).write(target)
+  stated.read_wordpiece(assets, lines=vocabulary, lowercase=lowercase).write(
+    target
+  )
 
 
 def tokenizer_of(path: str, directory: str) -> WordPiece:
@@ -108,7 +110,7 @@ def tokenizer_of(path: str, directory: str) -> WordPiece:
     path: of the SavedModel.
     directory: that was written to.
   """
-  tokenizer = stated.read(directory)
+  tokenizer = stated.read_wordpiece(directory)
   source = os.path.join(path, "assets", VOCABULARY)
   if tf.io.gfile.exists(source):
     return dataclasses.replace(tokenizer, source=source)

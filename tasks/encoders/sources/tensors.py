@@ -23,6 +23,12 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 _TYPES = (np.float64, np.float32, np.float16, tf.bfloat16.as_numpy_dtype)
 
 
+def are_in(directory: str) -> bool:
+  """Whether a directory has weights, in a layout that is read or in another."""
+  names = (_WHOLE, _INDEX, *_OTHERS)
+  return any(tf.io.gfile.exists(os.path.join(directory, x)) for x in names)
+
+
 def files_of(directory: str) -> list[str]:
   """Returns the paths of the weights in a directory of Hugging Face's layout.
 
@@ -61,6 +67,27 @@ def names_in(paths: list[str]) -> list[str]:
         raise _again(path, f"holds `{shortened(name)}`, as {found[name]} does")
       found[name] = path
   return [*found]
+
+
+def headers(paths: list[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+  """Returns type and shape of each weight, by name; reads no values.
+
+  Raises:
+    UserError: where a file is damaged, or two hold the same weight.
+  """
+  names_in(paths)
+  found = {}
+  for path in paths:
+    file = _opened(path)
+    for name in file.keys():  # noqa: SIM118
+      part = file.get_slice(name)
+      found[name] = (part.get_dtype(), tuple(part.get_shape()))
+  return found
+
+
+def are_halves(paths: list[str]) -> bool:
+  """Whether there are weights of 16 bits."""
+  return any(kind in ("F16", "BF16") for kind, _ in headers(paths).values())
 
 
 def read(

@@ -20,10 +20,12 @@ from engine.randomness import Stream, step_key
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks.encoders import find as encoders
+from tasks.encoders.face.family import KINDS
 from tasks.encoders.sources.saved_models import library
-from tasks.wordpiece.spec import SETTINGS, VOCABULARY
+from tasks.wordpiece.spec import SETTINGS
 from tests.support.testing import (
   REFERENCE_PAIRS,
+  ROOT,
   acting_at,
   pairs_of,
 )
@@ -35,10 +37,12 @@ from tests.tasks.encoders.entry import (
   task_of,
   train,
 )
+from tests.tasks.encoders.families import ENTRIES as FAMILIES
 from tests.tasks.encoders.hub.entry import HUB_BERT, STRANGER
 
 ENTRIES = (
   BERT,
+  *(pytest.param(x, marks=pytest.mark.slow) for x in FAMILIES),
   STRANGER,
   pytest.param(HUB_BERT, marks=pytest.mark.slow),
 )
@@ -73,6 +77,16 @@ def built(entry, encoder):
     batch=batch,
     original=entry.original(encoder, batch.dense),
   )
+
+
+def test_each_family_has_an_entry_and_a_row_on_its_page():
+  """A new family is held to all of this, or this says that it is not."""
+  kinds = {x for each in encoders.FAMILIES for x in getattr(each, "kinds", ())}
+  assert {*KINDS} == {"bert", *kinds}
+  assert kinds == {x.name.removesuffix("-cls") for x in FAMILIES}
+  with open(os.path.join(ROOT, "docs", "encoders.md")) as file:
+    rows = [line for line in file if line.startswith("| `")]
+  assert all(any(f"`{kind}`" in row for row in rows) for kind in KINDS)
 
 
 def counterparts(variable, values):
@@ -253,7 +267,8 @@ def of_tflite(path, dense, restored, head):
   except ImportError:  # TensorFlow still brings the same one.
     from tensorflow.lite import Interpreter
   files = encoders.find(restored.assets)
-  beside = {VOCABULARY, SETTINGS, os.path.basename(files.config_path)}
+  spelt = os.path.basename(files.tokenizer.source)
+  beside = {spelt, SETTINGS, os.path.basename(files.config_path)}
   assert set(os.listdir(path)) == {"model.tflite", "labels.txt", *beside}
   interpreter = Interpreter(model_path=os.path.join(path, "model.tflite"))
   read = interpreter.get_signature_runner()

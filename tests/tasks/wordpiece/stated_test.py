@@ -137,7 +137,8 @@ def test_the_class_may_stand_in_the_config_of_the_model(tmp_path):
 @pytest.mark.parametrize(
   "changes, message",
   [
-    ({"model__type": "BPE"}, "model .* is BPE, but must be WordPiece"),
+    ({"model__type": "BPE"}, "tokenizer.json is damaged"),
+    ({"model__type": "WordLevel"}, "model .* is WordLevel, but must be WordP"),
     ({"model__continuing_subword_prefix": "@@"}, "prefix .* is @@"),
     ({"model__max_input_chars_per_word": 50}, "per_word .* is 50"),
     ({"model__vocab": [["a", 0.5]]}, "is damaged"),
@@ -146,7 +147,7 @@ def test_the_class_may_stand_in_the_config_of_the_model(tmp_path):
     ({"normalizer": None}, "normalizer .* is None"),
     ({"normalizer__clean_text": False}, "clean_text .* is False"),
     ({"pre_tokenizer__type": "Whitespace"}, "pre_tokenizer .* is Whitespace"),
-    ({"post_processor__type": "RobertaProcessing"}, "RobertaProcessing"),
+    ({"post_processor__type": "ByteLevel"}, "ByteLevel"),
     ({"model": []}, "tokenizer.json is damaged"),
   ],
 )
@@ -161,9 +162,11 @@ def test_another_template_of_a_pair_is_refused(tmp_path):
   made = tokenizers.BertWordPieceTokenizer(
     {piece: i for i, piece in enumerate(PIECES)}
   )
-  for pair, good in (
-    ("[CLS] $A [SEP] $B:1 [SEP]:1", True),
-    ("[CLS] $A [SEP] [SEP] $B:1 [SEP]:1", False),
+  for pair, ends in (
+    ("[CLS] $A [SEP] $B:1 [SEP]:1", 1),
+    ("[CLS] $A [SEP] [SEP] $B:1 [SEP]:1", 2),
+    ("[CLS] $A [SEP] [SEP] [SEP] $B:1 [SEP]:1", 0),
+    ("[CLS] $B [SEP] $A [SEP]", 0),
   ):
     made._tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
       single="[CLS] $A [SEP]",
@@ -171,8 +174,9 @@ def test_another_template_of_a_pair_is_refused(tmp_path):
       special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     fast = json.loads(made._tokenizer.to_str())
-    if good:
-      assert write(tmp_path, pieces=None, tokenizer=fast).sep == "[SEP]"
+    if ends:
+      spec = write(tmp_path, pieces=None, tokenizer=fast)
+      assert (spec.sep, spec.ends) == ("[SEP]", ends)
     else:
       with pytest.raises(UserError, match="post_processor"):
         write(tmp_path, pieces=None, tokenizer=fast)

@@ -45,7 +45,7 @@ def test_demo_encoder_equals_the_original_implementation():
 def test_the_exact_gelu_equals_model_gardens_encoder_with_it(tmp_path):
   """With the approximation, which is its own, it is in the battery."""
   config = encoders.find("tiny").config
-  assert config.exact_gelu
+  assert config.activation == "gelu"
   garden = networks.BertEncoder(
     vocab_size=config.vocab_size,
     hidden_size=config.hidden_size,

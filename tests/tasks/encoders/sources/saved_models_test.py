@@ -58,7 +58,7 @@ def test_an_import_puts_out_what_the_saved_model_does(bert):
   assert batch.layout.flops > 0
   found = encoders.find(bert)
   assert found.config.num_attention_heads == 4
-  assert not found.config.exact_gelu
+  assert found.config.activation == "gelu_new"
 
 
 def test_casing_is_that_of_the_saved_model(bert):

@@ -1,0 +1,1 @@
+"""ELECTRA (Clark et al., arXiv 2003.10555): BERT with smaller tables."""

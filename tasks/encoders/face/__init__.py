@@ -1,0 +1,1 @@
+"""What families of Hugging Face's layout share: configs, weights, exports."""
