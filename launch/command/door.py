@@ -108,7 +108,9 @@ def run_door(
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
     try:
       summary = f"{' '.join(files)}: {summary}" if files else summary
-      print(help_screen(summary, rare))
+      print(help_screen(summary, rare), flush=True)
+    except BrokenPipeError:
+      sys.stderr.close()
     except UserError as error:
       fail(str(error))
     return
