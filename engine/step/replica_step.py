@@ -5,9 +5,11 @@ import tf_keras
 
 from engine.fusion import plain
 from engine.randomness import Stream, step_key
+from engine.step import canonical
 from engine.step.guard import Guard
 from engine.step.optimization import clip_by_global_norm, squares_of
 from engine.step.precision import LossScale
+from engine.step.sums import sum_gradients
 from engine.task import EXAMPLES, LABELS, TOTAL, WEIGHTS, Task, columns
 
 
@@ -32,6 +34,7 @@ class ReplicaStep:
     accumulate_steps: int = 1,
     xla: bool = False,
     keeps_rows: bool = False,
+    own_shares: int = 0,
   ):
     """Initializes the step.
 
@@ -46,6 +49,8 @@ class ReplicaStep:
       accumulate_steps: parts of a replica's rows, one after the other.
       xla: whether XLA compiles loss and gradient.
       keeps_rows: whether the gradient of a table is that of its read rows.
+      own_shares: canonical shares in a replica's rows, instead of parts, where
+        sums must have the same bits on any number of replicas (0: need not).
     """
     # Replicas hold equal variables: only then may one of them save for all.
     for variable in model.variables:
@@ -58,15 +63,20 @@ class ReplicaStep:
     self._clip_norm = clip_norm
     self.guard = guard
     self.loss_scale = loss_scale
-    self._parts = accumulate_steps
+    self._parts = own_shares or accumulate_steps
+    self._canonical = bool(own_shares)
     # XLA compiles what one replica computes alone; sums stay with the strategy.
     self._gradient = (
       tf.function(plain(self._part), jit_compile=True) if xla else self._part
     )
+    if self._canonical:
+      self._gradient = canonical.alone(self._gradient)
     # The rows that a table was read at cost less than the table: between
     # machines, and to clip. Where parts or replicas of one machine add up,
     # gradients are dense.
-    self._keeps_rows = keeps_rows and accumulate_steps == 1 and not xla
+    self._keeps_rows = not xla and (
+      self._canonical or (keeps_rows and accumulate_steps == 1)
+    )
 
   def __call__(
     self, batch: dict[str, tf.Tensor]
@@ -85,12 +95,17 @@ class ReplicaStep:
     empty = total <= 0.0
     total = tf.where(empty, 1.0, total)
     first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
-    if self._parts == 1:
-      loss, gradients = self._gradient(batch, total, first_row)
+    if self._canonical:
+      loss, *gradients = self._shares(batch, total, first_row)
+      over_replicas = canonical.sum_over_replicas
     else:
-      loss, gradients = self._accumulated(batch, total, first_row)
+      if self._parts == 1:
+        loss, gradients = self._gradient(batch, total, first_row)
+      else:
+        loss, gradients = self._accumulated(batch, total, first_row)
+      over_replicas = sum_gradients
     variables = self.model.trainable_variables
-    loss, *gradients = sum_gradients(
+    loss, *gradients = over_replicas(
       replica, [loss, *gradients], [loss.shape, *(v.shape for v in variables)]
     )
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
@@ -142,15 +157,10 @@ class ReplicaStep:
     self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
   ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """As `_part`, part by part: activations of one part exist at a time."""
-    parts = {
-      name: tf.reshape(array, [self._parts, -1, *array.shape[1:]])
-      for name, array in batch.items()
-    }
-    rows = batch[WEIGHTS].shape[0] // self._parts
+    part_of = self._cut(batch, first_row)
 
     def body(i, loss, gradients):
-      part = {name: array[i] for name, array in parts.items()}
-      place = first_row + tf.cast(i * rows, tf.int64)
+      part, place = part_of(i)
       more = self._gradient(part, total, place)
       return (i + 1, *tf.nest.map_structure(tf.add, (loss, gradients), more))
 
@@ -164,60 +174,26 @@ class ReplicaStep:
     )
     return loss, gradients
 
+  def _shares(
+    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
+  ) -> list[canonical.Values]:
+    """As `_part`, share by share, added in the tree: loss and gradients."""
+    part_of = self._cut(batch, first_row)
 
-def sum_gradients(
-  replica: tf.distribute.ReplicaContext,
-  gradients: list[tf.Tensor | tf.IndexedSlices],
-  shapes: list[tf.TensorShape],
-) -> list[tf.Tensor | tf.IndexedSlices]:
-  """Sums gradients over all replicas; few rows of a table by gathering them.
+    def terms(i):
+      part, place = part_of(i)
+      loss, gradients = self._gradient(part, total, place)
+      return [loss, *gradients]
 
-  Args:
-    replica: this one's context.
-    gradients: of equal shapes on all replicas.
-    shapes: of the variables.
+    return canonical.tree_sum(terms, self._parts)
 
-  Returns:
-    The gradients, equal on all replicas: dense, or rows as `merged` has them.
-  """
-  total = list(gradients)
-  for i, gradient in enumerate(gradients):
-    if isinstance(gradient, tf.IndexedSlices):
-      size = gradient.values.shape.num_elements()  # None: not static.
-      few = size and size * replica.num_replicas_in_sync
-      if few and few < shapes[i].num_elements():
-        values, indices = replica.all_gather(
-          (gradient.values, gradient.indices), axis=0
-        )
-        rows = gradient.values.shape[0] * replica.num_replicas_in_sync
-        values.set_shape([rows, *shapes[i][1:]])  # Gathering forgets it.
-        total[i] = merged(values, indices, shapes[i])
-  rest = [i for i, value in enumerate(total) if value is gradients[i]]
-  sums = replica.all_reduce(
-    "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]
-  )
-  for i, value in zip(rest, sums, strict=True):
-    total[i] = value
-  return total
+  def _cut(self, batch: dict[str, tf.Tensor], first_row: tf.Tensor):
+    """Cuts rows into parts: place -> the part, and its first row."""
+    parts = canonical.in_parts(batch, self._parts)
+    rows = batch[WEIGHTS].shape[0] // self._parts
 
+    def part_of(i):
+      part = {name: array[i] for name, array in parts.items()}
+      return part, first_row + tf.cast(i * rows, tf.int64)
 
-def merged(
-  values: tf.Tensor, indices: tf.Tensor, shape: tf.TensorShape
-) -> tf.IndexedSlices:
-  """Adds up rows of equal indices, with static shapes.
-
-  Args:
-    values: [rows, ...].
-    indices: int [rows], where they belong in the table.
-    shape: of the table.
-
-  Returns:
-    As many rows. The first of each index has the sum, the others are 0: so the
-    squares of all rows are those of the table.
-  """
-  rows = tf.range(tf.shape(indices)[0])
-  first = tf.math.unsorted_segment_min(rows, indices, shape[0])
-  sums = tf.math.unsorted_segment_sum(
-    values, tf.gather(first, indices), values.shape[0]
-  )
-  return tf.IndexedSlices(sums, indices, tf.constant(shape.as_list()))
+    return part_of
