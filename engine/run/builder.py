@@ -23,7 +23,7 @@ from engine.measure.goal import goal_of
 from engine.measure.ledger import Ledger
 from engine.run.job import Job
 from engine.step.averages import Averages, build_averages
-from engine.step.canonical import own_shares
+from engine.step.canonical import Shares, own_shares
 from engine.step.guard import Guard
 from engine.step.optimization import build_optimizer
 from engine.step.precision import LossScale, precision_scope
@@ -67,6 +67,11 @@ class Builder:
     train, evaluation = config.train, config.evaluation
     parts, self._own_shares = train.accumulate_steps, 0
     if config.runtime.reproducible:
+      if task.irreproducible:
+        raise UserError(
+          f"`reproducible` is set, but {task.irreproducible}: leave it out, or "
+          "choose another one."
+        )
       self._own_shares = parts = own_shares(
         config.runtime.canonical_shares, replicas, parts
       )
@@ -139,7 +144,9 @@ class Builder:
       accumulate_steps=train.accumulate_steps,
       xla=self._config.runtime.xla,
       keeps_rows=replicas == 1 or len(workers_of(self._strategy)) > 1,
-      own_shares=self._own_shares,
+      shares=Shares(own=self._own_shares, replicas=replicas)
+      if self._own_shares
+      else None,
     )
     order = Order(
       num_examples=len(source),

@@ -22,6 +22,51 @@ from engine.fusion import plain
 from engine.step.sums import Values, merged
 
 
+class Shares(tf.Module):
+  """The canonical shares of a global batch, as a replica adds them up.
+
+  Attributes:
+    own: how many of them each replica computes.
+    losses: float32 [shares], what each added to the loss of the newest step.
+  """
+
+  def __init__(self, *, own: int, replicas: int):
+    """Creates the variable; call it in the scope of the strategy."""
+    super().__init__(name="shares")
+    self.own = own
+    self.losses = tf.Variable(
+      tf.zeros([own * replicas]),
+      trainable=False,
+      aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+  def sum(
+    self,
+    replica: tf.distribute.ReplicaContext,
+    terms: Callable[[int], tuple[tf.Tensor, list[Values]]],
+    shapes: Sequence[tf.TensorShape],
+  ) -> tuple[tf.Tensor, list[Values]]:
+    """Adds loss and gradients of all shares; equal on all replicas.
+
+    Args:
+      replica: this one's context.
+      terms: place among the own shares -> its loss and gradients.
+      shapes: of the variables.
+    """
+    found = []
+
+    def gradients_of(i):
+      loss, gradients = terms(i)
+      found.append(loss)
+      return gradients
+
+    gradients = tree_sum(gradients_of, self.own)
+    losses = _gathered(replica, tf.stack(found))
+    self.losses.assign(losses)
+    (loss,) = tree_sum(lambda i: [losses[i]], losses.shape[0])
+    return loss, sum_over_replicas(replica, gradients, shapes)
+
+
 def own_shares(shares: int, replicas: int, parts: int = 1) -> int:
   """Returns how many canonical shares each replica computes.
 
@@ -133,28 +178,34 @@ def sum_over_replicas(
   count = replica.num_replicas_in_sync
   found: list[Values] = list(subtrees)
   rows = [i for i, x in enumerate(subtrees) if isinstance(x, tf.IndexedSlices)]
-  dense = [i for i in range(len(found)) if i not in rows]
   for i in rows:
-    values, indices = subtrees[i].values, subtrees[i].indices
-    if count > 1:
-      size = [values.shape[0] * count, *shapes[i][1:]]
-      values, indices = replica.all_gather((values, indices), axis=0)
-      values.set_shape(size)  # Gathering forgets it.
-    found[i] = merged(values, indices, shapes[i])
+    parts = (subtrees[i].values, subtrees[i].indices)
+    found[i] = merged(*(_gathered(replica, x) for x in parts), shapes[i])
+  dense = [i for i in range(len(found)) if i not in rows]
+  if count == 1:
+    return found
   if count == 2:  # Of two terms any order is that of the tree.
     sums = replica.all_reduce("SUM", [subtrees[i] for i in dense])
-  elif count > 2:
-    flat = tf.concat([tf.reshape(subtrees[i], [-1]) for i in dense], 0)
-    every = replica.all_gather(flat[tf.newaxis], axis=0)
-    every.set_shape([count, *flat.shape])
-    (whole,) = tree_sum(lambda i: [every[i]], count)
-    sizes = [shapes[i].num_elements() for i in dense]
-    sums = [
-      tf.reshape(part, shapes[i])
-      for part, i in zip(tf.split(whole, sizes), dense, strict=True)
-    ]
   else:
-    return found
+    flat = tf.concat([tf.reshape(subtrees[i], [-1]) for i in dense], 0)
+    every = _gathered(replica, flat[tf.newaxis])
+    (whole,) = tree_sum(lambda i: [every[i]], count)
+    parts = tf.split(whole, [shapes[i].num_elements() for i in dense])
+    sums = [
+      tf.reshape(part, shapes[i]) for part, i in zip(parts, dense, strict=True)
+    ]
   for i, value in zip(dense, sums, strict=True):
     found[i] = value
   return found
+
+
+def _gathered(
+  replica: tf.distribute.ReplicaContext, own: tf.Tensor
+) -> tf.Tensor:
+  """Puts what replicas have [own, ...] behind each other, in their order."""
+  count = replica.num_replicas_in_sync
+  if count == 1:
+    return own
+  every = replica.all_gather(own, axis=0)
+  every.set_shape([own.shape[0] * count, *own.shape[1:]])  # It forgets them.
+  return every

@@ -5,7 +5,7 @@ import tf_keras
 
 from engine.fusion import plain
 from engine.randomness import Stream, step_key
-from engine.step import canonical
+from engine.step.canonical import Shares, alone, in_parts
 from engine.step.guard import Guard
 from engine.step.optimization import clip_by_global_norm, squares_of
 from engine.step.precision import LossScale
@@ -34,7 +34,7 @@ class ReplicaStep:
     accumulate_steps: int = 1,
     xla: bool = False,
     keeps_rows: bool = False,
-    own_shares: int = 0,
+    shares: Shares | None = None,
   ):
     """Initializes the step.
 
@@ -49,8 +49,8 @@ class ReplicaStep:
       accumulate_steps: parts of a replica's rows, one after the other.
       xla: whether XLA compiles loss and gradient.
       keeps_rows: whether the gradient of a table is that of its read rows.
-      own_shares: canonical shares in a replica's rows, instead of parts, where
-        sums must have the same bits on any number of replicas (0: need not).
+      shares: add up a batch, instead of parts, where sums must have the same
+        bits on any number of replicas.
     """
     # Replicas hold equal variables: only then may one of them save for all.
     for variable in model.variables:
@@ -63,19 +63,19 @@ class ReplicaStep:
     self._clip_norm = clip_norm
     self.guard = guard
     self.loss_scale = loss_scale
-    self._parts = own_shares or accumulate_steps
-    self._canonical = bool(own_shares)
+    self.shares = shares
+    self._parts = shares.own if shares else accumulate_steps
     # XLA compiles what one replica computes alone; sums stay with the strategy.
     self._gradient = (
       tf.function(plain(self._part), jit_compile=True) if xla else self._part
     )
-    if self._canonical:
-      self._gradient = canonical.alone(self._gradient)
+    if shares:
+      self._gradient = alone(self._gradient)
     # The rows that a table was read at cost less than the table: between
     # machines, and to clip. Where parts or replicas of one machine add up,
     # gradients are dense.
     self._keeps_rows = not xla and (
-      self._canonical or (keeps_rows and accumulate_steps == 1)
+      shares is not None or (keeps_rows and accumulate_steps == 1)
     )
 
   def __call__(
@@ -95,19 +95,23 @@ class ReplicaStep:
     empty = total <= 0.0
     total = tf.where(empty, 1.0, total)
     first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
-    if self._canonical:
-      loss, *gradients = self._shares(batch, total, first_row)
-      over_replicas = canonical.sum_over_replicas
+    variables = self.model.trainable_variables
+    shapes = [variable.shape for variable in variables]
+    if self.shares:
+      part_of = self._cut(batch, first_row)
+      loss, gradients = self.shares.sum(
+        replica,
+        lambda i: self._gradient(*part_of(i), total),
+        shapes,
+      )
     else:
       if self._parts == 1:
-        loss, gradients = self._gradient(batch, total, first_row)
+        loss, gradients = self._gradient(batch, first_row, total)
       else:
-        loss, gradients = self._accumulated(batch, total, first_row)
-      over_replicas = sum_gradients
-    variables = self.model.trainable_variables
-    loss, *gradients = over_replicas(
-      replica, [loss, *gradients], [loss.shape, *(v.shape for v in variables)]
-    )
+        loss, gradients = self._accumulated(batch, first_row, total)
+      loss, *gradients = sum_gradients(
+        replica, [loss, *gradients], [loss.shape, *shapes]
+      )
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
     squares = squares_of(gradients)
     finite = self.guard.update(
@@ -128,14 +132,14 @@ class ReplicaStep:
     return loss, norm
 
   def _part(
-    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
+    self, batch: dict[str, tf.Tensor], first_row: tf.Tensor, total: tf.Tensor
   ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """What some rows of a replica add to loss and (scaled) gradients.
 
     Args:
       batch: the rows.
-      total: sum of the weights of the global batch.
       first_row: int64 scalar, the place of the first in the global batch.
+      total: sum of the weights of the global batch.
     """
     features, labels, weights, _ = columns(batch, (LABELS, WEIGHTS, EXAMPLES))
     key = step_key(self._seed, self.optimizer.iterations)
@@ -154,14 +158,13 @@ class ReplicaStep:
     return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
   def _accumulated(
-    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
+    self, batch: dict[str, tf.Tensor], first_row: tf.Tensor, total: tf.Tensor
   ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """As `_part`, part by part: activations of one part exist at a time."""
     part_of = self._cut(batch, first_row)
 
     def body(i, loss, gradients):
-      part, place = part_of(i)
-      more = self._gradient(part, total, place)
+      more = self._gradient(*part_of(i), total)
       return (i + 1, *tf.nest.map_structure(tf.add, (loss, gradients), more))
 
     zeros = [tf.zeros(v.shape) for v in self.model.trainable_variables]
@@ -174,22 +177,9 @@ class ReplicaStep:
     )
     return loss, gradients
 
-  def _shares(
-    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
-  ) -> list[canonical.Values]:
-    """As `_part`, share by share, added in the tree: loss and gradients."""
-    part_of = self._cut(batch, first_row)
-
-    def terms(i):
-      part, place = part_of(i)
-      loss, gradients = self._gradient(part, total, place)
-      return [loss, *gradients]
-
-    return canonical.tree_sum(terms, self._parts)
-
   def _cut(self, batch: dict[str, tf.Tensor], first_row: tf.Tensor):
     """Cuts rows into parts: place -> the part, and its first row."""
-    parts = canonical.in_parts(batch, self._parts)
+    parts = in_parts(batch, self._parts)
     rows = batch[WEIGHTS].shape[0] // self._parts
 
     def part_of(i):
