@@ -367,7 +367,8 @@ def table(rows, totals):
 
   lines = [
     "| scenario | kills | moves | runs | equal to the whole one "
-    "| seconds lost a kill | killed: to the next step, median / most | frozen: the same |",
+    "| seconds lost a kill | killed: to the next step, median / most "
+    "| frozen: the same |",
     "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |",
   ]
   lines += [
