@@ -50,6 +50,18 @@ class RuntimeConfig(Settings):
   deterministic: bool = free(
     False, "The same bits in each run, where ops leave a choice.", RARE
   )
+  reproducible: bool = setting(
+    False,
+    "The same bits on any number of replicas and workers.",
+    RARE,
+  )
+  canonical_shares: int = setting(
+    8,
+    "Parts of a batch whose sums a reproducible run adds in one tree.",
+    RARE,
+    min=1,
+    max=1024,
+  )
   xla: bool = free(False, "Compile the model with XLA.", RARE)
   shapes: Literal["auto", "cpu", "gpu", "tpu", "fixed"] = free(
     "auto", "As many shapes as pay where: auto asks the devices.", RARE
@@ -102,6 +114,18 @@ class RuntimeConfig(Settings):
       self.profile_steps,
       "the first step and the one behind the last, as 100-110",
     )
+    shares = self.canonical_shares
+    check(
+      shares & (shares - 1) == 0,
+      "canonical_shares",
+      shares,
+      "a power of two: a tree of halves adds them",
+    )
+
+  @property
+  def fixes_bits(self) -> bool:
+    """Whether the same command must give the same bits."""
+    return self.deterministic or self.reproducible
 
   @property
   def profiled(self) -> tuple[int, ...]:

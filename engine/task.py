@@ -99,6 +99,11 @@ class Task(abc.ABC):
     del variable_name
     return 0
 
+  @property
+  def irreproducible(self) -> str:
+    """Why a share has not the same bits in any process; empty: it has."""
+    return ""
+
   def check_assets(self, directory: str) -> None:
     """Refuses to go on with a run whose assets are of another task.
 

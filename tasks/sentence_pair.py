@@ -150,6 +150,12 @@ class SentencePairTask(Task):
   def layer_depth(self, variable_name: str) -> int:
     return self._files.layer_depth(variable_name)
 
+  @property
+  def irreproducible(self) -> str:
+    if self._files.packs:
+      return ""
+    return f"the encoder {self._files.source} runs as it is"
+
   def check_assets(self, directory: str) -> None:
     stated.check_begun(directory, self.tokenizer)
     begun = read_classes(directory)

@@ -36,7 +36,7 @@ def create_strategy(
   Raises:
     UserError: where the devices for it are not there.
   """
-  if config.deterministic:
+  if config.fixes_bits:
     tf.config.experimental.enable_op_determinism()
   if config.threads:
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)

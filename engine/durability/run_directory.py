@@ -109,7 +109,7 @@ class RunDirectory:
     How an op is shared among threads decides in which order it adds.
     """
     runtime = config.runtime
-    if not runtime.deterministic or runtime.threads:
+    if not runtime.fixes_bits or runtime.threads:
       return config
     first = ((self.read_config() or {}).get("runtime") or {}).get("threads")
     asked = os.environ.get("TF_NUM_INTRAOP_THREADS") or "0"

@@ -17,6 +17,7 @@ from engine.loop.order import Order
 from engine.loop.programs import Programs, Shape, dispatching
 from engine.measure.ledger import Ledger
 from engine.step.averages import Averages
+from engine.step.canonical import alone, each, in_parts
 from engine.task import (
   EXAMPLES,
   LABELS,
@@ -51,6 +52,7 @@ class Evaluator(orbit.StandardEvaluator):
     ledger: Ledger,
     boundary: Boundary | None = None,
     averages: Averages | None = None,
+    own_shares: int = 0,
   ):
     super().__init__(eval_dataset=None)
     self._task = task
@@ -61,6 +63,10 @@ class Evaluator(orbit.StandardEvaluator):
     self._boundary = boundary
     self._averages = averages
     self.table: dict[str, Any] = {}  # Of the newest evaluation.
+    self._own_shares = own_shares
+    self._outputs = self._outputs_of
+    if own_shares:
+      self._outputs = alone(self._outputs_of)
     self.programs = Programs(self._program, ledger)
 
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
@@ -140,8 +146,19 @@ class Evaluator(orbit.StandardEvaluator):
 
   def replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
     """Labels, weights, examples, losses and outputs of a replica's rows."""
-    features, labels, weights, examples, _ = columns(
-      batch, (LABELS, WEIGHTS, EXAMPLES, TOTAL)
+    batch, _ = columns(batch, (TOTAL,))
+    if not self._own_shares:
+      return self._outputs(batch)
+    parts = in_parts(batch, self._own_shares)
+    found = each(
+      lambda i: self._outputs({name: x[i] for name, x in parts.items()}),
+      self._own_shares,
+    )
+    return tf.nest.map_structure(lambda *x: tf.concat(x, 0), *found)
+
+  def _outputs_of(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
+    features, labels, weights, examples = columns(
+      batch, (LABELS, WEIGHTS, EXAMPLES)
     )
     outputs = self._task.forward(self._model, features, None)
     return {
@@ -200,12 +217,15 @@ def build_evaluator(
   boundary: Boundary | None = None,
   averages: Averages | None = None,
   program: float = 0.0,
+  own_shares: int = 0,
 ) -> Evaluator:
   """Builds an evaluator of a source in its own order, each example once.
 
   Where there are averages of the weights, these are evaluated. A `program`
   costs what `Inputs` says: forward passes and their programs are both cheaper
-  than those of training, by about as much.
+  than those of training, by about as much. With `own_shares` each replica
+  computes that many canonical shares, and outputs have the same bits on any
+  number of replicas.
   """
   order = Order(
     num_examples=len(source),
@@ -219,6 +239,7 @@ def build_evaluator(
     strategy=strategy,
     batch_size=batch_size,
     program=program,
+    parts=own_shares or 1,
   )
   return Evaluator(
     task=task,
@@ -228,6 +249,7 @@ def build_evaluator(
     ledger=ledger,
     boundary=boundary,
     averages=averages,
+    own_shares=own_shares,
   )
 
 

@@ -23,6 +23,7 @@ from engine.measure.goal import goal_of
 from engine.measure.ledger import Ledger
 from engine.run.job import Job
 from engine.step.averages import Averages, build_averages
+from engine.step.canonical import Shares, own_shares
 from engine.step.guard import Guard
 from engine.step.optimization import build_optimizer
 from engine.step.precision import LossScale, precision_scope
@@ -66,13 +67,24 @@ class Builder:
     )
     replicas = strategy.num_replicas_in_sync
     train, evaluation = config.train, config.evaluation
+    parts, self._own_shares = train.accumulate_steps, 0
+    if config.runtime.reproducible:
+      if task.irreproducible:
+        raise UserError(
+          f"`reproducible` is set, but {task.irreproducible}: leave it out, or "
+          "choose another one."
+        )
+      self._own_shares = parts = own_shares(
+        config.runtime.canonical_shares, replicas, parts
+      )
+    self._parts = parts
+    check_divides("global_batch_size", train.global_batch_size, replicas, parts)
     check_divides(
-      "global_batch_size",
-      train.global_batch_size,
+      "eval_batch_size",
+      evaluation.eval_batch_size,
       replicas,
-      train.accumulate_steps,
+      self._own_shares or 1,
     )
-    check_divides("eval_batch_size", evaluation.eval_batch_size, replicas)
 
   def parts(
     self, train: Source, *devs: Source, order: str = ""
@@ -137,6 +149,9 @@ class Builder:
       accumulate_steps=train.accumulate_steps,
       xla=self._config.runtime.xla,
       keeps_rows=replicas == 1 or len(workers_of(self._strategy)) > 1,
+      shares=Shares(own=self._own_shares, replicas=replicas)
+      if self._own_shares
+      else None,
     )
     order = Order(
       num_examples=len(source),
@@ -152,7 +167,7 @@ class Builder:
         order=order,
         strategy=self._strategy,
         batch_size=train.global_batch_size,
-        parts=train.accumulate_steps,
+        parts=self._parts,
         program=self._program,
       ),
       strategy=self._strategy,
@@ -179,6 +194,7 @@ class Builder:
         boundary=self._boundary,
         averages=averages,
         program=self._program,
+        own_shares=self._own_shares,
       )
       for source in devs
     ]

@@ -5,9 +5,11 @@ import tf_keras
 
 from engine.fusion import plain
 from engine.randomness import Stream, step_key
+from engine.step.canonical import Shares, alone, in_parts
 from engine.step.guard import Guard
 from engine.step.optimization import clip_by_global_norm, squares_of
 from engine.step.precision import LossScale
+from engine.step.sums import sum_gradients
 from engine.task import EXAMPLES, LABELS, TOTAL, WEIGHTS, Task, columns
 
 
@@ -32,6 +34,7 @@ class ReplicaStep:
     accumulate_steps: int = 1,
     xla: bool = False,
     keeps_rows: bool = False,
+    shares: Shares | None = None,
   ):
     """Initializes the step.
 
@@ -46,6 +49,8 @@ class ReplicaStep:
       accumulate_steps: parts of a replica's rows, one after the other.
       xla: whether XLA compiles loss and gradient.
       keeps_rows: whether the gradient of a table is that of its read rows.
+      shares: add up a batch, instead of parts, where sums must have the same
+        bits on any number of replicas.
     """
     # Replicas hold equal variables: only then may one of them save for all.
     for variable in model.variables:
@@ -58,15 +63,20 @@ class ReplicaStep:
     self._clip_norm = clip_norm
     self.guard = guard
     self.loss_scale = loss_scale
-    self._parts = accumulate_steps
+    self.shares = shares
+    self._parts = shares.own if shares else accumulate_steps
     # XLA compiles what one replica computes alone; sums stay with the strategy.
     self._gradient = (
       tf.function(plain(self._part), jit_compile=True) if xla else self._part
     )
+    if shares:
+      self._gradient = alone(self._gradient)
     # The rows that a table was read at cost less than the table: between
     # machines, and to clip. Where parts or replicas of one machine add up,
     # gradients are dense.
-    self._keeps_rows = keeps_rows and accumulate_steps == 1 and not xla
+    self._keeps_rows = not xla and (
+      shares is not None or (keeps_rows and accumulate_steps == 1)
+    )
 
   def __call__(
     self, batch: dict[str, tf.Tensor]
@@ -85,14 +95,23 @@ class ReplicaStep:
     empty = total <= 0.0
     total = tf.where(empty, 1.0, total)
     first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
-    if self._parts == 1:
-      loss, gradients = self._gradient(batch, total, first_row)
-    else:
-      loss, gradients = self._accumulated(batch, total, first_row)
     variables = self.model.trainable_variables
-    loss, *gradients = sum_gradients(
-      replica, [loss, *gradients], [loss.shape, *(v.shape for v in variables)]
-    )
+    shapes = [variable.shape for variable in variables]
+    if self.shares:
+      part_of = self._cut(batch, first_row)
+      loss, gradients = self.shares.sum(
+        replica,
+        lambda i: self._gradient(*part_of(i), total),
+        shapes,
+      )
+    else:
+      if self._parts == 1:
+        loss, gradients = self._gradient(batch, first_row, total)
+      else:
+        loss, gradients = self._accumulated(batch, first_row, total)
+      loss, *gradients = sum_gradients(
+        replica, [loss, *gradients], [loss.shape, *shapes]
+      )
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
     squares = squares_of(gradients)
     finite = self.guard.update(
@@ -113,14 +132,14 @@ class ReplicaStep:
     return loss, norm
 
   def _part(
-    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
+    self, batch: dict[str, tf.Tensor], first_row: tf.Tensor, total: tf.Tensor
   ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """What some rows of a replica add to loss and (scaled) gradients.
 
     Args:
       batch: the rows.
-      total: sum of the weights of the global batch.
       first_row: int64 scalar, the place of the first in the global batch.
+      total: sum of the weights of the global batch.
     """
     features, labels, weights, _ = columns(batch, (LABELS, WEIGHTS, EXAMPLES))
     key = step_key(self._seed, self.optimizer.iterations)
@@ -139,19 +158,13 @@ class ReplicaStep:
     return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
   def _accumulated(
-    self, batch: dict[str, tf.Tensor], total: tf.Tensor, first_row: tf.Tensor
+    self, batch: dict[str, tf.Tensor], first_row: tf.Tensor, total: tf.Tensor
   ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """As `_part`, part by part: activations of one part exist at a time."""
-    parts = {
-      name: tf.reshape(array, [self._parts, -1, *array.shape[1:]])
-      for name, array in batch.items()
-    }
-    rows = batch[WEIGHTS].shape[0] // self._parts
+    part_of = self._cut(batch, first_row)
 
     def body(i, loss, gradients):
-      part = {name: array[i] for name, array in parts.items()}
-      place = first_row + tf.cast(i * rows, tf.int64)
-      more = self._gradient(part, total, place)
+      more = self._gradient(*part_of(i), total)
       return (i + 1, *tf.nest.map_structure(tf.add, (loss, gradients), more))
 
     zeros = [tf.zeros(v.shape) for v in self.model.trainable_variables]
@@ -164,60 +177,13 @@ class ReplicaStep:
     )
     return loss, gradients
 
+  def _cut(self, batch: dict[str, tf.Tensor], first_row: tf.Tensor):
+    """Cuts rows into parts: place -> the part, and its first row."""
+    parts = in_parts(batch, self._parts)
+    rows = batch[WEIGHTS].shape[0] // self._parts
 
-def sum_gradients(
-  replica: tf.distribute.ReplicaContext,
-  gradients: list[tf.Tensor | tf.IndexedSlices],
-  shapes: list[tf.TensorShape],
-) -> list[tf.Tensor | tf.IndexedSlices]:
-  """Sums gradients over all replicas; few rows of a table by gathering them.
+    def part_of(i):
+      part = {name: array[i] for name, array in parts.items()}
+      return part, first_row + tf.cast(i * rows, tf.int64)
 
-  Args:
-    replica: this one's context.
-    gradients: of equal shapes on all replicas.
-    shapes: of the variables.
-
-  Returns:
-    The gradients, equal on all replicas: dense, or rows as `merged` has them.
-  """
-  total = list(gradients)
-  for i, gradient in enumerate(gradients):
-    if isinstance(gradient, tf.IndexedSlices):
-      size = gradient.values.shape.num_elements()  # None: not static.
-      few = size and size * replica.num_replicas_in_sync
-      if few and few < shapes[i].num_elements():
-        values, indices = replica.all_gather(
-          (gradient.values, gradient.indices), axis=0
-        )
-        rows = gradient.values.shape[0] * replica.num_replicas_in_sync
-        values.set_shape([rows, *shapes[i][1:]])  # Gathering forgets it.
-        total[i] = merged(values, indices, shapes[i])
-  rest = [i for i, value in enumerate(total) if value is gradients[i]]
-  sums = replica.all_reduce(
-    "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]
-  )
-  for i, value in zip(rest, sums, strict=True):
-    total[i] = value
-  return total
-
-
-def merged(
-  values: tf.Tensor, indices: tf.Tensor, shape: tf.TensorShape
-) -> tf.IndexedSlices:
-  """Adds up rows of equal indices, with static shapes.
-
-  Args:
-    values: [rows, ...].
-    indices: int [rows], where they belong in the table.
-    shape: of the table.
-
-  Returns:
-    As many rows. The first of each index has the sum, the others are 0: so the
-    squares of all rows are those of the table.
-  """
-  rows = tf.range(tf.shape(indices)[0])
-  first = tf.math.unsorted_segment_min(rows, indices, shape[0])
-  sums = tf.math.unsorted_segment_sum(
-    values, tf.gather(first, indices), values.shape[0]
-  )
-  return tf.IndexedSlices(sums, indices, tf.constant(shape.as_list()))
+    return part_of

@@ -73,7 +73,11 @@ def diff(first: str, second: str) -> int:
       a, b = ours.get(name, "nothing"), theirs.get(name, "nothing")
       if a != b:
         print(f"{kind} {name}: {a} | {b}")
-  alone, changed = _compare(*readers)
+  return tell(*compare(*readers))
+
+
+def tell(alone: list[str], changed: list[tuple[float, str]]) -> int:
+  """Prints what `compare` found; returns 0 if it found nothing."""
   for line in alone:
     print(line)
   for _, line in changed[:_SHOWN]:
@@ -87,7 +91,7 @@ def diff(first: str, second: str) -> int:
   return 1
 
 
-def _compare(ours: Any, theirs: Any) -> tuple[list[str], list[Any]]:
+def compare(ours: Any, theirs: Any) -> tuple[list[str], list[Any]]:
   """What one reader lacks or has otherwise; (size, line)s of what changed."""
   import numpy as np
 

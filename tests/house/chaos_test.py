@@ -24,13 +24,21 @@ def test_killed_runs_become_what_they_are_undisturbed(tmp_path):
   )
   assert [row["kills"] for row in rows] == [2, 1]
   assert sum(totals.values()) == 3
-  assert "| two_workers | 1 | 1 | all |" in chaos.table(rows, totals)
+  assert "| two_workers | 1 | 0 | 1 | all |" in chaos.table(rows, totals)
+
+
+@pytest.mark.slow
+def test_a_run_that_moves_becomes_what_it_is_on_one_device(tmp_path):
+  rows, _ = chaos.campaign(
+    [chaos.MOVING], kills=3, seed=1, steps=60, fresh=False, scratch=tmp_path
+  )
+  assert rows[0]["kills"] == 3 and rows[0]["moves"] > 0
 
 
 @pytest.mark.slow
 def test_a_longer_campaign_with_new_interpreters(tmp_path):
   rows, _ = chaos.campaign(
-    chaos.SCENARIOS,
+    [x for x in chaos.SCENARIOS if x != chaos.MOVING],
     kills=12,
     seed=5,
     steps=185,

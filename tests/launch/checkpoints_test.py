@@ -202,6 +202,56 @@ def test_diff_sees_what_only_one_has_and_other_shapes(run, tmp_path):
   ]
 
 
+def diff_of(tmp_path, *runs):
+  output = tempfile.mkdtemp(dir=tmp_path)
+  paths = (str(run.path) for run in runs)
+  return enter(pathlib.Path(output), "launch.checkpoints", "diff", *paths)
+
+
+def log(run, *points):
+  lines = [{"kind": "train", "step": i, **x} for i, x in enumerate(points)]
+  text = "".join(json.dumps(line) + "\n" for line in lines)
+  (run.path / "metrics.jsonl").write_text(text)
+
+
+def test_diff_of_two_runs_finds_where_they_part(run, tmp_path):
+  other = Run(tmp_path / "other")
+  for step in (2, 4, 6):
+    run.save(step)
+    other.save(step)
+    if step == 2:
+      ended = diff_of(tmp_path, run, other)
+      assert ended.status == 0, ended.err
+      assert ended.out.endswith(" are bitwise equal (steps 2)\n")
+      other.variables["bias"].assign_add([0.0, 1e-7])
+  same = {"weights_sha256": "a", "share_losses": [0.5, 0.25]}
+  log(run, same, same, same)
+  log(other, same, same | {"share_losses": [0.5, 0.125]}, same)
+  ended = diff_of(tmp_path, run, other)
+  assert ended.status == 1
+  assert ended.out.splitlines()[2:5] == [
+    "log points: the first that differs is of step 1, share 1: "
+    "loss 0.25 | 0.125",
+    "checkpoints: the first that differs is of step 4",
+    "bias: largest 1e-07, relative norm inf",
+  ]
+
+
+def test_diff_of_two_runs_says_what_their_logs_can_tell(run, tmp_path):
+  other = Run(tmp_path / "other")
+  ended = diff_of(tmp_path, run, other)
+  assert ended.status == 2 and "--log_weights_digest" in ended.err
+  log(run, {"weights_sha256": "a"}, {"weights_sha256": "b"})
+  log(other, {"weights_sha256": "a"})
+  ended = diff_of(tmp_path, run, other)
+  assert ended.status == 0
+  assert "log points: 1 are equal, up to step 0" in ended.out
+  log(other, {"weights_sha256": "a"}, {"weights_sha256": "c"})
+  ended = diff_of(tmp_path, run, other)
+  assert ended.status == 1
+  assert "the first that differs is of step 1, in the weights\n" in ended.out
+
+
 def test_diff_refuses_what_is_damaged_or_not_there(run):
   run.save(2)
   ended = run.enter("diff")
@@ -385,6 +435,9 @@ def test_prune_says_that_it_took_over_a_lock(run):
     (["list", "--model_dir=/nowhere"], "/nowhere holds no run"),
     (["list", f"--model_dir={os.path.dirname(__file__)}"], "holds no run"),
     (["list", "more", "--model_dir=x"], "'more' is no flag"),
+    (["diff", "/nowhere"], "`diff RUN RUN` takes two directories"),
+    (["diff", "a", "b", "--step=1"], "`diff RUN RUN` takes two directories"),
+    (["diff", "/nowhere", "/there"], "/nowhere holds no run"),
   ],
 )
 def test_mistakes_are_one_line(tmp_path, arguments, complaint):

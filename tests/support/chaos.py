@@ -2,6 +2,7 @@
 
 python -m tests.support.chaos --kills=200 --seed=0  # prints a table
 python -m tests.support.chaos --kills=9 --seed=0 --fresh  # new interpreters
+python -m tests.support.chaos --kills=200 --scenarios=moving  # other replicas
 
 Each scenario is trained once undisturbed. Then it is trained again and again
 under the supervisor, as launch.supervise and launch.cluster do it, while a
@@ -33,10 +34,21 @@ from launch.jobs.ranks import free_ports, train_command, worker_environ
 from tests.support.doors import Door
 from tests.support.testing import ROOT
 
-SCENARIOS = {
+# Number of ranks, and the flags of each.
+TOPOLOGIES = {
   "one_device": (1, ("--strategy=one_device",)),
   "mirrored": (1, ("--strategy=mirrored", "--num_virtual_devices=2")),
+  "mirrored_4": (1, ("--strategy=mirrored", "--num_virtual_devices=4")),
   "two_workers": (2, ("--strategy=multi_worker",)),
+  "four_workers": (4, ("--strategy=multi_worker",)),
+}
+# What each life is one of; the undisturbed run is of the first.
+MOVING = "moving"
+SCENARIOS = {
+  "one_device": ("one_device",),
+  "mirrored": ("mirrored",),
+  "two_workers": ("two_workers",),
+  MOVING: tuple(TOPOLOGIES),
 }
 SETTINGS = (
   "--task=demo",
@@ -67,21 +79,31 @@ class Kill:
 class Ranks:
   """Starts the ranks of a scenario, and knows which of them live."""
 
-  def __init__(self, number, flags, scratch, fresh):
-    self._number = number
-    self._flags = flags
+  def __init__(self, flags, scratch, fresh):
+    self._number = 0
+    self._flags = self._settings = flags
     self._scratch = scratch
     self._fresh = fresh
     self._output = Output(open(os.devnull, "w"))  # noqa: SIM115
     self._hosts = []
     self.progress = {}  # index -> path of the record
     self.pids = {}
-    self.lives = 0
+    self.lives = self.moves = 0
+    self._topology = ""
+
+  def become(self, topology):
+    """Says on what the next life trains; returns the names of its ranks."""
+    self.moves += bool(self._topology) and topology != self._topology
+    self._topology = topology
+    self._number, flags = TOPOLOGIES[topology]
+    self._flags = (*self._settings, *flags)
+    return [f"rank {index}" for index in range(self._number)]
 
   def start(self, index, variables):
     """Starts one, as the supervisor asks."""
     if index == 0:
       self.lives += 1
+      self.pids, self.progress = {}, {}
       ports = free_ports(self._number)
       self._hosts = [f"127.0.0.1:{port}" for port in ports]
     environ = dict(variables)
@@ -203,29 +225,38 @@ class Killer(threading.Thread):
 
 
 def train(name, directory, scratch, steps, *, fresh, kills=0, generator=None):
-  """Trains a scenario; returns the kills, its lives and its seconds."""
-  number, flags = SCENARIOS[name]
-  flags += (*QUICK, f"--train_steps={steps}", f"--model_dir={directory}")
-  ranks = Ranks(number, (*SETTINGS, *flags), scratch, fresh)
-  supervisor = Supervisor(
-    start=ranks.start,
-    names=[f"rank {index}" for index in range(number)],
-    max_restarts=50,
-    stall_timeout=5.0,
-    grace=3.0,
-    last_line=ranks.last_line,
-  )
+  """Trains a scenario; returns the kills, its ranks and its seconds."""
+  topologies = SCENARIOS[name]
+  moves = len(topologies) > 1
+  flags = (*SETTINGS, *QUICK, f"--train_steps={steps}")
+  if moves:
+    flags += ("--reproducible",)
+  ranks = Ranks((*flags, f"--model_dir={directory}"), scratch, fresh)
   killer = Killer(ranks, directory, kills, generator)
   begun = time.monotonic()
   if kills:
     killer.start()
-  status = supervisor.run()
+  status, failed, topology = os.EX_TEMPFAIL, 0, topologies[0]
+  while status:
+    status = Supervisor(
+      start=ranks.start,
+      names=ranks.become(topology),
+      max_restarts=0 if moves and kills else 50,
+      stall_timeout=5.0,
+      grace=3.0,
+      last_line=ranks.last_line,
+    ).run()
+    failed += bool(status)
+    assert failed <= moves * len(killer.kills), (
+      f"{name} ended with status {status}: {ranks.last_line(0)}"
+    )
+    if moves and status:
+      topology = generator.choice([x for x in topologies if x != topology])
   seconds = time.monotonic() - begun
   killer.done.set()
   if kills:
     killer.join()
-  assert status == 0, f"{name} ended with status {status}: {ranks.last_line(0)}"
-  return killer.kills, ranks.lives, seconds
+  return killer.kills, ranks, seconds
 
 
 def facts_of(directory):
@@ -278,11 +309,11 @@ def campaign(names, kills, seed, *, steps, fresh, scratch):
     own = scratch / name / "w"
     _, _, alone = train(name, str(whole), own, steps, fresh=fresh)
     expected = facts_of(whole)
-    found, runs, seconds = [], 0, 0.0
+    found, runs, moves, seconds = [], 0, 0, 0.0
     while len(found) < share:
       runs += 1
       cut = scratch / name / f"cut_{runs}"
-      killed, lives, took = train(
+      killed, ranks, took = train(
         name,
         str(cut),
         scratch / name / f"c{runs}",
@@ -295,10 +326,11 @@ def campaign(names, kills, seed, *, steps, fresh, scratch):
       for key, value in expected.items():
         assert facts[key] == value, f"{cut}: {key} differs from {whole}"
       found += killed
+      moves += ranks.moves
       seconds += took
       print(
-        f"{name}: run {runs}, {len(killed)} kills, {lives} lives, "
-        f"{took:.0f} s: equal",
+        f"{name}: run {runs}, {len(killed)} kills, {ranks.lives} lives, "
+        f"{ranks.moves} moves, {took:.0f} s: equal",
         flush=True,
       )
       shutil.rmtree(cut)
@@ -315,6 +347,7 @@ def campaign(names, kills, seed, *, steps, fresh, scratch):
       row = {
         "scenario": name,
         "kills": len(found),
+        "moves": moves,
         "runs": runs,
         "lost": (seconds - runs * alone) / max(1, len(found)),
         **back,
@@ -333,13 +366,14 @@ def table(rows, totals):
     return f"{values[len(values) // 2]:.1f} / {values[-1]:.1f}"
 
   lines = [
-    "| scenario | kills | runs | equal to the whole one | seconds lost a kill "
-    "| killed: to the next step, median / most | frozen: the same |",
-    "| --- | ---: | ---: | --- | ---: | ---: | ---: |",
+    "| scenario | kills | moves | runs | equal to the whole one "
+    "| seconds lost a kill | killed: to the next step, median / most "
+    "| frozen: the same |",
+    "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |",
   ]
   lines += [
-    f"| {row['scenario']} | {row['kills']} | {row['runs']} | all | "
-    f"{row['lost']:.1f} | {middle_and_most(row['killed'])} s | "
+    f"| {row['scenario']} | {row['kills']} | {row['moves']} | {row['runs']} "
+    f"| all | {row['lost']:.1f} | {middle_and_most(row['killed'])} s | "
     f"{middle_and_most(row['stopped'])} s |"
     for row in rows
   ]

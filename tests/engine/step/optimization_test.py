@@ -16,7 +16,7 @@ from engine.step.optimization import (
   clip_by_global_norm,
   squares_of,
 )
-from engine.step.replica_step import merged
+from engine.step.sums import merged
 
 
 def variables():

@@ -1,0 +1,63 @@
+"""Sums of gradients over all replicas."""
+
+import tensorflow as tf
+
+Values = tf.Tensor | tf.IndexedSlices
+
+
+def sum_gradients(
+  replica: tf.distribute.ReplicaContext,
+  gradients: list[tf.Tensor | tf.IndexedSlices],
+  shapes: list[tf.TensorShape],
+) -> list[tf.Tensor | tf.IndexedSlices]:
+  """Sums gradients over all replicas; few rows of a table by gathering them.
+
+  Args:
+    replica: this one's context.
+    gradients: of equal shapes on all replicas.
+    shapes: of the variables.
+
+  Returns:
+    The gradients, equal on all replicas: dense, or rows as `merged` has them.
+  """
+  total = list(gradients)
+  for i, gradient in enumerate(gradients):
+    if isinstance(gradient, tf.IndexedSlices):
+      size = gradient.values.shape.num_elements()  # None: not static.
+      few = size and size * replica.num_replicas_in_sync
+      if few and few < shapes[i].num_elements():
+        values, indices = replica.all_gather(
+          (gradient.values, gradient.indices), axis=0
+        )
+        rows = gradient.values.shape[0] * replica.num_replicas_in_sync
+        values.set_shape([rows, *shapes[i][1:]])  # Gathering forgets it.
+        total[i] = merged(values, indices, shapes[i])
+  rest = [i for i, value in enumerate(total) if value is gradients[i]]
+  sums = replica.all_reduce(
+    "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]
+  )
+  for i, value in zip(rest, sums, strict=True):
+    total[i] = value
+  return total
+
+
+def merged(
+  values: tf.Tensor, indices: tf.Tensor, shape: tf.TensorShape
+) -> tf.IndexedSlices:
+  """Adds up rows of equal indices, with static shapes.
+
+  Args:
+    values: [rows, ...].
+    indices: int [rows], where they belong in the table.
+    shape: of the table.
+
+  Returns:
+    As many rows. The first of each index has the sum, the others are 0: so the
+    squares of all rows are those of the table.
+  """
+  rows = tf.range(tf.shape(indices)[0])
+  first = tf.math.unsorted_segment_min(rows, indices, shape[0])
+  sums = tf.math.unsorted_segment_sum(
+    values, tf.gather(first, indices), values.shape[0]
+  )
+  return tf.IndexedSlices(sums, indices, tf.constant(shape.as_list()))
