@@ -79,6 +79,12 @@ class RuntimeConfig(Settings):
   log_example_ids: bool = free(
     False, "Write the ids of each global batch.", RARE
   )
+  log_weights_digest: bool = free(
+    False, "Write a digest of the weights at each log point.", RARE
+  )
+  check_resume: bool = free(
+    False, "Stop where weights differ from those that were logged.", RARE
+  )
   threads: int = free(
     0,
     "Threads of an op (0: the cores; a deterministic run keeps its first).",
@@ -113,6 +119,12 @@ class RuntimeConfig(Settings):
       "profile_steps",
       self.profile_steps,
       "the first step and the one behind the last, as 100-110",
+    )
+    check(
+      self.log_weights_digest or not self.check_resume,
+      "check_resume",
+      self.check_resume,
+      "false, or with --log_weights_digest",
     )
     shares = self.canonical_shares
     check(

@@ -94,6 +94,10 @@ class Journal:
       self._summaries[kind].flush()
     self._terminal.show(kind, step, point)
 
+  def bring_back(self, step: int) -> None:
+    """Writes again what was dropped, from a step on: it stays as it was."""
+    self.file.append(*(line for line in self.dropped if line["step"] >= step))
+
   def say(self, text: str) -> None:
     """Shows a line in the terminal."""
     self._terminal.say(text)

@@ -16,22 +16,33 @@ from engine.loop.trainer import Trainer
 from engine.measure import per_example
 from engine.measure.journal import Journal
 from engine.measure.ledger import Ledger
+from engine.run.digests import DigestLog
 from engine.run.job import Job
 
 
 class TrainLog:
   """Writes a log point: the loop's scalars, rates and the ledger so far."""
 
-  def __init__(self, *, log: Journal, trainer: Trainer, ledger: Ledger):
+  def __init__(
+    self,
+    *,
+    log: Journal,
+    trainer: Trainer,
+    ledger: Ledger,
+    digests: DigestLog | None = None,
+  ):
     self._log = log
     self._trainer = trainer
     self._ledger = ledger
+    self._digests = digests
     self._last = dataclasses.replace(trainer.work)
 
   def __call__(self, step: int, scalars: Mapping[str, Any]) -> None:
     """Logs the scalars of a `Trainer` at a step."""
     work, last = self._trainer.work, self._last
     point = dict(scalars)
+    if self._digests:
+      point |= self._digests(step)
     if work.steps > last.steps:
       seconds = work.seconds - last.seconds
       point["examples_per_second"] = (work.examples - last.examples) / seconds

@@ -1,6 +1,5 @@
 """What two runs are compared by while they train: digests of the weights."""
 
-from collections.abc import Callable
 from typing import Any
 
 from engine.errors import UserError
@@ -45,20 +44,11 @@ class DigestLog:
     if found != expected:
       self._journal.bring_back(step)
       raise UserError(
-        f"After step {step} the weights are {found[:12]}, and were "
-        f"{expected[:12]} before this run resumed: it goes on where it began, "
-        "or with --reproducible from the first step; --nocheck_resume lets it."
+        f"At step {step} the weights are {found[:12]}, and were "
+        f"{expected[:12]} before this run resumed: resume where it began, or "
+        "let it differ by --nocheck_resume; new runs have --reproducible."
       )
     point: dict[str, Any] = {DIGEST: found}
     if shares := self._trainer.replica_step.shares:
       point[LOSSES] = shares.losses.numpy().tolist()
     return point
-
-
-def nothing(step: int) -> dict[str, Any]:
-  """What is added where no digests are asked for."""
-  del step
-  return {}
-
-
-Added = Callable[[int], dict[str, Any]]

@@ -12,6 +12,7 @@ from engine.loop.trainer import LogPoint, Trainer
 from engine.measure.journal import Journal
 from engine.measure.terminal import Terminal
 from engine.run.actions import ExampleIdLog, Profile, TrainLog
+from engine.run.digests import DigestLog
 from engine.run.job import Job
 from engine.run.starts import STARTS, StartLog
 
@@ -96,7 +97,12 @@ class Logs:
   def log_points(self) -> list[LogPoint]:
     """What is logged of the steps."""
     journal, ledger = self.journal, self._job.ledger
-    log = TrainLog(log=journal, trainer=self._trainer, ledger=ledger)
+    runtime, digests = self._job.config.runtime, None
+    if runtime.log_weights_digest and self._job.is_chief:
+      digests = DigestLog(self._trainer, journal, checks=runtime.check_resume)
+    log = TrainLog(
+      log=journal, trainer=self._trainer, ledger=ledger, digests=digests
+    )
     return [log, *self._ids]
 
   def catch_up(self) -> None:

@@ -188,6 +188,8 @@ class Session:
     waits = [self._manager.checkpoint_interval]
     if job.config.checkpoint.checkpoint_minutes:
       waits.append(_LOOKS * trainer.log_interval)
+    if runtime.log_weights_digest:
+      waits.append(trainer.log_interval)  # Before a step changes them again.
     silence_orbit()
     return orbit.Controller(
       global_step=trainer.global_step,

@@ -57,8 +57,8 @@ def diff_runs(first: str, second: str) -> int:
 
 def _points(run: str) -> dict[int, Mapping[str, Any]]:
   """Step -> the log point of training that has a digest."""
+  from engine.lines.reading import read_jsonl
   from engine.measure.journal import POINT
-  from engine.measure.line_file import read_jsonl
 
   shape = {**POINT, "weights_sha256?": str, "share_losses?": list}
   lines = read_jsonl(os.path.join(run, "metrics.jsonl"), shape)
