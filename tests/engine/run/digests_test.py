@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.errors import UserError
-from engine.loop.trainer import Trainer
+from engine.loop.boundary import Boundary
 from tests.engine.run.trainer_test import lines, run
 from tests.support.testing import LineTask, acting_at, tiny_config
 
@@ -24,7 +24,7 @@ def killed():
 def cut_at(monkeypatch, directory, step, **runtime):
   """A run that is killed behind the log point of a step."""
   with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-    patch.setattr(Trainer, "train", acting_at(step, killed))
+    patch.setattr(Boundary, "check", acting_at(step, killed))
     run(directory, 1, LineTask(), runtime=LOGS | runtime, **SETTINGS)
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from engine.errors import UserError
-from engine.loop.trainer import Trainer
+from engine.loop.boundary import Boundary
 from engine.step.canonical import (
   alone,
   own_shares,
@@ -137,7 +137,7 @@ def test_a_run_moves_between_topologies(tmp_path, monkeypatch):
   for replicas, step in ((4, 3), (1, 5), (2, 99)):
     stop = pytest.raises(KeyboardInterrupt) if step < 6 else nullcontext()
     with monkeypatch.context() as patch, stop:
-      patch.setattr(Trainer, "train_loop_begin", acting_at(step, killed))
+      patch.setattr(Boundary, "check", acting_at(step, killed))
       moved = run(
         tmp_path / "moved", replicas, LineTask(dropout=0.25), **settings
       )
