@@ -13,6 +13,7 @@ from engine.measure.journal import Journal
 from engine.measure.ledger import SECONDS, WORK, Ledger, Work
 
 STARTS = "restarts.jsonl"
+_LOGS = ("metrics.jsonl", "example_ids.jsonl", STARTS)
 _SHAPE = {
   "step": int,
   "lost_to_restart?": int | float,
@@ -63,7 +64,8 @@ class StartLog:
     stops = [line for line in lines if "ledger" in line]
     missed = {k: n for k, n in {**lost, STARTS: damaged}.items() if n}
     told = [missed, *(start.get("lost", {}) for start in starts)]
-    self.lost = dict(sum(map(collections.Counter, told), collections.Counter()))
+    counts = sum(map(collections.Counter, told), collections.Counter())
+    self.lost = {name: counts[name] for name in _LOGS if counts[name]}
     booked = [line for line in log.lines if "ledger" in line]
     behind = [line for line in log.dropped if "ledger" in line]
     booked += [stop for stop in stops if stop["step"] <= log.step]

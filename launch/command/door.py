@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -88,33 +88,52 @@ def run_door(
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     absl_logging.get_absl_handler().addFilter(_printable)
-    try:
+    with _failures_told():
       main(*([argv[1:]] if takes_rest else argv[1:] if files else []))
-    except UserError as error:
-      fail(str(error))
-    except (PeerLost, Preempted, SaveFailed, Busy) as error:
-      fail(str(error), status=os.EX_TEMPFAIL)
-    except FloatingPointError as error:
-      fail(str(error), status=1)
-    except KeyboardInterrupt:
-      fail("interrupted.", status=130)
-    except BrokenPipeError:
-      sys.stderr.close()
-    except Exception as error:
-      if not (fault := disk_fault(error)):
-        raise
-      fail(f"{fault}: make room there, or see to its permissions.")
 
+  open_streams()
   if any(argument in ("--help", "-h", "-help") for argument in sys.argv[1:]):
-    try:
+    with _failures_told():
       summary = f"{' '.join(files)}: {summary}" if files else summary
       print(help_screen(summary, rare), flush=True)
-    except BrokenPipeError:
-      sys.stderr.close()
-    except UserError as error:
-      fail(str(error))
     return
   app.run(guarded, flags_parser=parse)
+
+
+@contextlib.contextmanager
+def _failures_told() -> Iterator[None]:
+  """Ends the process with a line and a status where its block fails."""
+  try:
+    yield
+    sys.stdout.flush()  # A disk that is full says so here, or too late.
+  except UserError as error:
+    fail(str(error))
+  except (PeerLost, Preempted, SaveFailed, Busy) as error:
+    fail(str(error), status=os.EX_TEMPFAIL)
+  except FloatingPointError as error:
+    fail(str(error), status=1)
+  except KeyboardInterrupt:
+    fail("interrupted.", status=130)
+  except BrokenPipeError:
+    sys.stderr.close()
+  except Exception as error:
+    if not (fault := disk_fault(error)):
+      raise
+    fail(f"{fault}: make room there, or see to its permissions.")
+
+
+def open_streams() -> None:
+  """Opens standard streams that are closed, to nothing.
+
+  The next file of the run would get their number, and all that libraries print.
+  """
+  for number, name in enumerate(("stdin", "stdout", "stderr")):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)  # Gets the lowest number that is free.
+      mode = "w" if number else "r"
+      setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _printable(record: logging.LogRecord) -> bool:

@@ -56,6 +56,19 @@ def test_a_stop_behind_the_restored_step_is_lost_and_only_once(tmp_path):
     assert again.earlier_seconds == {"step": 3.0, "lost_to_restart": 1.0}
 
 
+def test_lost_lines_are_those_of_all_starts(tmp_path):
+  path = tmp_path / "restarts.jsonl"
+  log = types.SimpleNamespace(lines=[], dropped=[], step=5)
+  for missed in (2, 0, 3):
+    lost = {"metrics.jsonl": missed, "example_ids.jsonl": 0}
+    start = StartLog(str(path), log, began=0.0, writes=True, lost=lost)
+  assert start.lost == {"metrics.jsonl": 5}
+  foreign = {"step": 0, "lost_to_restart": 0, "lost": {"best": 1, "\x1b": 2}}
+  path.write_text(path.read_text() + json.dumps(foreign) + "\n#\n")
+  again = StartLog(str(path), log, began=0.0, writes=True)
+  assert again.lost == {"metrics.jsonl": 5, "restarts.jsonl": 1}
+
+
 def test_seconds_that_no_process_booked_are_down(tmp_path):
   path = tmp_path / "restarts.jsonl"
   path.write_text(

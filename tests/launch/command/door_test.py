@@ -1,8 +1,13 @@
 """What all doors do alike."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.support.doors import enter
+from tests.support.testing import ROOT
 
 
 @pytest.mark.parametrize("door", ["launch.train", "launch.predict"])
@@ -15,3 +20,31 @@ def test_help_fits_on_a_screen_and_shows_defaults(tmp_path, door):
   assert "--model_dir" in ended.out
   if door == "launch.train":
     assert "Passes over the training split. [3.0]" in ended.out
+
+
+OPENS = """
+import os, sys
+from launch.command import door
+door.open_streams()
+print("kept"); print("told", file=sys.stderr); sys.stdin.read()
+with open(sys.argv[1], "w") as file:
+  os.write(1, b"a library prints")
+  os.write(2, b"and warns")
+  assert file.fileno() > 2
+"""
+
+
+def test_a_stream_that_is_closed_is_no_file_of_the_run(tmp_path):
+  command = f"exec {sys.executable} -c '{OPENS}' {tmp_path}/log <&- >&- 2>&-"
+  assert subprocess.run(["sh", "-c", command], cwd=ROOT).returncode == 0
+  assert (tmp_path / "log").read_text() == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="it is Linux's")
+def test_a_full_disk_behind_the_output_is_one_line(tmp_path):
+  command = f"exec {sys.executable} -m launch.plan --help > /dev/full"
+  ended = subprocess.run(
+    ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True
+  )
+  assert ended.returncode == 2
+  assert ended.stderr.startswith("plan.py: ") and ended.stderr.count("\n") == 1

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import types
 
 from engine.durability import manifest
 from engine.durability.run_directory import RunDirectory
@@ -14,6 +15,7 @@ from engine.errors import UserError
 from engine.process import lock_record
 from engine.process.progress import read_progress
 from engine.process.watch import Watch
+from engine.run import starts as starts_of
 from launch.command import configs
 from launch.pages.page import write_page
 from launch.trained.lines import read_lines
@@ -76,6 +78,12 @@ def _of_a_run(run, scratch):
     watch.look(now=0.0, record=read_progress(str(scratch / "progress")))
     return watch.phase, watch.step + 1
 
+  def starts():
+    path = str(copy / starts_of.STARTS)
+    log = types.SimpleNamespace(lines=[], dropped=[], step=4)
+    read = starts_of.StartLog(path, log, began=0.0, writes=False)
+    return starts_of.have_been_committed(path), read.lost, read.earlier_seconds
+
   page = lambda: write_page([str(copy)], str(scratch / "report.html"))
   assets = str(copy / "assets")
   tokenizer = lambda: stated.read(assets)
@@ -90,6 +98,7 @@ def _of_a_run(run, scratch):
     "config.yaml, on a page": holds("config.yaml", page),
     "result.json, on a page": holds("result.json", page),
     "metrics.jsonl, on a page": holds("metrics.jsonl", page),
+    "restarts.jsonl": holds("restarts.jsonl", starts),
     "examples/dev.npz, on a page": holds("examples/dev.npz", page),
     "assets/classes.json": holds(
       "assets/classes.json", lambda: read_classes(assets)
