@@ -105,7 +105,10 @@ def measure_scale(repeats: int, output_dir: str) -> None:
       row(str(size), "ms", [1e3 * each for each in seconds], better="lower")
     )
     median = rows[-1]["summary"]["median"]
-    print(f"{size!s:40} {median:8.2f} ms of CPU a step")
+    print(
+      f"{size!s:40} {median:8.2f} ms of CPU a step, the least "
+      f"{1e3 * min(seconds):.2f}"
+    )
     examples = size.batch_size / size.replicas
     predicted += outlook.told(size.replicas, examples, median / 1e3)
   for examples in orders.SIZES:

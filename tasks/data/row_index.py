@@ -109,7 +109,7 @@ class Pass:
     self._table, self._number, self._are_scores = table, number, scores
     self._names: dict[str, tuple[int, str]] = {}
     self._starts, self._digests = array.array("q"), array.array("Q")
-    self._labels = array.array("d" if scores else "L")
+    self._labels: array.array[Any] = array.array("d" if scores else "L")
     self._weights = array.array("f")
 
   def index(self, files: list[list[int]]) -> RowIndex:

@@ -266,7 +266,18 @@ def replaced(path):
   path.write_bytes(content)
 
 
-@pytest.mark.parametrize("change", [shortened, written_to, replaced])
+def grown(path):
+  with open(path, "ab") as file:
+    file.write(b"xyz")
+
+
+def removed(path):
+  shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize(
+  "change", [shortened, grown, written_to, replaced, removed]
+)
 def test_a_store_that_changes_while_in_use_ends_the_run(copied, change):
   source = train_from(copied)
   batches(source)
