@@ -20,15 +20,17 @@ class Pace(NamedTuple):
     decay: what a weight loses, of itself.
     betas: what is kept of both moments.
     powers: of the betas, by the number of steps.
+    epsilon: added to the root of the second moment.
   """
 
   rate: tf.Tensor
   decay: tf.Tensor
   betas: tuple[tf.Tensor, tf.Tensor]
   powers: tuple[tf.Tensor, tf.Tensor]
+  epsilon: tf.Tensor
 
 
-def _adam(variable, moment, square, gradient, pace, epsilon):
+def _adam(variable, moment, square, gradient, pace):
   """Updates a variable; it and its moments are resource handles."""
   tf.raw_ops.ResourceApplyAdam(
     var=variable,
@@ -39,28 +41,27 @@ def _adam(variable, moment, square, gradient, pace, epsilon):
     lr=pace.rate,
     beta1=pace.betas[0],
     beta2=pace.betas[1],
-    epsilon=epsilon,
+    epsilon=pace.epsilon,
     grad=gradient,
   )
 
 
 _NUMBER, _HANDLE = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.resource)
+_TWO = (_NUMBER, _NUMBER)
 
 
 @tf.function(
   input_signature=[
-    *([_HANDLE] * 3),
-    tf.TensorSpec(None, tf.float32),
-    Pace(_NUMBER, _NUMBER, (_NUMBER, _NUMBER), (_NUMBER, _NUMBER)),
-    _NUMBER,
+    *(_HANDLE, _HANDLE, _HANDLE, tf.TensorSpec(None, tf.float32)),
+    Pace(_NUMBER, _NUMBER, _TWO, _TWO, _NUMBER),
   ],
   autograph=False,
 )
-def _decay_and_adam(variable, moment, square, gradient, pace, epsilon):
+def _decay_and_adam(variable, moment, square, gradient, pace):
   """As `_adam`, behind the decay; traced once, for all variables."""
   value = tf.raw_ops.ReadVariableOp(resource=variable, dtype=tf.float32)
   tf.raw_ops.AssignSubVariableOp(resource=variable, value=value * pace.decay)
-  _adam(variable, moment, square, gradient, pace, epsilon)
+  _adam(variable, moment, square, gradient, pace)
 
 
 class AdamW(tf_keras.optimizers.AdamW):
@@ -139,7 +140,8 @@ class AdamW(tf_keras.optimizers.AdamW):
         tf.where(taken, x, kept)
         for x, kept in ((rate, 0.0), (betas[0], 1.0), (betas[1], 1.0))
       )
-    return Pace(rate, rate * self.weight_decay, tuple(betas), powers)
+    decay, epsilon = rate * self.weight_decay, tf.constant(self.epsilon)
+    return Pace(rate, decay, tuple(betas), powers, epsilon)
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
     """Updates one variable, given its dense gradient."""
@@ -147,7 +149,7 @@ class AdamW(tf_keras.optimizers.AdamW):
     key = self._index_dict[self._var_key(variable)]
     state = (variable, self._momentums[key], self._velocities[key])
     update = _decay_and_adam if self._use_weight_decay(variable) else _adam
-    update(*(x.handle for x in state), gradient, pace, self.epsilon)
+    update(*(x.handle for x in state), gradient, pace)
     self._average(variable)
 
 

@@ -43,19 +43,29 @@ def expanded(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   """
   words = features["word_ids"]
   _, rows, width, _ = features["table"].shape
-  each = _expanded(features["places"], words.shape[1], rows, width)
+  places = features["places"]
+  # On their own: each of the outputs would search again.
+  slot, holder = _owners(places, words.shape[1], rows * width)
+  each = _expanded(places, slot, holder, rows, width)
   return {"word_ids": words, **each}
 
 
 @fused
-def _expanded(places, tokens, rows, width):
+def _owners(places, tokens, table):
+  """Slot of the pair that each token, and each place, would belong to."""
   pair = Place(*tf.unstack(places, axis=-1))
+  slot = _last(pair.start, tf.range(tokens)[None])
+  nth = _last(_at(pair.place, pair.by_place), tf.range(table)[None])
+  return slot, _at(pair.by_place, nth)
+
+
+@fused
+def _expanded(places, slot, holder, rows, width):
+  pair = Place(*tf.unstack(places, axis=-1))
+  tokens = slot.shape[1]
   token, place = tf.range(tokens)[None], tf.range(rows * width)[None]
-  slot = _last(pair.start, token)
   position = token - _at(pair.start, slot)
   real = (position >= 0) & (position < _at(pair.length, slot))
-  holder = _last(_at(pair.place, pair.by_place), place)
-  holder = _at(pair.by_place, holder)
   inside = place - _at(pair.place, holder)
   held = (inside >= 0) & (inside < _at(pair.length, holder))
   # Tokens that are padding and places that hold none name each other, so that

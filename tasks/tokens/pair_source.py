@@ -109,7 +109,7 @@ class PairSource(Source):
   def choose_shapes(
     self, *, batch_size: int, shares: int, parts: int, program: float
   ) -> str:
-    mean = float(self.encoded.sample.mean()) if len(self) else 0.0
+    mean = float(self.encoded.sample.mean()) if len(self) else 1.0
     flops = float(self._flops(np.array([mean])).executed[0])
     if not flops or self._batching != "pack":
       return ""

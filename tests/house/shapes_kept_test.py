@@ -1,8 +1,7 @@
 """What a directory holds of a run says which shapes it goes on with."""
 
 import dataclasses
-
-import yaml
+import json
 
 from engine.config import ExperimentConfig, RuntimeConfig, TaskConfig
 from engine.durability.run_directory import RunDirectory
@@ -21,7 +20,7 @@ def begun(path, **runtime):
   """A directory whose config says that of the runtime."""
   path.mkdir()
   values = {"task": {"name": "demo"}, "runtime": runtime}
-  (path / "config.yaml").write_text(yaml.safe_dump(values))
+  (path / "config.yaml").write_text(json.dumps(values))  # JSON is YAML.
   return RunDirectory(str(path))
 
 

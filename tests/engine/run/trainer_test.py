@@ -295,7 +295,12 @@ def test_a_finished_run_reports_its_result_again(tmp_path, monkeypatch):
 
 
 def test_traces_equal_the_shapes_that_occurred(tmp_path):
-  result = run(tmp_path, mode="train", train={"train_steps": 20})
+  result = run(
+    tmp_path,
+    mode="train",
+    train={"train_steps": 20},
+    runtime={"shapes": "fixed"},
+  )
   source = tiny_task().source("train")
   order = Order(
     num_examples=len(source), batch_size=32, num_positions=20 * 32, seed=0
