@@ -54,10 +54,14 @@ class BertEncoder(Encoder):
       "position_embeddings": self.config.max_position_embeddings,
       "type_embeddings": self.config.type_vocab_size,
     }
-    # Gathered rows are cast to the compute type, not the whole table.
+    # Gathered rows are cast to the compute type, not the whole table. Zeros
+    # cost nothing: first weights are drawn or read later.
     self.word, self.position, self.type = (
       self.add_weight(
-        name, [size, self.hidden_size], experimental_autocast=False
+        name,
+        [size, self.hidden_size],
+        initializer="zeros",
+        experimental_autocast=False,
       )
       for name, size in sizes.items()
     )
