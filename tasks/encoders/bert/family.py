@@ -203,7 +203,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
   def initialize(
     self, encoder: BertEncoder, head: tf_keras.layers.Layer, seed: int
   ) -> None:
-    kept = set()
+    kept: set[Any] = set()
     if self.checkpoint:
       has_pooler = restore_encoder(encoder, self.checkpoint)
       new = [] if has_pooler else encoder.pooler.trainable_variables
