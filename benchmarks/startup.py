@@ -4,17 +4,18 @@ Each repeat is a fresh process of `launch.train`, with warm caches: one that is
 not counted goes first. Its ledger says when the first step has finished,
 `benchmarks.harness.stages` where start-up went, and `-X importtime` which
 library the imports belong to (Python's own measure, within a stage or not; it
-costs about a hundredth).
+costs about a hundredth). Beside it stand whole commands: `--help`, and a
+prediction of one pair with the run.
 """
 
 import collections
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 
 from absl import flags
@@ -32,9 +33,11 @@ flags.DEFINE_integer("repeats", 5, "Processes.", lower_bound=1)
 flags.DEFINE_bool("warm", True, "One process first that is not counted.")
 flags.DEFINE_string("output_dir", "benchmarks/results", "Where results go.")
 
+PREFIXES = {"stages": "", "libraries": "import ", "commands": "command "}
 TRAIN_STEPS = 6  # Enough for a second step of a shape, whose time is a step's.
 LIBRARIES = 8  # Shown; the record has all.
 OWN = ("engine", "tasks", "launch", "benchmarks")
+PAIR = "The ferry left late.\tThe ferry left behind schedule.\n"
 
 
 def main() -> None:
@@ -47,16 +50,22 @@ def main() -> None:
   runs = [measure(settings) for _ in range(values.repeats)]
   where = f"{config.task.encoder} on {config.task.name}"
   rows = []
-  for kind in ("stages", "libraries"):
+  for kind, prefix in PREFIXES.items():
     names = dict.fromkeys(name for run in runs for name in run[kind])
     samples = {
       # Each process is one sample of one window.
       name: [[max(1e-6, run[kind].get(name, 0.0))] for run in runs]
       for name in names
     }
-    prefix = "import " if kind == "libraries" else ""
     rows += [
-      row(f"{where}: {prefix}{name}", "s", each, better="lower", part=name)
+      row(
+        f"{where}: {prefix}{name}",
+        "s",
+        each,
+        better="lower",
+        part=name,
+        kind=kind,
+      )
       for name, each in samples.items()
     ]
   path = write_record(
@@ -70,7 +79,7 @@ def main() -> None:
 
 
 def measure(settings: list[str]) -> dict[str, Any]:
-  """Runs one process; returns seconds by stage and by library.
+  """Runs each command once; returns seconds by stage, library and command.
 
   Raises:
     UserError: where `launch.train` refuses, or fails.
@@ -92,11 +101,35 @@ def measure(settings: list[str]) -> dict[str, Any]:
     with open(os.path.join(model_dir, "stages.json")) as file:
       noted = json.load(file)
     result, points = read_run(model_dir)
+    commands = {
+      "launch.train --help": whole("launch.train", "--help"),
+      "launch.predict, one pair": whole(
+        "launch.predict", f"--model_dir={model_dir}", text=PAIR
+      ),
+    }
   return {
     "stages": stages_of(noted["seconds"], points),
     "libraries": libraries_of(run.stderr.partition(noted["mark"])[0]),
+    "commands": commands,
     "result": result,
   }
+
+
+def whole(module: str, *arguments: str, text: str = "") -> float:
+  """Seconds of a whole command that is given a text.
+
+  Raises:
+    UserError: where it fails.
+  """
+  command = [sys.executable, "-m", module, *arguments]
+  begun = time.perf_counter()
+  run = subprocess.run(command, input=text, capture_output=True, text=True)
+  took = time.perf_counter() - begun
+  if run.returncode:
+    raise UserError(
+      f"{module} ended with {run.returncode}: {run.stderr[-200:]}"
+    )
+  return took
 
 
 def stages_of(
@@ -147,27 +180,25 @@ def libraries_of(text: str) -> dict[str, float]:
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-  """A line for each stage, and for the libraries that cost most."""
-  imports = [each for each in rows if ": import " in each["name"]]
-  lines = ["seconds until the first step has finished [95 % interval]"]
-  for each in rows:
-    if each in imports:
-      continue
-    found = each["summary"]
-    low, high = found["interval"]
-    lines.append(
-      f"  {each['part']:14}{found['median']:7.2f}  [{low:.2f}, {high:.2f}]"
-    )
-  imports.sort(key=lambda each: -each["summary"]["median"])
-  whole = sum(each["summary"]["median"] for each in imports)
-  lines.append(f"seconds of imports by library, all stages: {whole:.2f}")
-  for each in imports[:LIBRARIES]:
-    lines.append(f"  {each['part']:14}{each['summary']['median']:7.2f}")
-  rest = statistics.fsum(
-    each["summary"]["median"] for each in imports[LIBRARIES:]
-  )
-  lines.append(f"  {'others':14}{rest:7.2f}")
-  return lines
+  """A line for each stage and command, and for the libraries that cost most."""
+  of = {kind: [x for x in rows if x["kind"] == kind] for kind in PREFIXES}
+  imports = sorted(of["libraries"], key=lambda x: -x["summary"]["median"])
+  medians = [each["summary"]["median"] for each in imports]
+  return [
+    "seconds until the first step has finished [95 % interval]",
+    *map(_line, of["stages"]),
+    "seconds of whole commands",
+    *map(_line, of["commands"]),
+    f"seconds of imports by library, all stages: {sum(medians):.2f}",
+    *map(_line, imports[:LIBRARIES]),
+    f"  {'others':26}{sum(medians[LIBRARIES:]):7.2f}",
+  ]
+
+
+def _line(each: dict[str, Any]) -> str:
+  found = each["summary"]
+  low, high = found["interval"]
+  return f"  {each['part']:26}{found['median']:7.2f}  [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

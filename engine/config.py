@@ -104,6 +104,9 @@ class RuntimeConfig(Settings):
     "A file whose appearance stops the run (MODEL_DIR/stop always does).",
     RARE,
   )
+  compile_cache: str = free(
+    "", "Directory that keeps what XLA compiles for the next start.", RARE
+  )
   profile_steps: str = free(
     "", "Steps to profile for TensorBoard, as 100-110.", RARE
   )

@@ -80,13 +80,20 @@ def main() -> None:
 
   from engine.cluster.strategies import create_strategy, is_chief
   from engine.durability.run_directory import RunDirectory
+  from engine.measure.environment import compiled_for
   from engine.measure.ledger import Ledger, process_seconds
   from engine.measure.result import summary_lines
+  from engine.process.compile_cache import CompileCache
   from engine.run.experiment import Experiment
 
   notices.exists = tf.io.gfile.exists
   if not cluster:
     config = RunDirectory(model_dir).with_threads(config)
+  cache = None
+  if config.runtime.compile_cache:
+    facts = compiled_for(config.runtime)
+    cache = CompileCache(config.runtime.compile_cache, facts)
+    cache.open()
   # First: what builds a task may touch a device, which settles the devices.
   strategy, choice = create_strategy(config.runtime, cluster)
   progress.report("start_up")  # TensorFlow's part of the meeting is over.
@@ -105,7 +112,11 @@ def main() -> None:
     progress=progress,
     allowed=flags.FLAGS.allow_config_change,
   )
-  result = experiment.run(mode)
+  try:
+    result = experiment.run(mode)
+  finally:
+    if cache:
+      cache.seal()
   notices.close()
   if not experiment.is_chief:
     return

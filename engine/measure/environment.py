@@ -7,7 +7,7 @@ import platform
 import zlib
 from typing import Any
 
-from engine.config import ExperimentConfig
+from engine.config import ExperimentConfig, RuntimeConfig
 from engine.settings import leaves
 
 _PACKAGES = ("tf_keras", "tf-models-official", "numpy", "tokenizers")
@@ -15,6 +15,7 @@ _PACKAGES = ("tf_keras", "tf-models-official", "numpy", "tokenizers")
 _OWN = (
   "runtime.worker_index",
   "runtime.stop_file",
+  "runtime.compile_cache",
   "runtime.quiet",
   "task.data_dir",
 )
@@ -106,6 +107,24 @@ def environment() -> dict[str, Any]:
   return {"versions": versions(), "hardware": hardware, "threads": threads}
 
 
+def compiled_for(config: RuntimeConfig) -> dict[str, Any]:
+  """What code depends on that is compiled here, beside its program."""
+  import tensorflow as tf
+
+  details = tf.config.experimental.get_device_details
+  return {
+    **{name: text for name, text in versions().items() if name != "apsis"},
+    "build": [tf.__git_version__, tf.__compiler_version__],
+    "cpu": [_cpu_facts().get(x) for x in ("model name", "flags", "Features")],
+    "cores": [len(os.sched_getaffinity(0)), config.threads],
+    "gpus": [details(x) for x in tf.config.list_physical_devices("GPU")],
+    "driver": _text("/proc/driver/nvidia/version"),
+    "cuda": dict(tf.sysconfig.get_build_info()),
+    "deterministic": config.deterministic,
+    "flags": [os.environ.get(x) for x in ("TF_XLA_FLAGS", "XLA_FLAGS")],
+  }
+
+
 def peak_memory_bytes() -> int:
   """Most memory that this process has held; 0 where the system hides it.
 
@@ -121,13 +140,22 @@ def peak_memory_bytes() -> int:
 
 def _cpu() -> tuple[str, list[str]]:
   """The CPU's name, and its vector units that matter for products."""
-  try:
-    with open("/proc/cpuinfo") as file:
-      parts = (line.partition(":") for line in file)
-      facts = {name.strip(): value.strip() for name, _, value in parts}
-  except OSError:
-    return platform.processor(), []
+  facts = _cpu_facts()
   has = facts.get("flags", "").split()
   units = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
   name = facts.get("model name", platform.processor())
   return name, [unit for unit in units if unit in has]
+
+
+def _cpu_facts() -> dict[str, str]:
+  """What Linux says of the last CPU; empty where it says nothing."""
+  parts = (line.partition(":") for line in _text("/proc/cpuinfo").splitlines())
+  return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _text(path: str) -> str:
+  """What the system says at a path; "" where it hides it."""
+  try:
+    return pathlib.Path(path).read_text()
+  except OSError:
+    return ""

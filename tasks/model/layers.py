@@ -1,6 +1,7 @@
 """Layers that hold weights, made without a call and drawn from a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -18,7 +19,11 @@ def build_part(part: tf_keras.layers.Layer, input_shape: list | None) -> None:
 
 
 def draw(
-  variables: Sequence[tf.Variable], seed: int, *, deviation: float
+  variables: Sequence[tf.Variable],
+  seed: int,
+  *,
+  deviation: float,
+  kept: Collection[Any] = (),
 ) -> None:
   """Gives first weights: a function of the seed and of places in the sequence.
 
@@ -26,8 +31,11 @@ def draw(
     variables: biases and shifts become 0, scales 1, the others random.
     seed: below 2**31.
     deviation: of the normal distribution, which is cut at two of them.
+    kept: `ref()` of those of the variables that have their weights.
   """
   for i, variable in enumerate(variables):
+    if variable.ref() in kept:
+      continue
     name = variable.name.rsplit("/", 1)[1]
     if name.startswith(("bias", "beta")):
       value = tf.zeros(variable.shape)
@@ -48,8 +56,13 @@ class Linear(tf_keras.layers.Layer):
     self.units, self._use_bias = units, use_bias
 
   def build(self, input_shape):
-    """Creates kernel and bias; one that is not used is 0 for ever."""
-    self.kernel = self.add_weight("kernel", [input_shape[-1], self.units])
+    """Creates kernel and bias, whose first weights come later.
+
+    A bias that is not used is 0 for ever.
+    """
+    self.kernel = self.add_weight(
+      "kernel", [input_shape[-1], self.units], initializer="zeros"
+    )
     self.bias = (
       self.add_weight(
         "bias", [self.units], initializer="zeros", experimental_autocast=False

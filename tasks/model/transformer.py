@@ -102,9 +102,13 @@ class Transformer(Encoder):
     """Creates the variables of all parts; no input shape is needed."""
     del input_shape
     shape = self.shape
-    # Gathered rows are cast to the compute type, not the whole table.
+    # Gathered rows are cast to the compute type, not the whole table. Zeros
+    # cost nothing: first weights are drawn or read later.
     table = lambda name, rows: self.add_weight(
-      f"{name}_embeddings", [rows, shape.embedding], experimental_autocast=False
+      f"{name}_embeddings",
+      [rows, shape.embedding],
+      initializer="zeros",
+      experimental_autocast=False,
     )
     self.word = table("word", shape.words)
     self.position = table("position", shape.positions)

@@ -21,10 +21,10 @@ def test_the_stages_add_up_to_the_time_of_the_first_step(tmp_path):
   assert ended.status == 0, ended.err
   (path,) = (tmp_path / "results").iterdir()
   record = json.loads(path.read_text())
-  seconds, imports = {}, {}
+  found = {}
   for row in record["rows"]:
-    kind = imports if ": import " in row["name"] else seconds
-    kind[row["part"]] = row["summary"]["median"]
+    found.setdefault(row["kind"], {})[row["part"]] = row["summary"]["median"]
+  seconds, imports = found["stages"], found["libraries"]
   total = seconds.pop("total")
   assert sum(seconds.values()) == pytest.approx(total, abs=0.01)
   for stage in ("interpreter", "imports", "data", "model", "compile"):
@@ -32,6 +32,10 @@ def test_the_stages_add_up_to_the_time_of_the_first_step(tmp_path):
   # TensorFlow's import is most of the imports, and they lie in stages.
   assert max(imports, key=imports.get) == "tensorflow"
   assert sum(imports.values()) < total
+  assert [*found["commands"]] == [
+    "launch.train --help",
+    "launch.predict, one pair",
+  ]
   assert "tensorflow" in ended.out
   assert str(path) in ended.out
 

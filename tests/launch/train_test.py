@@ -93,6 +93,7 @@ def test_kill_9_and_the_same_command_goes_on(tmp_path):
   settings = (
     "--task=demo",
     "--encoder=tiny",
+    "--batching=pad",
     "--train_steps=150",
     "--steps_per_loop=5",
     "--checkpoint_interval=10",

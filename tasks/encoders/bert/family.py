@@ -202,13 +202,12 @@ class BertFiles(EncoderFiles[BertEncoder]):
   def initialize(
     self, encoder: BertEncoder, head: tf_keras.layers.Layer, seed: int
   ) -> None:
-    draw(
-      [*encoder.every_weight, *head.trainable_variables],
-      seed,
-      deviation=self.config.initializer_range,
-    )
+    kept: set[Any] = set()
     if self.checkpoint:
       has_pooler = restore_encoder(encoder, self.checkpoint)
+      new = [] if has_pooler else encoder.pooler.trainable_variables
+      kept = {x.ref() for x in encoder.every_weight}
+      kept -= {x.ref() for x in new}
       for remark in self._remarks(has_pooler):
         logging.warning(remark)
     elif not self.random:
@@ -216,6 +215,12 @@ class BertFiles(EncoderFiles[BertEncoder]):
         f"{self.directory} has no {_INDEX}: name an encoder with weights by "
         "--encoder."
       )
+    draw(
+      [*encoder.every_weight, *head.trainable_variables],
+      seed,
+      deviation=self.config.initializer_range,
+      kept=kept,
+    )
 
   def _remarks(self, has_pooler: bool) -> Iterator[str]:
     """Says what the files lack, and what of them is not used."""

@@ -1,5 +1,6 @@
 """A run that is stopped anywhere goes on as if it had not been."""
 
+import functools
 import json
 import os
 import subprocess
@@ -60,7 +61,9 @@ def points(directory):
   ]
 
 
-def assert_same_run(one, other, first, second):
+def assert_same_run(whole, other):
+  """Two runs, each a directory and a result, are one to the last bit."""
+  (one, first), (other, second) = whole, other
   assert first["weights_sha256"] == second["weights_sha256"]
   assert first["eval"] == second["eval"]
   assert points(one) == points(other)
@@ -69,10 +72,21 @@ def assert_same_run(one, other, first, second):
   assert [row["step"] for row in ids[0]] == list(range(TRAIN["train_steps"]))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """Uninterrupted runs, each trained once: replicas -> directory, result."""
+
+  @functools.cache
+  def run_of(replicas):
+    directory = tmp_path_factory.mktemp("whole")
+    return directory, run(directory, replicas)
+
+  return run_of
+
+
 @pytest.mark.parametrize("replicas", [1, 2, 4])
-def test_a_notice_at_any_boundary_changes_no_bit(tmp_path, replicas):
+def test_a_notice_at_any_boundary_changes_no_bit(tmp_path, whole, replicas):
   """In loops and evaluations, again and again, between two log points too."""
-  whole = run(tmp_path / "whole", replicas)
   cut = tmp_path / "cut"
   stops = []
   for looks in (0, 1, 2, 2, 3, 3):
@@ -87,12 +101,11 @@ def test_a_notice_at_any_boundary_changes_no_bit(tmp_path, replicas):
     result = run(cut, replicas)
   assert len(stops) >= 4 and stops == sorted(stops)
   assert any(stop % RUNTIME["steps_per_loop"] for stop in stops)
-  assert_same_run(tmp_path / "whole", cut, whole, result)
+  assert_same_run(whole(replicas), (cut, result))
   assert result["restarts"] == len(stops)
 
 
-def test_a_notice_in_an_evaluation_does_it_again(tmp_path, monkeypatch):
-  whole = run(tmp_path / "whole")
+def test_a_notice_in_an_evaluation_does_it_again(tmp_path, whole, monkeypatch):
   with monkeypatch.context() as patch:
 
     def interrupted(evaluator, num_steps):
@@ -102,12 +115,12 @@ def test_a_notice_in_an_evaluation_does_it_again(tmp_path, monkeypatch):
     with pytest.raises(Preempted, match="SIGUSR1: stopped at step 7, saved"):
       run(tmp_path / "cut")
   result = run(tmp_path / "cut")
-  assert_same_run(tmp_path / "whole", tmp_path / "cut", whole, result)
+  assert_same_run(whole(1), (tmp_path / "cut", result))
 
 
-def test_4_then_2_then_1_then_4_replicas_are_one_run(tmp_path):
+def test_4_then_2_then_1_then_4_replicas_are_one_run(tmp_path, whole):
   """Bits may differ: sums are made in another order."""
-  whole = run(tmp_path / "whole", 4)
+  directory, uninterrupted = whole(4)
   cut = tmp_path / "cut"
   for replicas, parts in ((4, 1), (2, 2), (1, 4)):
     with pytest.raises(Preempted):
@@ -119,13 +132,13 @@ def test_4_then_2_then_1_then_4_replicas_are_one_run(tmp_path):
       )
   result = run(cut, 4)
   assert result["restarts"] == 3
-  ids = [lines(x, None, "example_ids.jsonl") for x in (tmp_path / "whole", cut)]
+  ids = [lines(x, None, "example_ids.jsonl") for x in (directory, cut)]
   assert ids[0] == ids[1] and len(ids[0]) == 12
-  for one, other in zip(points(tmp_path / "whole"), points(cut), strict=True):
+  for one, other in zip(points(directory), points(cut), strict=True):
     assert one["step"] == other["step"]
     np.testing.assert_allclose(one["loss"], other["loss"], rtol=1e-4)
   np.testing.assert_allclose(
-    whole["eval"]["loss"], result["eval"]["loss"], rtol=1e-4
+    uninterrupted["eval"]["loss"], result["eval"]["loss"], rtol=1e-4
   )
 
 
@@ -183,8 +196,7 @@ class Faulty(LineTask):
     return fine + tf.where(marked, tf.sqrt(0.0 * tf.reduce_sum(outputs)), 0.0)
 
 
-def step_of_example_13(directory):
-  run(directory)
+def steps_of_example_13(directory):
   rows = lines(directory, None, "example_ids.jsonl")
   return [row["step"] for row in rows if 13 in row["ids"]]
 
@@ -192,9 +204,9 @@ def step_of_example_13(directory):
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_what_is_not_finite_is_named_and_reaches_no_checkpoint(
-  tmp_path, replicas, what
+  tmp_path, whole, replicas, what
 ):
-  steps = step_of_example_13(tmp_path / "fine")
+  steps = steps_of_example_13(whole(1)[0])
   name = "the loss" if what == "loss" else "the gradient of dense.*bias"
   frequent = CheckpointConfig(checkpoint_interval=1)
   with pytest.raises(
@@ -217,8 +229,10 @@ def test_what_is_not_finite_is_named_and_reaches_no_checkpoint(
         assert np.isfinite(value).all()
 
 
-def test_a_batch_that_is_not_finite_can_be_skipped_and_is_counted(tmp_path):
-  steps = step_of_example_13(tmp_path / "fine")
+def test_a_batch_that_is_not_finite_can_be_skipped_and_is_counted(
+  tmp_path, whole
+):
+  steps = steps_of_example_13(whole(1)[0])
   skip = {"train": {**TRAIN, "on_nonfinite": "skip"}}
   result = run(tmp_path / "whole", task=Faulty("loss"), **skip)
   assert result["skipped_batches"] == len(steps) > 0
@@ -228,7 +242,7 @@ def test_a_batch_that_is_not_finite_can_be_skipped_and_is_counted(tmp_path):
     run(tmp_path / "cut", task=Faulty("loss"), notices=NoticeAt(3), **skip)
   again = run(tmp_path / "cut", task=Faulty("loss"), **skip)
   assert again["skipped_batches"] == len(steps)
-  assert_same_run(tmp_path / "whole", tmp_path / "cut", result, again)
+  assert_same_run((tmp_path / "whole", result), (tmp_path / "cut", again))
 
 
 def test_training_ends_where_nothing_gets_better_and_remembers_it(tmp_path):
@@ -296,7 +310,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_until_there_is_room(
   tmp_path, small_disk, monkeypatch, caplog
 ):
   settings = {"checkpoint": {"checkpoint_interval": 2, "max_to_keep": 9}}
-  whole = run(tmp_path / "whole", **settings)
+  whole = tmp_path / "whole", run(tmp_path / "whole", **settings)
   save = Checkpoints.save
   kept = {}
 
@@ -315,7 +329,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_until_there_is_room(
   result = run(small_disk / "run", **settings)
   assert "could not be saved (No space left on device)" in caplog.text
   assert result["checkpoints"]["failed"] >= 1
-  assert_same_run(tmp_path / "whole", small_disk / "run", whole, result)
+  assert_same_run(whole, (small_disk / "run", result))
   whole_ones = filter(manifest.is_committed, kept["during"])
   steps = [manifest.verify(x).step for x in whole_ones]
   assert steps == [2, 4]
@@ -324,7 +338,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_until_there_is_room(
 
 
 def test_a_run_whose_last_save_fails_is_not_finished(
-  tmp_path, small_disk, monkeypatch
+  whole, small_disk, monkeypatch
 ):
   monkeypatch.setattr(
     Boundary, "check", acting_at(10, lambda: fill(small_disk))
@@ -334,9 +348,8 @@ def test_a_run_whose_last_save_fails_is_not_finished(
   assert not (small_disk / "run/result.json").exists()
   monkeypatch.undo()
   (small_disk / "ballast").unlink()
-  whole = run(tmp_path / "whole")
   result = run(small_disk / "run")
-  assert_same_run(tmp_path / "whole", small_disk / "run", whole, result)
+  assert_same_run(whole(1), (small_disk / "run", result))
 
 
 def test_a_full_or_read_only_disk_is_refused_at_the_start(small_disk):

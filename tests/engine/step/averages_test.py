@@ -98,7 +98,7 @@ def test_a_stopped_run_keeps_its_averages(tmp_path):
   cut = run(tmp_path / "cut", 1, **DECAY)
   assert cut["global_step"] == whole["global_step"]
   once = run(tmp_path / "once", 1, **DECAY)
-  assert_same_run(tmp_path / "once", tmp_path / "cut", once, cut)
+  assert_same_run((tmp_path / "once", once), (tmp_path / "cut", cut))
   for one, other in zip(
     restored(tmp_path / "once"), restored(tmp_path / "cut"), strict=True
   ):

@@ -20,7 +20,8 @@ PAIRS = """
 RUN = f"""
   {PAIRS}
   accumulate_steps async_checkpoint batching best_metric best_to_keep casing
-  checkpoint_minutes class_weights deterministic dropout encoder epochs
+  checkpoint_minutes class_weights compile_cache deterministic dropout encoder
+  epochs
   eval_batch_size eval_split global_batch_size grace_seconds keep_every_n_hours
   label_smoothing learning_rate max_to_keep num_virtual_devices
   on_damaged_shard on_nonfinite patience positive precision
@@ -63,7 +64,7 @@ NAMES = {
 RARE = """
   accumulate_steps allow_config_change allow_other_files async_checkpoint
   best_metric best_to_keep casing checkpoint_minutes class_weights classes
-  columns deterministic
+  columns compile_cache deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
   keep_every_n_hours label_smoothing log_example_ids log_interval max_to_keep
   on_damaged_shard on_nonfinite patience positive profile_steps quoting

@@ -1,0 +1,184 @@
+"""No compiled program is trusted that is not as it was written."""
+
+import glob
+import json
+import os
+
+import pytest
+
+from engine.config import RuntimeConfig
+from engine.errors import UserError
+from engine.measure import environment
+from engine.process.compile_cache import CompileCache
+from tests.support.doors import TINY, enter
+
+FACTS = {"tensorflow": "2.20.0", "cpu": "one", "flags": ["avx2"]}
+ENTRY = "xla_compile_cache__1__2__XLA_CPU_JIT.pb"
+
+
+@pytest.fixture(autouse=True)
+def flags(monkeypatch):
+  """What `open` tells XLA, forgotten after the test."""
+  monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug")
+
+
+def cache_in(directory, **facts):
+  return CompileCache(str(directory), {**FACTS, **facts})
+
+
+def opened(directory, **facts):
+  """What a new process is given."""
+  os.environ["TF_XLA_FLAGS"] = ""
+  return cache_in(directory, **facts).open()
+
+
+def fill(cache, name=ENTRY, content=b"program"):
+  path = os.path.join(cache.folder, name)
+  with open(path, "wb") as file:
+    file.write(content)
+  return path
+
+
+@pytest.fixture
+def cache(tmp_path):
+  """One that holds a program, sealed."""
+  cache = cache_in(tmp_path)
+  assert cache.open() == []
+  fill(cache)
+  cache.seal()
+  return cache
+
+
+def test_a_program_is_kept_for_the_next_process(tmp_path, cache):
+  assert os.environ["TF_XLA_FLAGS"] == (
+    "--tf_xla_clustering_debug "
+    f"--tf_xla_persistent_cache_directory={cache.folder}"
+  )
+  assert opened(tmp_path) == [ENTRY]
+  assert opened(tmp_path) == [ENTRY]
+
+
+@pytest.mark.parametrize(
+  "other",
+  [{"tensorflow": "2.21.0"}, {"cpu": "another"}, {"flags": ["avx2", "amx"]}],
+)
+def test_other_versions_and_other_hardware_find_nothing(tmp_path, cache, other):
+  assert opened(tmp_path, **other) == []
+  assert opened(tmp_path) == [ENTRY]
+
+
+def test_what_code_depends_on_names_the_folder(tmp_path, monkeypatch):
+  def folder(**settings):
+    facts = environment.compiled_for(RuntimeConfig(**settings))
+    return CompileCache(str(tmp_path), facts).folder
+
+  found = [folder(), folder(threads=3), folder(deterministic=True)]
+  assert folder() == found[0] and len({*found}) == 3
+  monkeypatch.setattr(environment, "versions", lambda: {"apsis": "changed"})
+  found.append(folder())
+  monkeypatch.setattr(environment, "versions", lambda: {"apsis": "again"})
+  assert folder() == found[3] not in found[:3]
+  monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+  assert folder() not in found
+
+
+@pytest.mark.parametrize("content", [b"", b"progr", b"programs", b"Program"])
+def test_a_program_that_is_not_as_it_was_written_goes(tmp_path, cache, content):
+  path = fill(cache, content=content)
+  assert opened(tmp_path) == []
+  assert not os.path.exists(path)
+
+
+def test_a_program_that_a_killed_process_left_unlisted_goes(tmp_path, cache):
+  path = fill(cache, "xla_compile_cache__3__4__XLA_GPU_JIT.pb")
+  assert opened(tmp_path) == [ENTRY]
+  assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("listed", ["{", "[]", '{"a": 1}', ""])
+def test_without_a_whole_list_no_program_is_trusted(tmp_path, cache, listed):
+  with open(os.path.join(cache.folder, "programs.json"), "w") as file:
+    file.write(listed)
+  assert opened(tmp_path) == []
+
+
+def test_what_is_no_program_stays(tmp_path, cache):
+  note = fill(cache, "note.txt")
+  link = os.path.join(cache.folder, "xla_compile_cache__5__6__XLA_CPU_JIT.pb")
+  os.symlink(note, link)
+  assert opened(tmp_path) == [ENTRY]
+  assert os.path.exists(note) and os.path.islink(link)
+
+
+def test_two_processes_fill_it_at_once(tmp_path):
+  """What one writes while the other lists goes at most; the rest is there."""
+  one, other = cache_in(tmp_path), cache_in(tmp_path)
+  one.open()
+  os.environ["TF_XLA_FLAGS"] = ""
+  other.open()
+  fill(one)
+  half = fill(other, "xla_compile_cache__7__8__XLA_CPU_JIT.pb", b"ha")
+  one.seal()
+  with open(half, "wb") as file:
+    file.write(b"half and half")
+  assert opened(tmp_path) == [ENTRY]
+  fill(other, os.path.basename(half), b"half and half")
+  other.seal()
+  assert opened(tmp_path) == [ENTRY, os.path.basename(half)]
+
+
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(UserError, match="file.* cannot be written .*: choose"):
+    cache_in(tmp_path / "file").open()
+
+
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path, cache):
+  os.chmod(cache.folder, 0o777)
+  with pytest.raises(UserError, match="may be written by others"):
+    opened(tmp_path)
+  os.rename(cache.folder, tmp_path / "elsewhere")
+  os.symlink(tmp_path / "elsewhere", cache.folder)
+  with pytest.raises(UserError, match="may be written by others"):
+    opened(tmp_path)
+
+
+def test_a_second_cache_and_a_path_with_a_space_are_refused(tmp_path, cache):
+  with pytest.raises(UserError, match="leave one of them out"):
+    cache_in(tmp_path).open()
+  with pytest.raises(UserError, match="no path with a space"):
+    opened(tmp_path / "a b")
+
+
+def test_a_cache_that_is_gone_stops_no_run(cache):
+  for name in os.listdir(cache.folder):
+    os.unlink(os.path.join(cache.folder, name))
+  os.rmdir(cache.folder)
+  cache.seal()
+
+
+@pytest.mark.slow
+def test_a_restart_takes_what_was_compiled_and_trains_the_same(tmp_path):
+  weights, written = [], []
+  for turn in range(3):
+    found = sorted(glob.glob(str(tmp_path / "cache" / "*" / "*.pb")))
+    if turn == 2:
+      with open(found[0], "r+b") as file:
+        file.truncate(os.path.getsize(found[0]) // 2)
+    ended = enter(
+      tmp_path,
+      "launch.train",
+      *TINY,
+      "--mode=train",
+      f"--model_dir={tmp_path / str(turn)}",
+      f"--compile_cache={tmp_path / 'cache'}",
+    )
+    assert ended.status == 0, ended.err
+    result = json.loads((tmp_path / str(turn) / "result.json").read_text())
+    weights.append(result["weights_sha256"])
+    found = glob.glob(str(tmp_path / "cache" / "*" / "*.pb"))
+    written.append({x: os.stat(x).st_mtime_ns for x in found})
+  first, second, third = written
+  assert len({*weights}) == 1
+  assert first == second and len(first) > 5
+  assert sum(third[name] != first[name] for name in first) == 1
