@@ -7,6 +7,7 @@ device nor a pipe holds it up.
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -90,13 +91,22 @@ def read_bytes(path: str, limit: int = _MOST) -> bytes:
   return content
 
 
-def read_json(path: str, shape: Any = object, limit: int = _MOST) -> Any:
+def read_json(
+  path: str, shape: Any = object, limit: int = _MOST, *, wide: bool = False
+) -> Any:
   """Reads JSON of a shape, see `misfit`.
+
+  Args:
+    path: of the file.
+    shape: of what it holds.
+    limit: bytes of it.
+    wide: whether integers of more than 64 bits are read, as floats.
 
   Raises:
     Unreadable: where there is no such.
   """
-  return _parsed(path, read_bytes(path, limit), _from_json, shape)
+  parse = functools.partial(_from_json, decoder=_WIDE) if wide else _from_json
+  return _parsed(path, read_bytes(path, limit), parse, shape)
 
 
 def read_yaml(path: str, shape: Any = dict, limit: int = _MOST) -> Any:
@@ -223,14 +233,6 @@ def _raw_lines(path: str, limit: int) -> Iterator[bytes]:
       yield rest
 
 
-def _from_json(content: bytes) -> Any:
-  text = content.decode("utf-8-sig")
-  value = _JSON.decode(text)
-  if re.search(r"\\u[dD][89a-fA-F]", text):
-    json.dumps(value, ensure_ascii=False).encode()  # No half of a character.
-  return value
-
-
 def _int(digits: str) -> int:
   """A number as all that reads it can hold it."""
   if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
@@ -239,6 +241,17 @@ def _int(digits: str) -> int:
 
 
 _JSON = json.JSONDecoder(parse_int=_int)
+_WIDE = json.JSONDecoder(
+  parse_int=lambda x: int(x) if len(x) < 20 else float(x)
+)
+
+
+def _from_json(content: bytes, decoder: json.JSONDecoder = _JSON) -> Any:
+  text = content.decode("utf-8-sig")
+  value = decoder.decode(text)
+  if re.search(r"\\u[dD][89a-fA-F]", text):
+    json.dumps(value, ensure_ascii=False).encode()  # No half of a character.
+  return value
 
 
 def _from_yaml(content: bytes) -> Any:

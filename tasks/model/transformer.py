@@ -16,10 +16,11 @@ import tensorflow as tf
 import tf_keras
 
 from engine.randomness import Stream
+from tasks.model.activations import ACTIVATIONS
 from tasks.model.block import run_block
 from tasks.model.contract import Encoder
 from tasks.model.distances import Distances
-from tasks.model.fused import activated, add_norm
+from tasks.model.fused import add_norm
 from tasks.model.layers import Block, LayerNorm, Linear, build_part
 from tasks.model.stream import Tokens, joined
 
@@ -93,9 +94,7 @@ class Transformer(Encoder):
       for i in range(shape.layers)
     ]
     self.pooler = tf_keras.layers.Dense(
-      shape.hidden,
-      activation=lambda x: pooled_by(x, shape.pooler),
-      name="pooler",
+      shape.hidden, activation=ACTIVATIONS[shape.pooler], name="pooler"
     )
 
   def build(self, input_shape):
@@ -185,8 +184,3 @@ class Transformer(Encoder):
       kernel, shift = self.projection.tensors()
       x = tf.matmul(x, kernel) + tf.cast(shift, dtype)
     return x
-
-
-def pooled_by(x: tf.Tensor, activation: str) -> tf.Tensor:
-  """Computes an activation of a pooler."""
-  return tf.tanh(x) if activation == "tanh" else activated(x, activation)

@@ -160,7 +160,7 @@ def check_begun(directory: str, tokenizer: Tokenizer) -> None:
   begun = read(directory)
   facts = tokenizer.facts()
   changed = [
-    f"{name}: {old} -> {facts[name]}"
+    f"{name}: {old} -> {facts.get(name)}"
     for name, old in begun.facts().items()
     if facts.get(name) != old
   ]
@@ -260,9 +260,12 @@ def _settings_of(values: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 
 def _read_json(path: str) -> dict[str, Any]:
-  """Returns what a file says; {} where there is none."""
+  """Returns what a file says; {} where there is none.
+
+  Transformers writes a `model_max_length` of 10**30 where there is no limit.
+  """
   try:
-    return read_json(path, dict)
+    return read_json(path, dict, wide=True)
   except Missing:
     return {}
   except Unreadable as error:

@@ -12,8 +12,8 @@ import tf_keras
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
 from tasks.encoders.bert.parts import parts_of
+from tasks.model.activations import ACTIVATIONS
 from tasks.model.contract import INPUTS
-from tasks.model.fused import activated
 
 
 def build_garden(config: BertConfig) -> tf_keras.Model:
@@ -29,7 +29,7 @@ def build_garden(config: BertConfig) -> tf_keras.Model:
     max_sequence_length=config.max_position_embeddings,
     type_vocab_size=config.type_vocab_size,
     inner_dim=config.intermediate_size,
-    inner_activation=lambda x: activated(x, config.activation),
+    inner_activation=ACTIVATIONS[config.activation],
     output_dropout=0.0,
     attention_dropout=0.0,
   )

@@ -12,10 +12,10 @@ import tensorflow as tf
 import tf_keras
 
 from tasks.encoders.face.weights import Weight
+from tasks.model.activations import ACTIVATIONS
 from tasks.model.contract import INPUTS, Encoder
 from tasks.model.distances import bucket
-from tasks.model.fused import activated
-from tasks.model.transformer import Transformer, pooled_by
+from tasks.model.transformer import Transformer
 
 FAR = -1e9  # What is added to the score of padding.
 
@@ -99,10 +99,12 @@ class DenseTransformer(Dense):
       )
       x += self.product(mixed, part("attention_output"))
       x = self.norm(x, part("attention_norm"), shape.epsilon)
-      inner = self.product(x, part("intermediate"))
-      x += self.product(activated(inner, shape.activation), part("output_"))
+      inner = ACTIVATIONS[shape.activation](
+        self.product(x, part("intermediate"))
+      )
+      x += self.product(inner, part("output_"))
       x = self.norm(x, part("output_norm"), shape.epsilon)
-    pooled = pooled_by(self.product(x[:, 0], "pooler"), shape.pooler)
+    pooled = ACTIVATIONS[shape.pooler](self.product(x[:, 0], "pooler"))
     return {"pooled_output": pooled, "sequence_output": x}
 
   def _embedded(self, words, types):

@@ -13,8 +13,8 @@ from tasks.encoders.face.dense import (
 )
 from tasks.encoders.face.weights import Weight
 from tasks.encoders.modernbert.encoder import ModernBertEncoder
+from tasks.model.activations import ACTIVATIONS
 from tasks.model.contract import INPUTS
-from tasks.model.fused import activated
 
 
 class DenseModernBert(Dense):
@@ -50,14 +50,14 @@ class DenseModernBert(Dense):
       inner, gate = tf.split(
         self.product(unit, f"blocks.{i}.gated"), 2, axis=-1
       )
-      inner = activated(inner, shape.activation) * gate
+      inner = ACTIVATIONS[shape.activation](inner) * gate
       x += self.product(inner, f"blocks.{i}.output_")
     x = normed(x, "final_norm")
     chosen = x[:, 0]
     if shape.mean:
       real = tf.cast(mask, tf.float32)[:, :, None]
       chosen = tf.reduce_sum(x * real, 1) / tf.reduce_sum(real, 1)
-    pooled = activated(self.product(chosen, "pooler"), shape.pooler)
+    pooled = ACTIVATIONS[shape.pooler](self.product(chosen, "pooler"))
     return {
       "pooled_output": normed(pooled, "pooler_norm"),
       "sequence_output": x,

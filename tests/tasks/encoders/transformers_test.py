@@ -53,7 +53,7 @@ def test_an_export_has_equal_logits_there(name, tmp_path):
   task.export(model, "huggingface", str(tmp_path / "exported"))
   ours = task.forward(model, batch_of(task, SHORT).features, None)[0]
   theirs = logits_of(str(tmp_path / "exported"))
-  np.testing.assert_allclose(ours, theirs, atol=1e-5)
+  np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
   assert np.ptp(theirs) > 0.1
 
 

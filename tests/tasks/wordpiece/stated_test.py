@@ -250,3 +250,9 @@ def test_the_flag_decides_and_the_assets_of_a_run_keep_it(tmp_path):
   other = SentencePairTask(SentencePairConfig(encoder="tiny"))
   with pytest.raises(UserError, match="begun with another tokenizer"):
     other.check_assets(str(tmp_path))
+
+
+def test_a_length_without_a_limit_is_read_as_transformers_writes_it(tmp_path):
+  """`VERY_LARGE_INTEGER`, which has more than 64 bits."""
+  spec = write(tmp_path, {**LOWER, "model_max_length": int(1e30)})
+  assert words(spec, "Er") == ["er"]

@@ -59,6 +59,8 @@ def test_ids_are_those_of_the_package_whatever_the_text(directory):
 
 def test_special_pieces_in_a_text_are_plain_text(directory):
   mine = PairTokenizer(stated.read(directory))
+  if mine.spec.kind == "Unigram":
+    pytest.skip("its special pieces are pieces of its model, there too")
   special = {mine.spec.vocabulary[x] for x in (mine.spec.cls, mine.spec.sep)}
   text = f"{mine.spec.cls} {mine.spec.sep}"
   ids = mine.encode([text], None, 64).ids.tolist()
