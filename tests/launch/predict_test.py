@@ -80,7 +80,7 @@ def test_a_table_and_a_program_get_what_the_lines_say(trained, tmp_path):
   assert "exists: remove it, or name another" in ended.err
   ended = ask("--params_override=task.dropout=0")
   assert ended.status == 2
-  assert "Unknown command line flag 'params_override'" in ended.err
+  assert "There is no flag --params_override" in ended.err
 
 
 def test_predict_labels_a_split_for_its_leaderboard(trained, tmp_path):
