@@ -83,6 +83,7 @@ def main() -> None:
   from engine.measure.ledger import Ledger, process_seconds
   from engine.measure.result import summary_lines
   from engine.run.experiment import Experiment
+  from launch.pages.facts import overfitting_of
   from launch.pages.page import write_page
 
   notices.exists = tf.io.gfile.exists
@@ -120,6 +121,8 @@ def main() -> None:
       except Exception as error:
         print(f"{report} could not be written: {error}", file=sys.stderr)
     print("\n".join(summary_lines(result, model_dir)))
+    if remark := overfitting_of(model_dir):
+      print(f"  {remark}")
     if result["lost"]:
       sys.exit(1)
   else:

@@ -13,6 +13,7 @@ from engine.errors import Unreadable, UserError
 from engine.measure import per_example as examples
 from engine.measure.journal import POINT
 from engine.measure.line_file import read_counted
+from engine.measure.overfitting import overfitting
 from engine.settings import flatten
 from tasks.sentence_pair import read_classes
 
@@ -81,6 +82,11 @@ class Run:
       left_out=left_out,
     )
 
+  @property
+  def overfitting(self) -> str:
+    """As `engine.measure.overfitting` says it."""
+    return overfitting(self.lines)
+
   def points(self, kind: str, name: str) -> tuple[list[int], list[float]]:
     """Steps and values of a number in the log points of a kind."""
     found = [
@@ -89,3 +95,12 @@ class Run:
       if line["kind"] == kind and isinstance(line.get(name), int | float)
     ]
     return [step for step, _ in found], [value for _, value in found]
+
+
+def overfitting_of(directory: str) -> str:
+  """Says whether a run has overfitted; "" where its log cannot be read."""
+  try:
+    lines, _ = read_counted(os.path.join(directory, "metrics.jsonl"), POINT)
+  except Unreadable:
+    return ""
+  return overfitting(lines)
