@@ -26,8 +26,8 @@ def class_scores(
     `balanced_accuracy` (mean recall of the classes that have examples); `mcc`
     (Matthews; of more classes R_K, Gorodkin 2004, doi
     10.1016/j.compbiolchem.2004.09.006); of two classes `macro_f1`, and the
-    areas `roc_auc` and `pr_auc` of the positive one; `per_class`; and `collapsed`, where all examples are called one class though
-    they are not.
+    areas `roc_auc` and `pr_auc` of the positive one; `per_class`; and
+    `collapsed`, where all examples are called one class though they are not.
   """
   # Imported here: scikit-learn costs a second.
   from sklearn import metrics
