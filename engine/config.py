@@ -156,13 +156,18 @@ class OptimizerConfig(Settings):
     "adamw", "Optimizer; LAMB is for large batches."
   )
   learning_rate: float = setting(
-    5e-5, "Peak of the learning rate.", SHOWN, min=0
+    5e-5, "Learning rate before decay; see decay_start.", SHOWN, min=0
   )
   schedule: Literal["polynomial", "linear", "cosine", "constant"] = setting(
     "polynomial", "How the learning rate decays behind the warm-up."
   )
+  decay_start: Literal["first_step", "warmup"] = setting(
+    "first_step",
+    "Where decay begins: as in the tutorial, so that the warm-up ends below "
+    "learning_rate; or behind the warm-up, which then reaches it.",
+  )
   warmup_ratio: float = setting(
-    0.1, "Share of the steps that warm up.", min=0, below=1
+    0.1, "Share of the steps that warm up.", RARE, min=0, below=1
   )
   warmup_steps: int = setting(
     0, "Steps that warm up, instead of a share.", min=0
@@ -174,7 +179,10 @@ class OptimizerConfig(Settings):
     1.0, "Power of the polynomial (1: linear).", min=0
   )
   weight_decay: float = setting(
-    0.01, "Decoupled weight decay, not for biases and layer norms.", min=0
+    0.01,
+    "Decoupled weight decay, not for biases and layer norms.",
+    RARE,
+    min=0,
   )
   layer_decay: float = setting(
     1.0,
@@ -183,7 +191,7 @@ class OptimizerConfig(Settings):
     max=1,
   )
   clip_norm: float = setting(
-    1.0, "Largest global norm of the gradient (0: no limit).", min=0
+    1.0, "Largest global norm of the gradient (0: no limit).", RARE, min=0
   )
   beta_1: float = setting(0.9, "Decay of the first moment.", min=0, below=1)
   beta_2: float = setting(0.999, "Decay of the second moment.", min=0, below=1)

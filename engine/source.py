@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from engine.errors import UserError, quoted
+
 # Names in a batch that the engine reads; all others are the task's features.
 LABELS, WEIGHTS, EXAMPLES = "labels", "weights", "examples"
 TOTAL = "total"  # Sum of the weights of the global batch, from the engine.
@@ -161,6 +163,40 @@ class ArraySource(Source):
       weights = np.ones(len(labels), np.float32)
     self._arrays = {**features, LABELS: labels, WEIGHTS: weights}
     self._size = len(labels)
+
+  @classmethod
+  def of_dataset(cls, dataset: tf.data.Dataset) -> "ArraySource":
+    """Reads a finite dataset once; what it shuffles is then fixed.
+
+    Args:
+      dataset: of (features, labels), or (features, labels, weights), of one
+        example each: `unbatch` it first. Features are a mapping, or one tensor,
+        which is then called `x`. All examples have the shapes of the first.
+
+    Raises:
+      UserError: where it has no end, no example, or other elements.
+    """
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+      raise UserError(
+        "The dataset has no end: give it one by take(n), and no repeat()."
+      )
+    examples = list(dataset.as_numpy_iterator())
+    shown = quoted(dataset.element_spec)
+    if not (examples and isinstance(examples[0], tuple)):
+      raise UserError(
+        f"The dataset has {len(examples)} elements of {shown}, but must have "
+        "some of (features, labels), of one example each."
+      )
+    try:
+      features, *rest = tf.nest.map_structure(
+        lambda *each: np.stack(each), *examples
+      )
+    except ValueError as error:
+      raise UserError(
+        f"The dataset has elements of different shapes ({shown}): pad them."
+      ) from error
+    named = features if isinstance(features, Mapping) else {"x": features}
+    return cls(named, *rest)
 
   def __len__(self) -> int:
     return self._size

@@ -49,7 +49,7 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
   "beam", False, "Run on Apache Beam; its own options stand behind `--`."
 )
-define_settings((*in_group(DATA), "encoder", "casing"))
+define_settings((*in_group(DATA), "encoder", "casing", "max_seq_length"))
 
 
 def main(rest: Sequence[str]) -> None:

@@ -13,15 +13,19 @@ from launch.command.door import run_door
 from launch.command.flags import define_settings, define_trust, require
 
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
-flags.DEFINE_string("input", "-", "TSV or JSON lines, packed or not; -: stdin.")
-flags.DEFINE_string("output", "-", "Where predictions go; -: stdout.")
+flags.DEFINE_string(
+  "input", "-", "TSV, CSV or JSON lines, packed or not; globs; -: stdin."
+)
+flags.DEFINE_string(
+  "output", "-", "Where predictions go: x.csv, x.tsv, x.jsonl; -: stdout."
+)
 flags.DEFINE_list(
   "split", [], "Predict splits of its data, as their leaderboard wants."
 )
 define_trust()
 _PLACES = ("data_dir", "test_file")  # Of the data, if it is elsewhere.
-_SKIPS = "skip_bad_lines"
-define_settings((*_PLACES, _SKIPS))
+_READING = ("columns", "file_format", "quoting", "skip_bad_lines")
+define_settings((*_PLACES, *_READING), layers=False)
 flags.DEFINE_enum(
   "checkpoint", "newest", ["newest", "best"], "Whose weights to take."
 )
@@ -42,17 +46,20 @@ def main() -> None:
   if (splits or moved) and values["input"].present:
     raise UserError("`input` is given beside a split: name one of them.")
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.trained.predictions import predict_lines, predict_split
+  from launch.trained.files import predict_file
+  from launch.trained.inputs import open_input
+  from launch.trained.predictions import predict_split
   from launch.trained.restored import restore_run
 
   # Before somebody types lines for nothing.
   best = values.checkpoint == "best"
-  told = {_SKIPS: values[_SKIPS].value} if values[_SKIPS].present else {}
+  told = {x: values[x].value for x in _READING if values[x].present}
   restored = restore_run(
     model_dir, best=best, moved={**moved, **told}, task_name=values.task
   )
   if not (splits or moved):
-    _write(output, predict_lines(restored, values.input, values.batch_size))
+    given = open_input(values.input, restored.task.config, restored.task.noun)
+    predict_file(restored, given, output, values.batch_size)
     return
   wanted = restored.task.submissions
   splits = splits or (["test"] if values.test_file else [*wanted])

@@ -121,6 +121,7 @@ def main() -> None:
   if not experiment.is_chief:
     return
   if trains:
+    from launch.pages.facts import overfitting_of
     from launch.pages.page import is_due, write_page
 
     report = os.path.join(model_dir, "report.html")
@@ -133,6 +134,8 @@ def main() -> None:
       except Exception as error:
         print(f"{report} could not be written: {error}", file=sys.stderr)
     print("\n".join(summary_lines(result, model_dir)))
+    if remark := overfitting_of(model_dir):
+      print(f"  {remark}")
     if result["lost"]:
       sys.exit(1)
   else:

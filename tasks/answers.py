@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from engine.errors import UserError, listed, quoted
 from tasks.class_names import ClassNames
+from tasks.class_scores import class_scores
 from tasks.label_text import same
 
 _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
@@ -88,7 +89,6 @@ class Classes(Answers):
     given: bool = True,
     positive: str = "",
     smoothing: float = 0.0,
-    ranked: bool = False,
   ):
     """Initializes the classes.
 
@@ -98,13 +98,10 @@ class Classes(Answers):
       positive: of two classes the one that F1 speaks of; "": the second.
       smoothing: share of each label that is spread over all classes (Szegedy
         et al., arXiv 1512.00567).
-      ranked: whether metrics have the area under precision and recall of the
-        positive one of two classes.
 
     Raises:
       UserError: where `positive` is none of two classes.
     """
-    self._ranked = ranked and len(names) == 2
     self.classes = tuple(names)
     self.outputs = len(names)
     two = self.outputs == 2
@@ -148,11 +145,6 @@ class Classes(Answers):
     more: dict[str, Any] = {}
     if two:
       more["positive"] = self.classes[positive]
-    if self._ranked:
-      scores = outputs[:, positive] - outputs[:, 1 - positive]
-      more["pr_auc"] = float(
-        metrics.average_precision_score(labels == positive, scores)
-      )
     return {
       "accuracy": float(metrics.accuracy_score(labels, called)),
       "f1": float(f1),
@@ -161,6 +153,7 @@ class Classes(Answers):
       "confusion": metrics.confusion_matrix(
         labels, called, labels=range(self.outputs)
       ).tolist(),
+      **class_scores(labels, outputs, self.classes, positive),
     }
 
   def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -49,7 +49,6 @@ class NamedSet:
     dev: splits to evaluate, where the user says nothing else.
     unlabelled: what official files have where annotators disagree.
     board: the form in which its leaderboard wants predictions.
-    ranked: whether papers report the area under precision and recall.
   """
 
   tfds: str
@@ -61,7 +60,6 @@ class NamedSet:
   dev: str = "dev"
   unlabelled: str | None = None
   board: Board = Board()
-  ranked: bool = False
 
 
 _SICK = NamedSet(
@@ -149,9 +147,7 @@ NAMED_SETS: Mapping[str, NamedSet] = {
     file_columns=("sentence1", "sentence2", "gold_label"),
     unlabelled="-",
   ),
-  "paws": NamedSet(
-    "paws_wiki", classes=("different", "paraphrase"), ranked=True
-  ),
+  "paws": NamedSet("paws_wiki", classes=("different", "paraphrase")),
   "stsb": NamedSet(
     "glue/stsb",
     file_columns=("sentence1", "sentence2", "score"),

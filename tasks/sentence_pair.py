@@ -66,10 +66,11 @@ class SentencePairTask(Task):
     self.tokenizer = self._files.tokenizer.with_casing(config.casing)
     for remark in self.tokenizer.remarks():
       logging.warning(remark)
+    self._words = PairTokenizer(self.tokenizer)
     self._splits = Splits(
       config,
       answers=self.answers,
-      tokenizer=PairTokenizer(self.tokenizer),
+      tokenizer=self._words,
       flops=self._flops,
     )
     check(
@@ -193,13 +194,22 @@ class SentencePairTask(Task):
   def describe_output(
     self, reading: Mapping[str, np.ndarray], line: str
   ) -> dict[str, Any]:
+    named = zip(("text_a", "text_b"), self._texts_of(line), strict=False)
+    return {**self.answers.describe(reading), **dict(named)}
+
+  def _texts_of(self, line: str) -> tuple[str, ...]:
+    """Returns the sentences of a line that was read."""
     parse = functools.partial(parse_pair, line, "its line", single=self._single)
     try:
-      texts = parse(is_json=line.lstrip().startswith("{"))
+      return parse(is_json=line.lstrip().startswith("{"))
     except UserError:  # A text begins with a brace.
-      texts = parse()
-    named = zip(("text_a", "text_b"), texts, strict=False)
-    return {**self.answers.describe(reading), **dict(named)}
+      return parse()
+
+  def is_cut(self, line: str) -> bool:
+    """Whether a pair is longer than `max_seq_length`: [CLS] a [SEP] b [SEP]."""
+    texts = self._texts_of(line)
+    tokens = sum(len(self._words.tokenize(text)) for text in texts)
+    return 1 + len(texts) + tokens > self.config.max_seq_length
 
   @property
   def submissions(self) -> Mapping[str, str]:

@@ -191,9 +191,12 @@ def build_schedule(
   """Builds step -> learning rate: a linear warm-up, then the decay.
 
   As in the tutorial the decay starts at step 0 and the warm-up covers its
-  beginning, so the peak is reached where both meet.
+  beginning, so the largest rate is where both meet; or the decay starts there.
   """
   peak, end = config.learning_rate, config.end_learning_rate
+  steps = warmup_steps(config, train_steps=train_steps)
+  begun = steps if config.decay_start == "warmup" else 0
+  train_steps = max(1, train_steps - begun)
   if config.schedule == "cosine":
     schedule = tf_keras.optimizers.schedules.CosineDecay(
       peak, train_steps, alpha=end / peak if peak else 0.0
@@ -205,8 +208,22 @@ def build_schedule(
       end_learning_rate=peak if config.schedule == "constant" else end,
       power=config.decay_power if config.schedule == "polynomial" else 1.0,
     )
-  steps = warmup_steps(config, train_steps=train_steps)
+  schedule = _Behind(schedule, begun) if begun else schedule
   return lr_schedule.LinearWarmup(schedule, steps, 0.0) if steps else schedule
+
+
+class _Behind(tf_keras.optimizers.schedules.LearningRateSchedule):
+  """A schedule that begins at a later step than 0."""
+
+  def __init__(
+    self,
+    schedule: tf_keras.optimizers.schedules.LearningRateSchedule,
+    begun: int,
+  ):
+    self._schedule, self._begun = schedule, begun
+
+  def __call__(self, step: tf.Tensor) -> tf.Tensor:
+    return self._schedule(tf.maximum(step - self._begun, 0))
 
 
 def warmup_steps(config: OptimizerConfig, *, train_steps: int) -> int:

@@ -7,7 +7,6 @@ values.
 
 import copy
 import dataclasses
-import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -17,7 +16,8 @@ import dacite
 from engine import yaml_text
 from engine.config import ExperimentConfig
 from engine.errors import UserError, quoted
-from engine.settings import fields_of, flatten, leaves
+from engine.settings import check, fields_of, flatten, leaves
+from launch.command.hints import meant
 from tasks import registry
 
 _DEEPEST = 32  # Dots in the name of a setting.
@@ -57,6 +57,7 @@ def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
   """
   default = default_config(task_name([values]))
   _check_names(values, default)
+  _check_choices(values, default)
   values = dict(values)
   hooks: dict[Any, Callable[[Any], Any]] = {float: _to_float}
   for _, field, _ in fields_of(default):
@@ -85,10 +86,26 @@ def _check_names(values: Mapping[str, Any], default: ExperimentConfig) -> None:
   known = [name for name, _, _ in leaves(default)]
   for name in flatten(values):
     if name not in known:
-      near = difflib.get_close_matches(name[:99], known, n=1, cutoff=0.3)
-      hint = f"did you mean `{near[0]}`?" if near else "see --helpfull."
+      near = meant(name, known)
+      hint = f"did you mean `{near}`?" if near else "see --helpfull."
       shown = f"`{name}`" if len(name) < 60 else quoted(name)
       raise UserError(f"There is no setting {shown}: {hint}")
+
+
+def _check_choices(
+  values: Mapping[str, Any], default: ExperimentConfig
+) -> None:
+  """Raises `UserError` at the first value that is none of its choices."""
+  given = flatten(values)
+  for name, field, _ in fields_of(default):
+    if typing.get_origin(field.type) is typing.Literal and name in given:
+      *others, last = typing.get_args(field.type)
+      check(
+        given[name] in (*others, last),
+        name,
+        given[name],
+        f"{', '.join(others)} or {last}",
+      )
 
 
 def _to_float(value: Any) -> Any:

@@ -25,6 +25,7 @@ from engine.errors import (
 )
 from launch.command import configs
 from launch.command.flags import is_rare
+from launch.command.hints import meant
 
 _MOST = {int: 2**31, float: 1e18}  # Beyond what a flag can mean.
 # What a disk says that is full, gone or not ours, and who else passes it on.
@@ -66,6 +67,10 @@ def run_door(
   def parse(argv):
     try:
       rest = flags.FLAGS(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+      near = meant(error.flagname, [*flags.FLAGS])
+      hint = f"did you mean --{near}?" if near else "see --help."
+      fail(f"There is no flag --{shortened(error.flagname)}: {hint}")
     except flags.Error as error:
       fail(str(error))
     for flag in door_flags():

@@ -59,10 +59,20 @@ def is_rare(name: str) -> bool:
   )
 
 
-def define_settings(names: Iterable[str] | None = None) -> None:
-  """Defines a flag for each named setting, or for all of them."""
+def define_settings(
+  names: Iterable[str] | None = None, *, layers: bool = True
+) -> None:
+  """Defines a flag for each named setting, or for all of them.
+
+  Args:
+    names: of the flags.
+    layers: whether files and overrides may say more: where a whole config is
+      made.
+  """
   for name in settings() if names is None else names:
     _define(name, settings()[name])
+  if not layers:
+    return
   flags.DEFINE_multi_string("config_file", [], "YAML of settings; repeatable.")
   flags.DEFINE_string("params_override", "", "More settings: a.b=1,c.d=x.")
 

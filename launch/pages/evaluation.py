@@ -1,6 +1,7 @@
 """What a page says of an evaluated split: charts and tables of its examples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +82,11 @@ def tables(
       ["label", *(f"called {name}" for name in names)],
       [[name, *row] for name, row in zip(names, matrix.tolist(), strict=True)],
     )
+    yield markup.table(
+      "Classes",
+      ["class", "precision", "recall", "F1", "examples"],
+      [[name, *row] for name, row in zip(names, _each(matrix), strict=True)],
+    )
     tell = lambda i: (
       f"{names[labels[i]]}, called {names[called[i]]} ({shares[i].max():.1%})"
     )
@@ -93,6 +99,22 @@ def tables(
     ["id", "label", "example"],
     [[str(ids[i]), tell(i), text] for i, text in list(worst)[:_MISTAKES]],
   )
+
+
+def _each(matrix: np.ndarray) -> list[list[Any]]:
+  """Returns precision, recall, F1 and examples of each class."""
+  right, called, there = np.diag(matrix), matrix.sum(0), matrix.sum(1)
+  share = lambda part, of: (part / np.maximum(of, 1)).tolist()
+  return [
+    list(row)
+    for row in zip(
+      share(right, called),
+      share(right, there),
+      share(2 * right, called + there),
+      there.tolist(),
+      strict=True,
+    )
+  ]
 
 
 def _are_scores(table: Mapping[str, np.ndarray]) -> bool:

@@ -16,6 +16,7 @@ from engine.lines.cover import Cover
 from engine.lines.reading import read_counted, read_jsonl
 from engine.measure import per_example as examples
 from engine.measure.journal import POINT
+from engine.measure.overfitting import overfitting
 from engine.settings import flatten
 from tasks.sentence_pair import read_classes
 
@@ -85,6 +86,11 @@ class Run:
       left_out=left_out,
     )
 
+  @property
+  def overfitting(self) -> str:
+    """As `engine.measure.overfitting` says it."""
+    return overfitting(self.lines)
+
   def points(self, kind: str, name: str) -> tuple[list[int], list[float]]:
     """Steps and values of a number in the log points of a kind."""
     found = [
@@ -111,3 +117,12 @@ def _covers(directory: RunDirectory) -> list[Cover]:
     "metrics.jsonl",
     lambda x: x.step <= step or x.time >= when,
   )
+
+
+def overfitting_of(directory: str) -> str:
+  """Says whether a run has overfitted; "" where its log cannot be read."""
+  try:
+    lines, _ = read_counted(os.path.join(directory, "metrics.jsonl"), POINT)
+  except Unreadable:
+    return ""
+  return overfitting(lines)

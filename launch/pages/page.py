@@ -48,6 +48,7 @@ def page_of(runs: Sequence[Run]) -> str:
   body = [
     f"<h1>{html.escape(title)}</h1>",
     _summary(runs),
+    *_remarks(runs),
     markup.section("Curves", _curves(runs)),
     f"<h2>Where the seconds went</h2>{_ledger(runs)}",
   ]
@@ -94,6 +95,15 @@ def _summary(runs: Sequence[Run]) -> str:
     for what in run.left_out
   ]
   return markup.table("", header, rows) + "".join(missing)
+
+
+def _remarks(runs: Sequence[Run]) -> Iterable[str]:
+  """Says of each run what nobody should overlook."""
+  for run in runs:
+    collapsed = (run.result.get("eval") or {}).get("collapsed")
+    for remark in (collapsed and f"collapsed: {collapsed}", run.overfitting):
+      if remark:
+        yield f"<p>{html.escape(f'{run.name}: {remark}.')}</p>"
 
 
 def _curves(runs: Sequence[Run]) -> Iterable[str]:

@@ -1,20 +1,29 @@
 """What the model of a run says of examples, in numbers and in lines."""
 
-from collections.abc import Iterator, Mapping
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from absl import logging
 
 from engine.errors import UserError
-from engine.loop.evaluator import build_evaluator
+from engine.loop.by_size import BySize
+from engine.loop.evaluator import Evaluator
+from engine.loop.inputs import Inputs
 from engine.measure.ledger import Ledger
-from engine.task import Source, each_of
+from engine.task import Source, Task, each_of
 from launch.trained import lines
+from launch.trained.inputs import Row
+from launch.trained.outputs import Said, Written
 from launch.trained.restored import Restored
-from tasks.data.json_lines import are_json
 from tasks.data.left_out import UNREADABLE, numbered
+from tasks.sentence_pair import SentencePairTask
+
+_CHUNK = 2**12  # Rows whose predictions are made together.
 
 
 def predict(
@@ -31,14 +40,26 @@ def predict(
     Name -> [examples, ...], as the task's `readings` have them: `probabilities`
     of classes, the `score` of a regression.
   """
-  evaluator = build_evaluator(
-    task=restored.task,
-    model=restored.model,
+  strategy = tf.distribute.get_strategy()
+  inputs = Inputs(
     source=source,
-    strategy=tf.distribute.get_strategy(),
+    order=BySize(source, batch_size),
+    strategy=strategy,
     batch_size=batch_size,
-    ledger=Ledger(),
   )
+  kept = _kept(restored.task, restored.model, strategy)
+  if not kept:
+    kept.append(
+      Evaluator(
+        task=restored.task,
+        model=restored.model,
+        inputs=inputs,
+        strategy=strategy,
+        ledger=Ledger(),
+      )
+    )
+  (evaluator,) = kept
+  evaluator.inputs = inputs
   readings = restored.task.readings(evaluator.predictions()["outputs"])
   return {name: _on_host(value) for name, value in readings.items()}
 
@@ -49,45 +70,114 @@ def _on_host(value: Any) -> np.ndarray:
   return np.char.decode(array.astype(bytes), "utf-8") if is_text else array
 
 
-def predict_lines(
-  restored: Restored, path: str, batch_size: int
-) -> Iterator[str]:
-  """Yields what is said of each line of a file; "-" is the standard input.
+@functools.lru_cache(maxsize=4)
+def _kept(
+  task: Task, model: tf_keras.Model, strategy: tf.distribute.Strategy
+) -> list[Evaluator]:
+  """Where the evaluator of a model is: what it compiles serves all sources."""
+  del task, model, strategy
+  return []
 
-  Where the task passes over bad lines, these are marked.
+
+def predict_rows(
+  restored: Restored, rows: Iterable[Row], batch_size: int
+) -> Iterator[list[Said]]:
+  """Yields what is said of rows, of some thousands at a time.
+
+  Where the task passes over bad rows, nothing is said of these.
+
+  Args:
+    restored: a run.
+    rows: as `launch.trained.inputs` reads them.
+    batch_size: examples in a step.
+
+  Raises:
+    UserError: where the task reads no lines, or one is not as it must be.
+  """
+  skips = getattr(restored.config.task, "skip_bad_lines", False)
+  unread: dict[int, str] = {}
+  first = 0
+  for _, group in itertools.groupby(rows, key=lambda row: row.form):
+    while chunk := [*itertools.islice(group, _CHUNK)]:
+      faults = {i: x.line for i, x in enumerate(chunk) if _is_bad(x)}
+      if faults and not skips:
+        raise next(iter(faults.values()))
+      bad = {i: str(fault) for i, fault in faults.items()}
+      said = _predict_chunk(restored, chunk, bad, batch_size)
+      unread |= {first + i: why for i, why in bad.items()}
+      first += len(chunk)
+      yield said
+  _tell(unread, first)
+
+
+def _is_bad(row: Row) -> bool:
+  return isinstance(row.line, UserError)
+
+
+def _predict_chunk(
+  restored: Restored,
+  chunk: Sequence[Row],
+  bad: dict[int, str],
+  batch_size: int,
+) -> list[Said]:
+  """Returns what is said of each row; adds those that the task cannot read."""
+  task = restored.task
+  good = {i: x for i, x in enumerate(chunk) if i not in bad}
+  source = task.read_inputs([(x.place, x.line) for x in good.values()])
+  if len(source) + len(source.unread) != len(good):
+    raise UserError(
+      f"`read_inputs` gave {len(source)} examples for {len(good)} lines: let "
+      "it give one for each."
+    )
+  numbers = [*good]
+  bad |= {numbers[i]: why for i, why in source.unread.items()}
+  lines = [x.line for i, x in good.items() if i not in bad]
+  readings = predict(restored, source, batch_size) if len(source) else {}
+  each = zip(each_of(readings), _are_cut(task, source, lines), strict=True)
+  said = []
+  for i, row in enumerate(chunk):
+    if i in bad:
+      said.append(Said(row, None))
+    else:
+      reading, cut = next(each)
+      said.append(Said(row, task.describe_output(reading, row.line), cut))
+  return said
+
+
+def _are_cut(
+  task: Task, source: Source, lines: Sequence[str]
+) -> Iterator[bool | None]:
+  """Yields whether each example of a source has been cut."""
+  if not isinstance(task, SentencePairTask):
+    yield from [None] * len(source)
+    return
+  longest = task.config.max_seq_length
+  sizes = source.sizes(np.arange(len(source)))
+  for size, line in zip(sizes, lines, strict=True):
+    yield bool(size == longest and task.is_cut(line))
+
+
+def predict_lines(
+  restored: Restored,
+  rows: Iterable[Row],
+  batch_size: int,
+  written: Written | None = None,
+) -> Iterator[str]:
+  """Yields what is written of rows.
+
+  Args:
+    restored: a run.
+    rows: as `launch.trained.inputs` reads them.
+    batch_size: examples in a step.
+    written: says in which form; by default in that of the rows.
 
   Raises:
     UserError: where the task reads no lines, or a line is not as it must be.
   """
-  task = restored.task
-  read = [*lines.read_lines(path, task.noun)]
-  skips = getattr(restored.config.task, "skip_bad_lines", False)
-  given, numbers, unread = [], [], {}
-  for number, (place, text) in enumerate(read):
-    if not isinstance(text, UserError):
-      given.append((place, text))
-      numbers.append(number)
-    elif skips:
-      unread[number] = str(text)
-    else:
-      raise text
-  source = task.read_inputs(given)
-  if len(source) + len(source.unread) != len(given):
-    raise UserError(
-      f"`read_inputs` gave {len(source)} examples for {len(given)} lines: let "
-      "it give one for each."
-    )
-  as_json = are_json([text for _, text in given])
-  unread |= {numbers[i]: why for i, why in source.unread.items()}
-  _tell(unread, len(read))
-  readings = predict(restored, source, batch_size) if len(source) else {}
-  each = each_of(readings)
-  for number, (_, text) in enumerate(read):
-    if number in unread or isinstance(text, UserError):
-      yield lines.unreadable(as_json=as_json)
-    else:
-      values = task.describe_output(next(each), text)
-      yield lines.described(values, as_json=as_json)
+  written = written or Written()
+  for said in predict_rows(restored, rows, batch_size):
+    yield from written.lines(said)
+  yield from written.rest()
 
 
 def _tell(unread: Mapping[int, str], rows: int) -> None:

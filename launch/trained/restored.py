@@ -23,6 +23,7 @@ from engine.step.precision import precision_scope
 from engine.task import Task
 from launch.command import configs
 from tasks import registry
+from tasks.config import SentencePairConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,10 @@ def restore_run(
   name = configs.task_name([values])
   registry.check_trusted(name, task_name, f"`model_dir` {model_dir}")
   config = configs.from_dict(configs.merge(values, {"task": moved or {}}))
+  if isinstance(config.task, SentencePairConfig):
+    # Who is asked sorts by length: then rows as wide as a batch needs are full.
+    task_config = dataclasses.replace(config.task, batching="bucket")
+    config = dataclasses.replace(config, task=task_config)
   listed = assets.check(directory)
   task = registry.task_class(config.task.name).from_assets(
     config.task, directory.assets

@@ -88,6 +88,35 @@ def open_table(
   return Table(paths, found_form, Roles(**found), choice)
 
 
+def text_columns(
+  columns: Sequence[str], text_a: str, text_b: str
+) -> tuple[str, str] | None:
+  """Returns which columns of an unlabelled file have the sentences.
+
+  Args:
+    columns: names of all.
+    text_a: of the first sentences, as a run has it; others may be called so as
+      is usual.
+    text_b: of the second ones; "": there is one sentence a row, and no column.
+
+  Returns:
+    Both names; None where no such columns are there.
+  """
+  found = []
+  for role, name in (("text_a", text_a), ("text_b", text_b)):
+    if not name or (name != GUESS and name in columns):
+      found.append(name)
+      continue
+    usual = _USUAL[role].split()
+    if role == "text_a" and not text_b:
+      usual += _ALONE.split()
+    column, fault = _find(role, GUESS, list(columns), usual)
+    if fault:
+      return None
+    found.append(column)
+  return found[0], found[1]
+
+
 def columns_of(path: str, form: Form) -> list[str]:
   """Returns the names of the columns of a file."""
   with opened(path, form) as file:

@@ -212,7 +212,6 @@ def answers_of(config: SentencePairConfig) -> Answers:
     given=bool(known),
     positive=config.positive,
     smoothing=config.label_smoothing,
-    ranked=named is not None and named.ranked,
   )
 
 

@@ -115,7 +115,10 @@ def parse_pair(
     texts = tuple(line.split("\t"))
     if len(texts) != len(names):
       meant = "this run reads one" if single else "a pair has two, with a tab"
-      raise UserError(f"{place}: {len(texts)} column(s), but {meant}.")
+      raise UserError(
+        f"{place}: {len(texts)} column(s), but {meant}: name them in a header "
+        "or by --columns, or say what the file holds by --file_format."
+      )
   for name, text in zip(("first", "second"), texts, strict=False):
     if not text.strip():
       raise UserError(f"{place}: the {name} sentence is empty.")

@@ -64,6 +64,11 @@ class RowFile:
         break
     raise fault or UserError(f"{self.path} is empty: name a file with pairs.")
 
+  @property
+  def offset(self) -> int:
+    """Bytes before the row that comes next."""
+    return self._lines.offset
+
   def seek(self, offset: int, line: int) -> None:
     """Goes to a row that begins there."""
     self._lines.seek(offset, line)

@@ -92,6 +92,10 @@ class PairSource(Source):
       return super().describe(indices)
     return [self._tell(int(i)) for i in indices]
 
+  def labels(self, indices: np.ndarray) -> np.ndarray:
+    """Returns the labels of some pairs: int32 or float32 [n]."""
+    return np.asarray(self._labels[indices])
+
   def sizes(self, indices: np.ndarray) -> np.ndarray:
     return self.encoded.lengths_at(indices)
 

@@ -205,7 +205,8 @@ class Splits:
     if encoded.truncated:
       looked_at = len(encoded.sample)
       logging.warning(
-        "%d of %d pairs are longer than %d tokens and %s cut.",
+        "%d of %d pairs are longer than %d tokens and %s cut: "
+        "--max_seq_length reads more.",
         encoded.truncated,
         looked_at,
         length,

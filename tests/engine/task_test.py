@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from engine.config import TaskConfig
 from engine.errors import UserError
 from engine.task import ArraySource
 from launch.command import configs
+from launch.trained.inputs import Input
 from launch.trained.predictions import predict_lines, predict_split
 from launch.trained.restored import Restored
 from tests.support.testing import LineTask
@@ -82,11 +84,15 @@ def x_of(source):
   return source.batch(every, layout)["x"]
 
 
+def rows(path):
+  return Input([str(path)], TaskConfig(), "example")
+
+
 def test_of_lines_the_readings_are_written_in_their_order(tmp_path):
   path = tmp_path / "numbers.txt"
   path.write_text("2\n-3\n0.5\n")
   run = restored(Told())
-  lines = [x.split("\t") for x in predict_lines(run, str(path), 2)]
+  lines = [x.split("\t") for x in predict_lines(run, rows(path), 2)]
   x = np.repeat([[2], [-3], [0.5]], 8, axis=1).astype(np.float32)
   outputs = run.model({"x": x}).numpy()
   sides = [["left", "right"][i] for i in outputs.argmax(-1)]
@@ -100,7 +106,7 @@ def test_each_line_must_be_an_example(tmp_path):
   path = tmp_path / "numbers.txt"
   path.write_text("2\n-3\n")
   with pytest.raises(UserError, match="gave 1 examples for 2 lines"):
-    list(predict_lines(restored(Forgetful()), str(path), 2))
+    list(predict_lines(restored(Forgetful()), rows(path), 2))
   path.write_text("")
   with pytest.raises(UserError, match=r"numbers\.txt has no example"):
-    list(predict_lines(restored(Told()), str(path), 2))
+    list(predict_lines(restored(Told()), rows(path), 2))

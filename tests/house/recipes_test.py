@@ -173,6 +173,28 @@ def test_the_pods_get_the_token_from_a_secret_that_is_in_no_file():
   assert "Secret" not in manifests()
 
 
+def test_the_image_has_what_a_wheel_has_and_its_user_is_not_root():
+  lines = text_of("Dockerfile").splitlines()
+  copied = [
+    x for line in lines if line.startswith("COPY") for x in line.split()
+  ]
+  with open(os.path.join(ROOT, ".dockerignore")) as file:
+    sent = {line[1:].strip() for line in file if line.startswith("!")}
+  assert sent == set(copied) - {"COPY", "./"}
+  assert {"engine", "tasks", "launch", "examples"} <= sent
+  installs = [i for i, line in enumerate(lines) if "--requirement" in line]
+  assert max(installs) < lines.index("COPY engine engine")
+  assert lines.index("USER apsis") < lines.index(
+    'ENTRYPOINT ["python", "-m", "launch.train"]'
+  )
+  _, pod, container = job()
+  assert pod["securityContext"]["runAsNonRoot"]
+  assert f"--uid {pod['securityContext']['runAsUser']} " in text_of(
+    "Dockerfile"
+  )
+  assert container["resources"]["limits"]["memory"]
+
+
 def test_the_fence_lets_in_the_pods_of_the_job_and_no_others():
   fence = manifests()["NetworkPolicy"]["spec"]
   labels = job()[0]["template"]["metadata"]["labels"]

@@ -9,7 +9,7 @@ from engine.errors import UserError
 from tasks.config import SentencePairConfig
 from tasks.data import datasets
 from tasks.data.pairs import parse_pairs
-from tests.launch.trained.predictions_test import build as build
+from tests.launch.trained.conftest import build as build
 from tests.support.testing import SHARED
 
 FAULTS = os.path.join(SHARED, "faults")
@@ -32,9 +32,12 @@ def pairs_in(*path, **settings):
 
 
 def lines_of(build, *path, **settings):
+  from launch.trained.inputs import open_input
   from launch.trained.predictions import predict_lines
 
-  return [*predict_lines(build(**settings), fault(*path), 8)]
+  run = build(**settings)
+  rows = open_input(fault(*path), run.task.config, "pair")
+  return [*predict_lines(run, rows, 8)]
 
 
 def test_a_row_that_is_passed_over_shifts_no_prediction(build):

@@ -1,11 +1,13 @@
 """launch.predict labels pairs and splits, and names what is no pair."""
 
+import csv
 import functools
 import json
 
 import pytest
 
 from engine.measure import per_example as examples
+from launch.trained.api import load
 from tests.support.doors import enter
 from tests.support.testing import REFERENCE_PAIRS
 
@@ -44,6 +46,43 @@ def test_predict_labels_each_pair_in_order(trained, tmp_path):
   assert [x["label"] for x in lines] == [row[0] for row in rows]
 
 
+def test_a_table_and_a_program_get_what_the_lines_say(trained, tmp_path):
+  model_dir, _ = trained
+  source, target = tmp_path / "new.csv", tmp_path / "out.csv"
+  with open(source, "w", newline="") as file:
+    writer = csv.writer(file)
+    writer.writerow(["id", "sentence1", "sentence2"])
+    writer.writerows((i, *x) for i, x in enumerate(REFERENCE_PAIRS))
+  ask = functools.partial(
+    enter,
+    tmp_path,
+    "launch.predict",
+    f"--model_dir={model_dir}",
+    f"--input={source}",
+    f"--output={target}",
+  )
+  ended = ask()
+  assert (ended.status, ended.out) == (0, ""), ended.err
+  with open(target) as file:
+    rows = [*csv.DictReader(file)]
+  assert [row["id"] for row in rows] == [
+    str(i) for i in range(len(REFERENCE_PAIRS))
+  ]
+  said = load(str(model_dir)).predict(REFERENCE_PAIRS, batch_size=3)
+  for row, each in zip(rows, said, strict=True):
+    assert row["label"] == each["label"]
+    for name, share in each["probabilities"].items():
+      assert float(row[f"probabilities.{name}"]) == pytest.approx(
+        share, abs=1e-4
+      )
+  ended = ask()
+  assert (ended.status, ended.out) == (2, "")
+  assert "exists: remove it, or name another" in ended.err
+  ended = ask("--params_override=task.dropout=0")
+  assert ended.status == 2
+  assert "There is no flag --params_override" in ended.err
+
+
 def test_predict_labels_a_split_for_its_leaderboard(trained, tmp_path):
   model_dir, _ = trained
   ask = functools.partial(
@@ -73,7 +112,7 @@ def test_predict_labels_a_split_for_its_leaderboard(trained, tmp_path):
     ("only one\n", "standard input, line 1: 1 column(s)"),
     ("a\tb\na\t\n", "line 2: the second sentence is empty"),
     (b"a\tb\n\xc3\x28\tb\n", "line 2: byte 0xc3 is not UTF-8"),
-    ('{"text_a": "x"}\n', "no JSON object with text_a and text_b"),
+    ('{"text_a": "x"}\n', "has the columns ['text_a'], but none for the"),
     ("", "has no pair"),
   ],
 )

@@ -56,9 +56,7 @@ def test_f1_speaks_of_the_class_that_is_named_beside_it():
   labels = np.array([0, 0, 0, 1])
   outputs = np.eye(2)[[0, 0, 1, 1]]  # One of three is called the other.
   found = {
-    positive: Classes(("no", "yes"), positive=positive, ranked=True).metrics(
-      labels, outputs
-    )
+    positive: Classes(("no", "yes"), positive=positive).metrics(labels, outputs)
     for positive in ("", "no", "yes")
   }
   assert found[""] == found["yes"]
@@ -167,10 +165,9 @@ def test_the_area_under_precision_and_recall_is_that_of_the_second_class():
   labels = np.array([0, 1, 0, 1])
   margins = np.array([0.0, 1.0, 2.0, 3.0])
   outputs = np.stack([-margins / 2, margins / 2], axis=1)
-  found = Classes(("a", "b"), ranked=True).metrics(labels, outputs)
+  found = Classes(("a", "b")).metrics(labels, outputs)
   # Ranked 1, 0, 1, 0: precision 1 at the first hit, 2/3 at the second.
   assert found["pr_auc"] == pytest.approx((1 + 2 / 3) / 2)
-  assert "pr_auc" not in Classes(("a", "b")).metrics(labels, outputs)
 
 
 def test_weights_are_for_training(tmp_path):

@@ -63,7 +63,7 @@ def test_overrides_are_typed_as_yaml():
     ("train.seed=-1", "`seed` is -1, but must be from 0"),
     ("task.dropout=1", "`dropout` is 1.0, but must be"),
     ("task.name=mrcp", "`task` is 'mrcp', but must be one of"),
-    ("task.batching=pak", "Wrong type"),
+    ("task.batching=pak", "must be pad, bucket or pack"),
     ("train.global_batch_size=0", "must be at least 1 and at most"),
     ("optimizer.warmup_ratio=1", "at least 0 and below 1"),
     ("optimizer.layer_decay=0", "above 0 and at most 1"),

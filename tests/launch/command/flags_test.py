@@ -20,14 +20,14 @@ PAIRS = """
 RUN = f"""
   {PAIRS}
   accumulate_steps async_checkpoint batching best_metric best_to_keep casing
-  checkpoint_minutes class_weights compile_cache deterministic dropout encoder
-  epochs
-  eval_batch_size eval_split global_batch_size grace_seconds keep_every_n_hours
-  label_smoothing learning_rate max_to_keep num_virtual_devices
+  checkpoint_minutes class_weights clip_norm compile_cache deterministic dropout
+  encoder epochs eval_batch_size eval_split global_batch_size grace_seconds
+  keep_every_n_hours
+  label_smoothing learning_rate max_seq_length max_to_keep num_virtual_devices
   on_damaged_shard on_nonfinite patience positive precision
   profile_steps quiet seed
-  startup_timeout stop_file strategy threads tpu train_steps worker_hosts
-  worker_index xla
+  startup_timeout stop_file strategy threads tpu train_steps warmup_ratio
+  weight_decay worker_hosts worker_index xla
 """
 LAYERS = "config_file params_override"
 RESTARTS = "grace max_restarts stall_timeout"
@@ -45,12 +45,12 @@ NAMES = {
     split train_steps
   """,
   "encode": f"""
-    {PAIRS} {LAYERS} beam casing encoder format output_dir shard_size splits
-    workers
+    {PAIRS} {LAYERS} beam casing encoder format max_seq_length output_dir
+    shard_size splits workers
   """,
-  "predict": f"""
-    {LAYERS} batch_size checkpoint data_dir input model_dir output
-    skip_bad_lines split task test_file
+  "predict": """
+    batch_size checkpoint columns data_dir file_format input model_dir output
+    quoting skip_bad_lines split task test_file
   """,
   "export": "checkpoint export_dir format model_dir task",
   "cluster": f"{RESTARTS} num_workers",
@@ -64,13 +64,13 @@ NAMES = {
 RARE = """
   accumulate_steps allow_config_change allow_other_files async_checkpoint
   best_metric best_to_keep casing checkpoint_minutes class_weights classes
-  columns compile_cache deterministic
+  clip_norm columns compile_cache deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
   keep_every_n_hours label_smoothing log_example_ids log_interval max_to_keep
   on_damaged_shard on_nonfinite patience positive profile_steps quoting
   skip_bad_lines
   startup_timeout steps_per_loop stop_file test_file threads train_files
-  unlabelled weight worker_hosts worker_index xla
+  unlabelled warmup_ratio weight weight_decay worker_hosts worker_index xla
 """
 
 PRINT = """

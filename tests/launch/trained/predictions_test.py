@@ -1,55 +1,25 @@
 """Predictions have a line for each row of the input, whatever is wrong."""
 
 import bz2
-import dataclasses
 import gzip
 import io
 import json
 import types
 
 import pytest
-import tensorflow as tf
-import tf_keras
 
 from engine.errors import UserError
-from launch.command import configs
-from launch.trained import predictions
+from launch.trained.inputs import open_input
 from launch.trained.predictions import predict_lines, predict_split
-from launch.trained.restored import Restored
-from tasks.config import SentencePairConfig
-from tasks.sentence_pair import SentencePairTask
-
-
-@pytest.fixture
-def build(monkeypatch):
-  """Makes runs, of some settings, whose model says the same of all pairs."""
-  monkeypatch.setattr(predictions, "predict", _predict)
-
-  def build(**settings):
-    task = SentencePairTask(
-      SentencePairConfig(
-        name="pairs",
-        encoder="tiny",
-        classes=("no", "yes"),
-        max_seq_length=32,
-        **settings,
-      )
-    )
-    config = dataclasses.replace(configs.default_config(), task=task.config)
-    return Restored(config, task, tf_keras.Model(), 0, "")
-
-  return build
-
-
-def _predict(restored, source, batch_size):
-  outputs = tf.zeros([len(source), 2])
-  readings = restored.task.readings(outputs)
-  return {name: predictions._on_host(x) for name, x in readings.items()}
 
 
 def predicted(run, path, content):
   path.write_bytes(content if isinstance(content, bytes) else content.encode())
-  return [line.split("\t") for line in predict_lines(run, str(path), 4)]
+  return [line.split("\t") for line in lines_of(run, str(path))]
+
+
+def lines_of(run, path):
+  return [*predict_lines(run, open_input(path, run.task.config, "pair"), 4)]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +92,7 @@ def test_packed_lines_are_unpacked(build, tmp_path, monkeypatch):
     assert [line[-2:] for line in lines] == [["a", "b"], ["c", "d"]]
   stdin = types.SimpleNamespace(buffer=io.BytesIO(gzip.compress(text)))
   monkeypatch.setattr("sys.stdin", stdin)
-  assert len([*predict_lines(build(), "-", 4)]) == 2
+  assert len(lines_of(build(), "-")) == 2
   with pytest.raises(UserError, match="not packed as its name says"):
     predicted(build(), tmp_path / "x.tsv.gz", text)
   with pytest.raises(UserError, match="bring back a whole one"):

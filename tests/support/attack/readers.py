@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import types
 
+from engine.config import TaskConfig
 from engine.durability import manifest
 from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
@@ -18,7 +19,7 @@ from engine.process.watch import Watch
 from engine.run import starts as starts_of
 from launch.command import configs
 from launch.pages.page import write_page
-from launch.trained.lines import read_lines
+from launch.trained.inputs import Input
 from tasks.data.columns import open_table
 from tasks.data.pairs import parse_pairs
 from tasks.data.record_files import read_meta, write_records
@@ -146,10 +147,10 @@ def _of_data(scratch):
   def lines(content):
     (scratch / "lines").write_bytes(content)
     found = []
-    for place, line in read_lines(str(scratch / "lines"), "pairs"):
-      if isinstance(line, UserError):  # As `predict_lines` does.
-        raise line
-      found.append((place, line))
+    for row in Input([str(scratch / "lines")], TaskConfig(), "pair"):
+      if isinstance(row.line, UserError):  # As launch.predict does.
+        raise row.line
+      found.append((row.place, row.line))
     return parse_pairs(found, single=False)
 
   shards = scratch / "shards"

@@ -1,0 +1,75 @@
+"""What a user may have meant by a name that is no setting."""
+
+import difflib
+from collections.abc import Collection, Mapping
+
+# What other trainers call it -> our setting. Hugging Face's TrainingArguments
+# and tokenizers, Keras, Lightning, Model Garden, sentence-transformers.
+OTHERS: Mapping[str, str] = {
+  "adam_beta1": "optimizer.beta_1",
+  "adam_beta2": "optimizer.beta_2",
+  "adam_epsilon": "optimizer.epsilon",
+  "batch_size": "train.global_batch_size",
+  "bf16": "train.precision",
+  "checkpoint_steps": "checkpoint.checkpoint_interval",
+  "early_stopping_patience": "evaluation.patience",
+  "fp16": "train.precision",
+  "gradient_accumulation_steps": "train.accumulate_steps",
+  "gradient_clip_norm": "optimizer.clip_norm",
+  "gradient_clip_val": "optimizer.clip_norm",
+  "init_checkpoint": "task.encoder",
+  "initial_learning_rate": "optimizer.learning_rate",
+  "label_smoothing_factor": "task.label_smoothing",
+  "lr": "optimizer.learning_rate",
+  "lr_scheduler": "optimizer.schedule",
+  "lr_scheduler_type": "optimizer.schedule",
+  "max_epochs": "train.epochs",
+  "max_grad_norm": "optimizer.clip_norm",
+  "max_len": "task.max_seq_length",
+  "max_length": "task.max_seq_length",
+  "max_steps": "train.train_steps",
+  "metric_for_best_model": "checkpoint.best_metric",
+  "mixed_precision": "train.precision",
+  "model_name": "task.encoder",
+  "model_name_or_path": "task.encoder",
+  "num_epochs": "train.epochs",
+  "num_train_epochs": "train.epochs",
+  "num_warmup_steps": "optimizer.warmup_steps",
+  "optim": "optimizer.type",
+  "optimizer": "optimizer.type",
+  "output_dir": "model_dir",
+  "per_device_eval_batch_size": "evaluation.eval_batch_size",
+  "per_device_train_batch_size": "train.global_batch_size",
+  "pretrained_model": "task.encoder",
+  "random_seed": "train.seed",
+  "save_steps": "checkpoint.checkpoint_interval",
+  "save_total_limit": "checkpoint.max_to_keep",
+  "steps": "train.train_steps",
+  "task_name": "task.name",
+  "total_steps": "train.train_steps",
+  "train_batch_size": "train.global_batch_size",
+  "train_data": "task.train_file",
+  "validation_file": "task.eval_file",
+  "warmup": "optimizer.warmup_ratio",
+  "warmup_proportion": "optimizer.warmup_ratio",
+  "wd": "optimizer.weight_decay",
+}
+
+
+def meant(name: str, known: Collection[str]) -> str:
+  """Returns the setting that a name may stand for; "" where none is near.
+
+  Args:
+    name: dotted or not.
+    known: the names that there are, dotted or not as the name is.
+  """
+  last = name.rsplit(".", 1)[-1].lower().replace("-", "_")
+  ours = OTHERS.get(last, "")
+  for candidate in (ours, ours.rsplit(".", 1)[-1]):
+    if candidate and candidate in known:
+      return candidate
+  same = [x for x in known if x.rsplit(".", 1)[-1] == last]
+  if same:
+    return same[0]
+  near = difflib.get_close_matches(name[:99], known, n=1, cutoff=0.3)
+  return near[0] if near else ""

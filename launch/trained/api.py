@@ -1,0 +1,76 @@
+"""A trained run in a program of one's own."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from launch.trained.inputs import Row
+from launch.trained.predictions import predict_rows
+from launch.trained.restored import Restored, restore_run
+
+_TEXTS = ("text_a", "text_b")
+
+
+class Model:
+  """What a run has learned, to be asked.
+
+      model = load("runs/demo")
+      pairs = [("A man eats.", "Somebody eats."), ("A dog.", "Two cats.")]
+      for pair, said in zip(pairs, model.predict(pairs)):
+        print(said["label"], said["probabilities"], pair)
+
+  Attributes:
+    restored: the task, the model with its weights, and their step.
+  """
+
+  def __init__(self, restored: Restored):
+    self.restored = restored
+
+  def predict(
+    self, pairs: Iterable[Sequence[str] | str], batch_size: int = 32
+  ) -> list[dict[str, Any]]:
+    """Says of each pair what `launch.predict` does.
+
+    Args:
+      pairs: two sentences each; or texts, which are single sentences, or the
+        lines that a task of your own reads.
+      batch_size: pairs in a step.
+
+    Returns:
+      Of each: `label` and `probabilities` of the classes by name, or `score`;
+      and `truncated`, whether the model has read less than all of it.
+
+    Raises:
+      UserError: naming the pair that is none.
+    """
+    rows = [_row(i, pair) for i, pair in enumerate(pairs)]
+    found = []
+    for part in predict_rows(self.restored, rows, batch_size):
+      for said in part:
+        values = {
+          k: v for k, v in (said.values or {}).items() if k not in _TEXTS
+        }
+        more = {} if said.cut is None else {"truncated": said.cut}
+        found.append({**values, **more})
+    return found
+
+
+def _row(number: int, pair: Sequence[str] | str) -> Row:
+  if isinstance(pair, str):
+    return Row(f"pair {number}", pair, 0)
+  line = json.dumps(dict(zip(_TEXTS, pair, strict=False)))
+  return Row(f"pair {number}", line, 0, "json")
+
+
+def load(model_dir: str, *, best: bool = False, task: str = "") -> Model:
+  """Loads a run.
+
+  Args:
+    model_dir: directory of the run.
+    best: whether to take the best evaluation's weights, not the newest.
+    task: module:Class of the run's task, if it is your own: its code runs.
+
+  Raises:
+    UserError: where there is no run, or it has no checkpoint.
+  """
+  return Model(restore_run(model_dir, best=best, task_name=task))

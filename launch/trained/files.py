@@ -1,0 +1,104 @@
+"""From files of rows to a file of predictions, in constant memory."""
+
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from engine.errors import UserError
+from engine.files import is_local, whole
+from engine.measure.result import weights_sha256
+from launch.trained.growing import Growing, Progress
+from launch.trained.inputs import Input, Row
+from launch.trained.outputs import Written, form_of
+from launch.trained.predictions import predict_lines, predict_rows
+from launch.trained.restored import Restored
+
+STDOUT = "-"
+
+
+def predict_file(
+  restored: Restored, given: Input, output: str, batch_size: int
+) -> None:
+  """Writes the predictions of rows.
+
+  A table or JSON lines, by the name of the output, are made of files: a process
+  that is killed leaves a part, from which the same command goes on.
+
+  Args:
+    restored: a run.
+    given: the rows.
+    output: of CSV, TSV or JSON lines, by its name; else of lines; or `STDOUT`.
+    batch_size: examples in a step.
+
+  Raises:
+    UserError: where a row is not as it must be, or the output is not ours.
+  """
+  form = form_of(output)
+  if form and os.path.isfile(output):
+    raise UserError(f"`output` {output} exists: remove it, or name another.")
+  if form and is_local(output) and all(map(os.path.isfile, given.paths)):
+    _grow(restored, given, output, batch_size)
+    return
+  lines = predict_lines(restored, given, batch_size, Written(form))
+  if output == STDOUT:
+    for line in lines:
+      sys.stdout.write(f"{line}\n")
+    return
+  with whole(output) as part, open(part, "w", encoding="utf-8") as file:
+    file.writelines(f"{line}\n" for line in lines)
+
+
+def _grow(
+  restored: Restored, given: Input, output: str, batch_size: int
+) -> None:
+  progress, seen = Progress(given.size), Seen(given)
+  with Growing(output, _of(restored, given)) as part:
+    rows = iter(seen)
+    for _ in itertools.islice(rows, part.rows):
+      pass
+    if part.rows:
+      print(f"{output}: goes on behind {part.rows:,} rows", file=sys.stderr)
+      progress.begin(seen.bytes)
+    written = Written(form_of(output), part.columns)
+    done = waiting = 0
+    for said in predict_rows(restored, rows, batch_size):
+      lines = [*written.lines(said)]
+      waiting += len(said)
+      done += len(said)
+      if lines:
+        part.add(lines, waiting, written.columns)
+        waiting = 0
+      progress.tell(done, seen.bytes)
+    part.add(written.rest(), waiting, written.columns)
+  part.finish()
+
+
+def _of(restored: Restored, given: Input) -> dict[str, Any]:
+  """Returns what predictions are a function of."""
+  said = (os.stat(path) for path in given.paths)
+  config = given.config
+  names = ("columns", "file_format", "quoting", "skip_bad_lines")
+  return {
+    "weights": weights_sha256(restored.model),
+    "input": [[x.st_size, x.st_mtime_ns] for x in said],
+    "read": {x: getattr(config, x) for x in names if hasattr(config, x)},
+  }
+
+
+class Seen:
+  """The rows of an input, and the bytes of those that were taken."""
+
+  def __init__(self, given: Input):
+    self._given = given
+    self.bytes = 0
+
+  def __iter__(self) -> Iterator[Row]:
+    before = last = 0
+    for row in self._given:
+      if row.end < last:  # The next file.
+        before += last
+      last = row.end
+      self.bytes = before + last
+      yield row

@@ -1,0 +1,147 @@
+"""An output that grows, and goes on where a killed process has left it.
+
+It is written to `OUTPUT.part`; `OUTPUT.part.json` says how much of that is
+whole, and of what. Whoever finds the output finds all of it.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+from engine.errors import Missing, UserError
+from engine.files import write_json
+from engine.formats import read_json
+
+_STATE = {"of": dict, "rows": int, "bytes": int, "columns": [str]}
+_EVERY = 10.0  # Seconds between two reports.
+
+
+class Growing:
+  """The file of predictions of one input by one model.
+
+  Attributes:
+    rows: of the input, for which there are predictions.
+    columns: of the table, once they are known.
+  """
+
+  def __init__(self, path: str, of: Mapping[str, Any]):
+    """Finds what an earlier process has left.
+
+    Args:
+      path: of the output.
+      of: what its content is a function of, as JSON can hold it.
+
+    Raises:
+      UserError: where the output is there, or a part of another one is.
+    """
+    self._path, self._part = path, f"{path}.part"
+    self._state, self._of = f"{path}.part.json", json.loads(json.dumps(of))
+    if os.path.lexists(path):
+      raise UserError(f"`output` {path} exists: remove it, or name another.")
+    try:
+      state = read_json(self._state, _STATE)
+    except Missing:
+      state = {"of": self._of, "rows": 0, "bytes": 0, "columns": []}
+      if os.path.lexists(self._part):
+        raise self._not_ours() from None
+    if state["of"] != self._of:
+      raise self._not_ours()
+    self.rows, self.columns = state["rows"], state["columns"]
+    self._bytes = state["bytes"]
+    there = os.path.isfile(self._part) and not os.path.islink(self._part)
+    if self._bytes and (not there or os.path.getsize(self._part) < self._bytes):
+      raise self._not_ours()
+
+  def _not_ours(self) -> UserError:
+    return UserError(
+      f"`output` {self._part} was not begun by this run with this input: "
+      "remove it and its .json, or name another --output."
+    )
+
+  def __enter__(self) -> "Growing":
+    if not os.path.exists(self._part):
+      self._keep()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    self._file = open(os.open(self._part, flags, 0o666), "ab")
+    self._file.truncate(self._bytes)
+    return self
+
+  def __exit__(self, *failure: Any) -> None:
+    self._file.close()
+
+  def add(
+    self, lines: Iterable[str], rows: int, columns: Iterable[str]
+  ) -> None:
+    """Adds the lines of some rows; after that they are never lost."""
+    data = "".join(f"{line}\n" for line in lines).encode()
+    self._file.write(data)
+    self._file.flush()
+    os.fsync(self._file.fileno())
+    self._bytes += len(data)
+    self.rows += rows
+    self.columns = list(columns)
+    self._keep()
+
+  def finish(self) -> None:
+    """Gives the output its name."""
+    os.replace(self._part, self._path)
+    os.remove(self._state)
+
+  def _keep(self) -> None:
+    write_json(
+      self._state,
+      {
+        "of": self._of,
+        "rows": self.rows,
+        "bytes": self._bytes,
+        "columns": self.columns,
+      },
+    )
+
+
+class Progress:
+  """Reports on a stream how far a long prediction is."""
+
+  def __init__(self, size: int, stream: TextIO | None = None, clock=time.time):
+    """Initializes it.
+
+    Args:
+      size: bytes of the input; 0: nobody knows.
+      stream: instead of the standard error.
+      clock: seconds of now.
+    """
+    self._size, self._stream = size, stream or sys.stderr
+    self._clock, self._begun = clock, clock()
+    self._told = self._begun
+    self._first = 0  # Bytes that were passed over.
+
+  def begin(self, done: int) -> None:
+    """Begins behind some bytes of the input."""
+    self._first, self._begun = done, self._clock()
+
+  def tell(self, rows: int, done: int) -> None:
+    """Says how many rows are done, how fast, and what is left.
+
+    Args:
+      rows: of this process.
+      done: bytes of the input.
+    """
+    now = self._clock()
+    if now - self._told < _EVERY:
+      return
+    self._told = now
+    rate = rows / (now - self._begun)
+    words = [f"{rows:,} rows", f"{rate:.0f} rows/s"]
+    if self._first < done <= self._size:
+      share = (self._size - done) / (done - self._first)
+      left = (now - self._begun) * share
+      words += [f"{done / self._size:.0%}", f"{_clocked(left)} left"]
+    print("  ".join(words), file=self._stream, flush=True)
+
+
+def _clocked(seconds: float) -> str:
+  minutes, seconds = divmod(round(seconds), 60)
+  return f"{minutes}:{seconds:02}"

@@ -1,0 +1,230 @@
+"""What is to be predicted: the rows of files, in any form that training reads.
+
+A row is a line that the task reads. Where files have columns, the run knows
+which of them it needs, and all are kept.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from engine.config import TaskConfig
+from engine.errors import UserError, shortened
+from launch.trained.lines import decoded
+from tasks.config import SentencePairConfig
+from tasks.data import cells
+from tasks.data.columns import text_columns
+from tasks.data.forms import Form, FormSettings, find_files
+from tasks.data.json_lines import are_json, parse_record, value_of
+from tasks.data.line_files import STDIN, LineFile, opened_lines
+from tasks.data.row_files import MEND, RowFile
+
+_HEAD = 100  # Lines that say what a file holds, where its name does not.
+_TEXTS = ("text_a", "text_b")
+
+
+class Row(NamedTuple):
+  """What one example is read from.
+
+  Attributes:
+    place: `file, line number`.
+    line: that the task reads; or what is wrong with it.
+    end: bytes of the file, unpacked, before the next row.
+    form: of the file: lines that are pairs and no more, a table, or JSON lines.
+    fields: of all columns, by name; none of lines.
+  """
+
+  place: str
+  line: str | UserError
+  end: int
+  form: Literal["lines", "table", "json"] = "lines"
+  fields: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+  """The rows of some files.
+
+  Attributes:
+    paths: of the files, in their order; `STDIN` is one.
+    config: of the task, with what the user says of the files.
+    noun: what a row holds.
+  """
+
+  paths: Sequence[str]
+  config: TaskConfig
+  noun: str
+
+  def __iter__(self) -> Iterator[Row]:
+    """Yields all rows.
+
+    Raises:
+      UserError: where a file cannot be read, has other columns than the run,
+        or where there is no row.
+    """
+    rows = itertools.chain.from_iterable(map(self._rows_of, self.paths))
+    first = next(rows, None)
+    if first is None:
+      raise UserError(f"`input` {', '.join(self.paths)} has no {self.noun}.")
+    yield first
+    yield from rows
+
+  def _rows_of(self, path: str) -> Iterator[Row]:
+    with opened_lines(path) as file:
+      if isinstance(self.config, SentencePairConfig):
+        yield from _rows_of_pairs(file, self.config)
+      else:
+        yield from _lines(file)
+
+  @property
+  def size(self) -> int:
+    """Bytes of all files; 0 where nobody knows: of packed ones, of no files."""
+    known = all(map(_is_plain, self.paths))
+    return sum(map(os.path.getsize, self.paths)) if known else 0
+
+
+def open_input(pattern: str, config: TaskConfig, noun: str) -> Input:
+  """Finds the files of `--input`: paths and globs, or the standard input.
+
+  Raises:
+    UserError: where there are none.
+  """
+  alone = pattern == STDIN or os.path.exists(pattern)
+  paths = [pattern] if alone else find_files(pattern, "input")
+  return Input(paths, config, noun)
+
+
+def _is_plain(path: str) -> bool:
+  return os.path.isfile(path) and not path.endswith((".gz", ".bz2", ".xz"))
+
+
+def _rows_of_pairs(file: LineFile, config: SentencePairConfig) -> Iterator[Row]:
+  """Yields the rows of a file, by its columns if it has some."""
+  kind = _kind_of(file, config.file_format)
+  if kind == "jsonl":
+    yield from _records(file, config)
+    return
+  settings = FormSettings(kind, config.quoting)
+  form, number = settings.form_of(file.path), 1 + bool(config.text_b)
+  header = _header(file, form)
+  roles = text_columns(header, config.text_a, config.text_b)
+  if not roles and len(header) == len(config.columns):
+    form = dataclasses.replace(form, columns=tuple(config.columns))
+    roles = text_columns(config.columns, config.text_a, config.text_b)
+  if not roles and form.quoting and len(header) == number:
+    form = dataclasses.replace(form, columns=_TEXTS[:number])
+    roles = _TEXTS[0], _TEXTS[1] if number > 1 else ""
+  if roles:
+    yield from _cells(RowFile(file, form), roles)
+  elif form.quoting or config.columns:
+    raise _without_columns(file.path, header, config)
+  else:
+    yield from _lines(file)
+
+
+def _kind_of(file: LineFile, said: str) -> str:
+  """Returns what a file holds: tsv, csv or jsonl."""
+  try:
+    return FormSettings(said).form_of(file.path).kind  # type: ignore[arg-type]
+  except UserError:  # Its name does not say.
+    head = itertools.islice(file, _HEAD)
+    lines = [raw.decode(errors="replace") for *_, raw in head]
+    file.seek(0, 1)
+    return "jsonl" if are_json(lines) else "tsv"
+
+
+def _header(file: LineFile, form: Form) -> list[str]:
+  """Returns the fields of the first row, which may be names."""
+  try:
+    return RowFile(file, form).columns
+  except UserError:  # Whoever reads the row says what is wrong.
+    return []
+  finally:
+    file.seek(0, 1)
+
+
+def _without_columns(
+  path: str, columns: Iterable[str], config: SentencePairConfig
+) -> UserError:
+  wanted = [x for x in (config.text_a, config.text_b) if x not in ("", "auto")]
+  called = " and ".join(wanted) or "text_a and text_b"
+  return UserError(
+    f"{path} has the columns {shortened(list(columns), 100)}, but none for the "
+    f"sentences of the run ({called}): call them so in its header, or name all "
+    "columns by --columns=..."
+  )
+
+
+def _cells(file: RowFile, roles: tuple[str, str]) -> Iterator[Row]:
+  """Yields the rows of a table."""
+  names = [*dict.fromkeys(file.columns)]
+  for _, line, values in file.rows([*names, ""]):
+    place = f"{file.path}, line {line}"
+    if isinstance(values, UserError):
+      yield Row(place, values, file.offset, "table")
+    else:
+      fields = dict(zip(names, values, strict=False))
+      said = _texts_of(fields, roles, place)
+      yield Row(place, said, file.offset, "table", fields)
+
+
+def _records(file: LineFile, config: SentencePairConfig) -> Iterator[Row]:
+  """Yields the objects of JSON lines."""
+  roles = None
+  for _, number, raw in file:
+    place = f"{file.path}, line {number}"
+    try:
+      record = parse_record(decoded(raw, place))
+    except UserError as error:
+      yield Row(place, error, file.offset, "json")
+      continue
+    except ValueError as error:
+      bad = UserError(f"{place}: {error}: {MEND}")
+      yield Row(place, bad, file.offset, "json")
+      continue
+    if record is None:
+      continue
+    roles = roles or text_columns([*record], config.text_a, config.text_b)
+    if not roles:
+      raise _without_columns(file.path, record, config)
+    said = _texts_of(record, roles, place)
+    yield Row(place, said, file.offset, "json", record)
+
+
+def _texts_of(
+  fields: dict[str, Any], roles: tuple[str, str], place: str
+) -> str | UserError:
+  """Returns the line that the task reads, or what is wrong with the texts."""
+  texts = {}
+  try:
+    for name, role, noun in zip(
+      _TEXTS, roles, ("first", "second"), strict=True
+    ):
+      if role:
+        value = value_of(fields, role)
+        if value is None:
+          raise ValueError(f"there is no {role}")
+        texts[name] = cells.text_of(value, noun)
+  except ValueError as error:
+    return UserError(f"{place}: {error}: {MEND}")
+  return json.dumps(texts)
+
+
+def _lines(file: LineFile) -> Iterator[Row]:
+  """Yields lines as they are; blank ones at the end are none."""
+  blank: list[Row] = []
+  for _, number, raw in file:
+    place = f"{file.path}, line {number}"
+    line: str | UserError
+    try:
+      line = decoded(raw, place)
+    except UserError as error:
+      line = error
+    blank.append(Row(place, line, file.offset))
+    if isinstance(line, UserError) or line.strip():
+      yield from blank
+      blank.clear()

@@ -1,0 +1,142 @@
+"""What is written of predictions: lines, a table, or JSON lines."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from engine.settings import flatten
+from launch.trained.inputs import Row
+from launch.trained.lines import cell, described
+from tasks.data.json_lines import are_json
+from tasks.data.left_out import UNREADABLE
+
+Form = Literal["lines", "csv", "tsv", "json"]
+_FORMS: Mapping[str, Form] = {
+  ".csv": "csv",
+  ".tsv": "tsv",
+  ".jsonl": "json",
+  ".ndjson": "json",
+  ".json": "json",
+}
+_TEXTS = ("text_a", "text_b")
+
+
+class Said(NamedTuple):
+  """What the model says of a row.
+
+  Attributes:
+    row: of the input.
+    values: names and values; None where the row cannot be read.
+    cut: whether it is longer than the model reads; None: nobody knows.
+  """
+
+  row: Row
+  values: Mapping[str, Any] | None
+  cut: bool | None = None
+
+
+def form_of(path: str) -> Form | None:
+  """Returns the form that the name of an output asks for, if it does."""
+  return _FORMS.get(os.path.splitext(path.lower())[1])
+
+
+class Written:
+  """The lines of an output, one after the other.
+
+  Attributes:
+    form: of the output; None until the first row says what the input is.
+    columns: of a table, once they are known.
+  """
+
+  def __init__(self, form: Form | None = None, columns: Sequence[str] = ()):
+    self.form, self.columns = form, list(columns)
+    self._waiting = 0  # Rows that cannot be read, before a table has columns.
+
+  def lines(self, said: Sequence[Said]) -> Iterator[str]:
+    """Yields what is written of rows, a line or a row of a table each."""
+    self.form = self.form or _like(said)
+    for each in said:
+      if self.form == "json":
+        told = {**_fields(each), **_told(each)}
+        named = {UNREADABLE: True} if each.values is None else told
+        yield json.dumps(named, default=lambda x: x.tolist())
+      elif self.form == "lines":
+        values = each.values
+        yield UNREADABLE if values is None else described(values)
+      else:
+        yield from self._row(each)
+
+  def rest(self) -> Iterator[str]:
+    """Yields what waits for a row that can be read, where none came."""
+    if self._waiting:
+      yield "label"
+      yield from [UNREADABLE] * self._waiting
+
+  def _row(self, said: Said) -> Iterator[str]:
+    """Yields the header where it is due, and the row."""
+    if said.values is None:
+      if self.columns:
+        yield self._unread()
+      self._waiting += not self.columns
+      return
+    told = flatten(_told(said))
+    row = {k: _as_given(v) for k, v in _fields(said).items()}
+    row |= {name: cell(value) for name, value in told.items()}
+    if not self.columns:
+      self.columns = [*row]
+      yield self._joined(self.columns)
+      yield from [self._unread()] * self._waiting
+      self._waiting = 0
+    yield self._joined([row.get(name, "") for name in self.columns])
+
+  def _unread(self) -> str:
+    """A row whose prediction says that there is none."""
+    said = "predicted_label" if "predicted_label" in self.columns else "label"
+    place = self.columns.index(said) if said in self.columns else -1
+    cells = [""] * len(self.columns)
+    cells[place] = UNREADABLE
+    return self._joined(cells)
+
+  def _joined(self, cells: Sequence[str]) -> str:
+    if self.form == "tsv":
+      return "\t".join(map(cell, cells))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def _like(said: Sequence[Said]) -> Form:
+  """Returns the form in which rows came."""
+  if said[0].row.form == "table":
+    return "tsv"
+  given = [str(each.row.line) for each in said]
+  return "json" if said[0].row.form == "json" or are_json(given) else "lines"
+
+
+def _fields(said: Said) -> Mapping[str, Any]:
+  """Returns the columns of a row: those of its file, or its sentences."""
+  values = said.values or {}
+  return said.row.fields or {x: values[x] for x in _TEXTS if x in values}
+
+
+def _told(said: Said) -> dict[str, Any]:
+  """Returns what is said of a row, under names that its file does not have."""
+  told: dict[str, Any] = {}
+  for name, value in (said.values or {}).items():
+    if name not in _TEXTS:
+      value = dict(enumerate(value)) if isinstance(value, list) else value
+      told[name] = value
+  if said.cut is not None:
+    told["truncated"] = said.cut
+  taken = said.row.fields  # As the label that somebody gave.
+  return {f"predicted_{k}" if k in taken else k: v for k, v in told.items()}
+
+
+def _as_given(value: Any) -> str:
+  """Returns a value of the input in a cell, as exact as it was."""
+  if value is None:
+    return ""
+  return value if isinstance(value, str) else json.dumps(value)

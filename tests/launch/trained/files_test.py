@@ -1,0 +1,126 @@
+"""A file of rows becomes a file of predictions, whatever interrupts it."""
+
+import csv
+import json
+
+import pytest
+
+from engine.errors import UserError
+from launch.trained import predictions
+from launch.trained.files import Seen, predict_file
+from launch.trained.inputs import open_input
+from tasks.config import SentencePairConfig
+
+
+class Killed(BaseException):
+  pass
+
+
+def rows_in(path, count):
+  lines = [f"{i}\tfirst {i}\tsecond" for i in range(count)]
+  path.write_text("\n".join(["id\ttext_a\ttext_b", *lines]) + "\n")
+  return path
+
+
+def predict(run, path, output):
+  predict_file(run, open_input(str(path), run.task.config, "pair"), output, 4)
+
+
+def asked(monkeypatch, *, kill_at=None):
+  """Counts the sources that the model is asked about; may be killed at one."""
+  sizes, ask = [], predictions.predict
+
+  def counted(restored, source, batch_size):
+    if len(sizes) == kill_at:
+      raise Killed
+    sizes.append(len(source))
+    return ask(restored, source, batch_size)
+
+  monkeypatch.setattr(predictions, "predict", counted)
+  return sizes
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_a_killed_prediction_goes_on_and_ends_as_a_whole_one(
+  build,
+  tmp_path,
+  monkeypatch,
+  ending,
+):
+  monkeypatch.setattr(predictions, "_CHUNK", 3)
+  run, path = build(), rows_in(tmp_path / "x.tsv", 11)
+  whole, output = (str(tmp_path / f"{x}.{ending}") for x in ("whole", "out"))
+  predict(run, path, whole)
+  with monkeypatch.context() as patch:
+    sizes = asked(patch, kill_at=2)
+    with pytest.raises(Killed):
+      predict(run, path, output)
+  assert sizes == [3, 3]
+  sizes = asked(monkeypatch)
+  predict(run, path, output)
+  assert sizes == [3, 2]  # Nothing is asked twice.
+  with open(whole, "rb") as a, open(output, "rb") as b:
+    assert a.read() == b.read()
+  names = {x.name for x in tmp_path.iterdir()}
+  assert names == {"x.tsv", f"whole.{ending}", f"out.{ending}"}
+
+
+def test_an_input_that_has_changed_is_another_one(
+  build,
+  tmp_path,
+  monkeypatch,
+):
+  run, path = build(), rows_in(tmp_path / "x.tsv", 2)
+  output = str(tmp_path / "out.csv")
+  with monkeypatch.context() as patch:
+    asked(patch, kill_at=0)
+    with pytest.raises(Killed):
+      predict(run, path, output)
+  rows_in(path, 3)
+  with pytest.raises(UserError, match="was not begun by this run"):
+    predict(run, path, output)
+
+
+def test_an_output_that_exists_is_left(build, tmp_path):
+  run, path = build(), rows_in(tmp_path / "x.tsv", 2)
+  output = tmp_path / "out.csv"
+  output.write_text("precious")
+  with pytest.raises(UserError, match="exists: remove it"):
+    predict(run, path, str(output))
+  assert output.read_text() == "precious"
+
+
+def test_bad_rows_are_marked_at_their_place(build, tmp_path, caplog):
+  run, path = build(skip_bad_lines=True), tmp_path / "x.jsonl"
+  good = json.dumps({"id": 5, "text_a": "a", "text_b": "b" * 400})
+  path.write_text(
+    f'{{"text_a": 1}}\n{good}\n[1]\n'.replace('{"text_a": 1}', good, 1)
+  )
+  output = str(tmp_path / "out.csv")
+  predict(run, path, output)
+  with open(output) as file:
+    rows = [*csv.DictReader(file)]
+  assert [row["id"] for row in rows] == ["5", "5", ""]
+  assert [row["label"] for row in rows] == ["no", "no", "unreadable"]
+  assert "1 of 3 rows cannot be read" in caplog.text
+
+
+def test_what_was_cut_is_told(build, tmp_path):
+  run, path = build(), tmp_path / "x.tsv"
+  long = "word " * 40
+  exact = "a " * 28 + "b"  # With [CLS] and two [SEP]: 32 tokens.
+  path.write_text(f"short\ttext\n{long}\ttext\n{exact.strip()}\tc\n")
+  output = str(tmp_path / "out.jsonl")
+  predict(run, path, output)
+  with open(output) as file:
+    rows = [json.loads(line) for line in file]
+  assert [row["truncated"] for row in rows] == [False, True, True]
+
+
+def test_bytes_are_counted_over_all_files(tmp_path):
+  for name in ("1.tsv", "2.tsv"):
+    (tmp_path / name).write_text("a\tb\nc\td\n")
+  given = open_input(str(tmp_path / "*.tsv"), SentencePairConfig(), "pair")
+  seen = Seen(given)
+  assert [seen.bytes for _ in seen] == [4, 8, 12, 16]
+  assert given.size == 16

@@ -1,0 +1,87 @@
+"""An output is whole or not there, and goes on from what is written."""
+
+import io
+import os
+
+import pytest
+
+from engine.errors import UserError
+from launch.trained.growing import Growing, Progress
+
+OF = {"weights": "a1", "input": [[3, 4]]}
+
+
+def test_what_was_written_is_kept_and_what_was_half_written_is_not(tmp_path):
+  path = str(tmp_path / "x.csv")
+  with Growing(path, OF) as part:
+    part.add(["id,label", "1,no"], 1, ["id", "label"])
+  with open(path + ".part", "a") as file:
+    file.write("2,y")  # Killed here.
+  with Growing(path, OF) as part:
+    assert (part.rows, part.columns) == (1, ["id", "label"])
+    part.add(["2,yes"], 1, part.columns)
+  assert not os.path.exists(path)
+  part.finish()
+  assert os.listdir(tmp_path) == ["x.csv"]
+  with open(path) as file:
+    assert file.read() == "id,label\n1,no\n2,yes\n"
+
+
+def test_what_is_not_ours_is_refused_and_left(tmp_path):
+  path = str(tmp_path / "x.csv")
+  with Growing(path, OF) as part:
+    part.add(["a"], 1, ["a"])
+  with pytest.raises(UserError, match="was not begun by this run"):
+    Growing(path, {**OF, "weights": "b2"})
+  with open(path + ".part") as file:
+    assert file.read() == "a\n"
+  os.truncate(path + ".part", 1)  # Less than it says.
+  with pytest.raises(UserError, match="was not begun by this run"):
+    Growing(path, OF)
+  os.remove(path + ".part.json")
+  with pytest.raises(UserError, match="was not begun by this run"):
+    Growing(path, OF)
+  (tmp_path / "x.csv").touch()
+  with pytest.raises(UserError, match="exists: remove it, or name another"):
+    Growing(path, OF)
+
+
+def test_a_link_is_not_written_through(tmp_path):
+  path = str(tmp_path / "x.csv")
+  with Growing(path, OF):
+    pass
+  other = tmp_path / "other"
+  other.write_text("precious")
+  os.remove(path + ".part")
+  os.symlink(other, path + ".part")
+  with pytest.raises(OSError), Growing(path, OF):
+    pass
+  assert other.read_text() == "precious"
+
+
+def test_progress_says_rate_share_and_time_left():
+  now, stream = [100.0], io.StringIO()
+  progress = Progress(4000, stream, clock=lambda: now[0])
+  now[0] = 109
+  progress.tell(100, 500)
+  assert not stream.getvalue()  # Nobody has waited long.
+  now[0] = 120
+  progress.tell(4000, 1000)
+  assert stream.getvalue() == "4,000 rows  200 rows/s  25%  1:00 left\n"
+
+
+def test_progress_after_a_restart_counts_what_is_read_since():
+  now, stream = [0.0], io.StringIO()
+  progress = Progress(4000, stream, clock=lambda: now[0])
+  progress.begin(2000)
+  now[0] = 20
+  progress.tell(100, 3000)
+  assert stream.getvalue() == "100 rows  5 rows/s  75%  0:20 left\n"
+
+
+def test_progress_of_an_unknown_size_guesses_nothing():
+  now, stream = [0.0], io.StringIO()
+  progress = Progress(0, stream, clock=lambda: now[0])
+  now[0] = 20
+  progress.tell(100, 500)
+  assert stream.getvalue() == "100 rows  5 rows/s\n"

@@ -1,0 +1,134 @@
+"""What training reads is read to be predicted, with all of its columns."""
+
+import gzip
+import io
+import json
+import types
+
+import pytest
+
+from engine.config import TaskConfig
+from engine.errors import UserError
+from launch.trained.inputs import open_input
+from tasks.config import SentencePairConfig
+
+PAIR = {"text_a": "A dog.", "text_b": 'It "barks", loud.'}
+
+
+def rows_of(path, **settings):
+  return [*open_input(str(path), SentencePairConfig(**settings), "pair")]
+
+
+def write(path, text):
+  path.write_text(text)
+  return path
+
+
+@pytest.mark.parametrize(
+  ("name", "text", "settings"),
+  [
+    ("x.tsv", 'id\tsentence1\tsentence2\n7\tA dog.\tIt "barks", loud.\n', {}),
+    ("x.csv", 'id,premise,Hypothesis\n7,A dog.,"It ""barks"", loud."\n', {}),
+    (
+      "x.csv",
+      'id,left,right\n7,A dog.,"It ""barks"", loud."\n',
+      {"text_a": "left", "text_b": "right"},
+    ),
+    (
+      "x.csv",
+      '7,A dog.,"It ""barks"", loud."\n',
+      {"text_a": "a", "text_b": "b", "columns": ("id", "a", "b")},
+    ),
+    ("x.jsonl", json.dumps({"id": 7, **PAIR}) + "\n", {}),
+    ("x", json.dumps({"id": 7, **PAIR}) + "\n", {}),
+    # As it is called elsewhere than in the run.
+    (
+      "x.jsonl",
+      json.dumps({"id": 7, **PAIR}) + "\n",
+      {"text_a": "left", "text_b": "right"},
+    ),
+  ],
+)
+def test_a_table_gives_pairs_and_keeps_its_columns(
+  tmp_path, name, text, settings
+):
+  (row,) = rows_of(write(tmp_path / name, text), **settings)
+  assert json.loads(row.line) == PAIR
+  assert [*row.fields.values()][:2] in ([7, "A dog."], ["7", "A dog."])
+  assert row.end == len(text)
+
+
+def test_packed_files_and_globs_are_read_in_order(tmp_path):
+  write(tmp_path / "1.tsv", "text_a\ttext_b\na\tb\n")
+  (tmp_path / "2.tsv.gz").write_bytes(gzip.compress(b"c\td\n"))
+  rows = rows_of(tmp_path / "*.tsv*")
+  assert [row.form for row in rows] == ["table", "lines"]
+  assert [json.loads(rows[0].line)["text_a"], rows[1].line] == ["a", "c\td"]
+  with pytest.raises(UserError, match="`input` .*none finds no file"):
+    rows_of(tmp_path / "none")
+
+
+def test_the_standard_input_may_have_a_header(tmp_path, monkeypatch):
+  text = b"question1\tquestion2\tid\na\tb\t1\n"
+  stdin = types.SimpleNamespace(buffer=io.BytesIO(text))
+  monkeypatch.setattr("sys.stdin", stdin)
+  (row,) = rows_of("-")
+  assert row.fields == {"question1": "a", "question2": "b", "id": "1"}
+  assert row.place == "standard input, line 2"
+
+
+def test_a_csv_of_two_columns_needs_no_header(tmp_path):
+  path = write(tmp_path / "x.csv", '"a, b",c\nd,e\n')
+  assert [json.loads(row.line)["text_a"] for row in rows_of(path)] == [
+    "a, b",
+    "d",
+  ]
+
+
+def test_single_sentences_have_a_header_too(tmp_path):
+  path = write(tmp_path / "x.csv", "id,sentence\n1,a b\n")
+  (row,) = rows_of(path, text_b="")
+  assert json.loads(row.line) == {"text_a": "a b"}
+
+
+@pytest.mark.parametrize(
+  ("name", "text"),
+  [
+    ("x.csv", "id,left,right\n1,a,b\n"),
+    ("x.jsonl", '{"id": 1, "left": "a", "right": "b"}\n'),
+  ],
+)
+def test_a_file_without_the_columns_of_the_run_is_refused(tmp_path, name, text):
+  path = write(tmp_path / name, text)
+  with pytest.raises(UserError) as caught:
+    rows_of(path, text_a="premise", text_b="claim")
+  assert str(caught.value) == (
+    f"{path} has the columns ['id', 'left', 'right'], but none for the "
+    "sentences of the run (premise and claim): call them so in its header, or "
+    "name all columns by --columns=..."
+  )
+
+
+@pytest.mark.parametrize(
+  ("name", "text", "fault"),
+  [
+    ("x.csv", "text_a,text_b\na,b,c\n", "3 columns, but the header has 2"),
+    ("x.csv", "text_a,text_b\na,\n", "the second sentence is empty"),
+    ("x.jsonl", '{"text_a": "a", "text_b": 1}\n{"text_a": "a"}\n', "no text_b"),
+    ("x.jsonl", '{"text_a": "a", "text_b": [1]}\n', "a list"),
+  ],
+)
+def test_a_row_that_is_no_pair_says_what_it_is(tmp_path, name, text, fault):
+  *_, row = rows_of(write(tmp_path / name, text))
+  assert isinstance(row.line, UserError)
+  assert fault in str(row.line)
+  assert f"{name}, line 2: " in str(row.line) or name == "x.jsonl"
+
+
+def test_a_task_of_ones_own_gets_lines(tmp_path):
+  path = write(tmp_path / "x.csv", "text_a,text_b\n1,2\n\n3,4\n\n\n")
+  rows = [*open_input(str(path), TaskConfig(), "example")]
+  assert [row.line for row in rows] == ["text_a,text_b", "1,2", "", "3,4"]
+  assert open_input(str(path), TaskConfig(), "example").size == 28
+  with pytest.raises(UserError, match="has no example"):
+    [*open_input(str(write(path, "\n")), TaskConfig(), "example")]
