@@ -45,6 +45,8 @@ _UNPLANNED = (
   "steps_per_loop",
   "log_interval",
   "log_example_ids",
+  "log_weights_digest",
+  "check_resume",
   "checkpoint_interval",
 )
 define_settings([name for name in settings() if name not in _UNPLANNED])

@@ -1,90 +1,70 @@
-"""A run that has had checkpoints is not begun anew."""
+"""What a run has noted of its data: it keeps the order that it began with."""
 
 import json
-import os
 
 import pytest
 
-from engine.durability import manifest
-from engine.durability.run_directory import RunDirectory
-from engine.errors import CannotBeRead, UserError
-from engine.run.found import check_not_lost
-from tests.engine.durability.checkpoints_test import save
-
-START = {"step": 0, "lost_to_restart": 0.0}
-COMMITTED = {"step": 3, "committed": True}
+from engine.errors import Preempted, UserError
+from engine.loop import order
+from tests.engine.run.resume_test import NoticeAt, run
 
 
-@pytest.fixture
-def run(tmp_path):
-  directory = RunDirectory(str(tmp_path / "run"))
-  os.makedirs(directory.path)
-  return directory
+@pytest.fixture(scope="module")
+def sorted_run(tmp_path_factory):
+  return run(tmp_path_factory.mktemp("whole"))["weights_sha256"]
 
 
-def starts(run, *lines):
-  with open(run.file("restarts.jsonl"), "w") as file:
-    file.writelines(json.dumps(line) + "\n" for line in lines)
+def noted(directory):
+  return json.loads((directory / "data.json").read_text())
 
 
-def listed(run):
-  os.makedirs(run.checkpoints)
-  with open(os.path.join(run.checkpoints, "checkpoint"), "w") as file:
-    file.write('all_model_checkpoint_paths: "ckpt-3"\n')
+def stopped(directory):
+  with pytest.raises(Preempted):
+    run(directory, notices=NoticeAt(2))
 
 
-def refused(run, trace):
-  with pytest.raises(UserError, match=f"but {trace} says that there have"):
-    check_not_lost(run)
+def with_cipher(monkeypatch):
+  """From here on new runs have what those of many examples have."""
+  monkeypatch.setattr(order, "_SORTED", 0)
 
 
-@pytest.mark.parametrize(
-  ("leave", "trace"),
-  [
-    (lambda run: save(run.best), "best/ckpt-3"),
-    (listed, "checkpoints/checkpoint"),
-    (lambda run: starts(run, START, COMMITTED), "restarts.jsonl"),
-    (lambda run: starts(run, {**START, "step": 3}), "restarts.jsonl"),
-    (
-      lambda run: starts(run, {**START, "committed": False}, COMMITTED),
-      "restarts.jsonl",
-    ),
-  ],
-)
-def test_what_says_that_there_have_been_some_is_named(run, leave, trace):
-  check_not_lost(run)  # Nothing says so yet.
-  leave(run)
-  refused(run, trace)
-  save(run.checkpoints)
-  check_not_lost(run)
+@pytest.mark.parametrize("notes", ["with the order", "none"])
+def test_a_run_goes_on_in_the_order_that_it_began_with(
+  tmp_path, monkeypatch, sorted_run, notes
+):
+  stopped(tmp_path)
+  assert noted(tmp_path)["splits"]["train"]["order"] == "sort"
+  if notes == "none":  # As runs had it before there was another order.
+    (tmp_path / "data.json").unlink()
+  with_cipher(monkeypatch)
+  assert run(tmp_path)["weights_sha256"] == sorted_run
+  assert noted(tmp_path)["splits"]["train"]["order"] == "sort"
 
 
-def test_where_none_ever_was_best_weights_do_not_ask_for_it(run):
-  """Each save had failed when these were kept, or the run was stopped."""
-  save(run.best)
-  listed(run)
-  stopped = {"step": 7, "ledger": {}}
-  starts(run, {**START, "committed": False}, stopped)
-  check_not_lost(run)
-  starts(run, START, stopped)  # An older version said neither.
-  refused(run, "best/ckpt-3")
+def test_many_examples_are_ordered_by_the_cipher_from_then_on(
+  tmp_path, monkeypatch, sorted_run
+):
+  with monkeypatch.context() as patch:
+    with_cipher(patch)
+    whole = run(tmp_path / "whole")["weights_sha256"]
+    stopped(tmp_path / "run")
+  assert whole != sorted_run
+  assert noted(tmp_path / "run")["splits"]["train"]["order"] == "cipher"
+  assert run(tmp_path / "run")["weights_sha256"] == whole
 
 
-def test_a_line_that_cannot_be_read_may_have_said_it(run):
-  starts(run, {**START, "committed": False})
-  with open(run.file("restarts.jsonl"), "a") as file:
-    file.write("#\n")
-  check_not_lost(run)
-  save(run.best)
-  refused(run, "best/ckpt-3")
+def test_notes_without_an_order_mean_that_of_their_number(tmp_path, sorted_run):
+  stopped(tmp_path)
+  notes = noted(tmp_path)
+  del notes["splits"]["train"]["order"]
+  (tmp_path / "data.json").write_text(json.dumps(notes))
+  assert run(tmp_path)["weights_sha256"] == sorted_run
 
 
-def test_checkpoints_that_cannot_be_listed_are_not_none(run, monkeypatch):
-  manifest.delete(save(run.checkpoints))
-
-  def fails(path):
-    raise OSError(5, "Input/output error")
-
-  monkeypatch.setattr("engine.durability.own.os.listdir", fails)
-  with pytest.raises(CannotBeRead, match="Input/output error"):
-    check_not_lost(run)
+def test_an_order_of_a_newer_version_is_refused(tmp_path):
+  stopped(tmp_path)
+  notes = noted(tmp_path)
+  notes["splits"]["train"]["order"] = "by length"
+  (tmp_path / "data.json").write_text(json.dumps(notes))
+  with pytest.raises(UserError, match="ordered by 'by length', which a newer"):
+    run(tmp_path)

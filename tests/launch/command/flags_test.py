@@ -20,12 +20,12 @@ PAIRS = """
 RUN = f"""
   {PAIRS}
   accumulate_steps async_checkpoint batching best_metric best_to_keep casing
-  checkpoint_minutes class_weights clip_norm compile_cache deterministic dropout
-  encoder epochs eval_batch_size eval_split global_batch_size grace_seconds
-  keep_every_n_hours
+  canonical_shares checkpoint_minutes class_weights clip_norm compile_cache
+  deterministic dropout encoder epochs eval_batch_size eval_split freeze
+  global_batch_size grace_seconds init_from keep_every_n_hours
   label_smoothing learning_rate max_seq_length max_to_keep num_virtual_devices
   on_damaged_shard on_nonfinite patience positive precision
-  profile_steps quiet seed
+  profile_steps quiet reproducible seed shapes
   startup_timeout stop_file strategy threads tpu train_steps warmup_ratio
   weight_decay worker_hosts worker_index xla
 """
@@ -34,7 +34,8 @@ RESTARTS = "grace max_restarts stall_timeout"
 NAMES = {
   "train": f"""
     {RUN} {LAYERS} allow_config_change allow_other_files checkpoint_interval
-    log_example_ids log_interval mode model_dir seeds steps_per_loop
+    check_resume log_example_ids log_interval log_weights_digest mode model_dir
+    seeds steps_per_loop
   """,
   "plan": f"""
     {RUN} {LAYERS} chip_config compile_timeout largest_batch output plan_python
@@ -63,8 +64,9 @@ NAMES = {
 # What launchers or curious people set.
 RARE = """
   accumulate_steps allow_config_change allow_other_files async_checkpoint
-  best_metric best_to_keep casing checkpoint_minutes class_weights classes
-  clip_norm columns compile_cache deterministic
+  best_metric best_to_keep canonical_shares casing check_resume
+  checkpoint_minutes class_weights classes clip_norm columns compile_cache
+  deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
   keep_every_n_hours label_smoothing log_example_ids log_interval max_to_keep
   on_damaged_shard on_nonfinite patience positive profile_steps quoting
