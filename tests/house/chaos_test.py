@@ -7,9 +7,9 @@ import signal
 import numpy as np
 import pytest
 
-from tests.engine.run.trainer_test import lines
 from tests.support import chaos
 from tests.support.doors import Door, enter
+from tests.support.training import lines
 
 
 @pytest.mark.slow

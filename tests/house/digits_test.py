@@ -17,9 +17,9 @@ from launch.command import configs
 from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks import registry
-from tests.engine.run.trainer_test import lines
 from tests.support.doors import enter
 from tests.support.testing import acting_at, strategy_of
+from tests.support.training import lines
 
 TASK = "examples.digits:Digits"
 

@@ -10,7 +10,7 @@ from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
 from engine.lines.reading import read_jsonl
 from launch.pages.page import write_page
-from tests.engine.run.trainer_test import run
+from tests.support.training import run
 
 LOGS = {"log_example_ids": True}
 

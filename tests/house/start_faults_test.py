@@ -28,8 +28,8 @@ from tests.engine.run.resume_test import (
   run,
   small_disk,  # noqa: F401, a fixture
 )
-from tests.engine.run.trainer_test import lines
 from tests.support.testing import LineTask, tiny_config, tiny_task
+from tests.support.training import lines
 
 
 class Changed(LineTask):

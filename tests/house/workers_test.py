@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from launch.jobs.ranks import free_ports, run_workers
-from tests.engine.run.trainer_test import compare_runs, lines
 from tests.support import workers
 from tests.support.doors import Door
 from tests.support.testing import strategy_of
+from tests.support.training import compare_runs, lines
 
 
 def start(directory, *fate):

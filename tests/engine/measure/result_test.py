@@ -8,8 +8,8 @@ from engine.measure import peaks
 from engine.measure.ledger import Work
 from engine.measure.peaks import Peak
 from engine.measure.result import rates, summary_lines
-from tests.engine.run.trainer_test import run
 from tests.support.testing import LineTask
+from tests.support.training import run
 
 WORK = {"steps": 10, "examples": 320, "units": 9_000, "capacity": 10_000}
 

@@ -7,8 +7,8 @@ import pytest
 
 from engine.errors import UserError
 from engine.loop.boundary import Boundary
-from tests.engine.run.trainer_test import lines, run
 from tests.support.testing import LineTask, acting_at, tiny_config
+from tests.support.training import lines, run
 
 SETTINGS = {
   "train": {"train_steps": 6, "global_batch_size": 16},

@@ -8,8 +8,8 @@ import pytest
 from engine.durability import manifest
 from engine.errors import UserError
 from engine.run import follow
-from tests.engine.run.trainer_test import lines, run
 from tests.support.testing import LineTask
+from tests.support.training import lines, run
 
 SETTINGS = {"checkpoint": {"checkpoint_interval": 2, "max_to_keep": 3}}
 

@@ -17,8 +17,8 @@ from engine.errors import Preempted, SaveFailed, StopRequested, UserError
 from engine.loop.boundary import Boundary
 from engine.loop.evaluator import Evaluator
 from engine.run.experiment import Experiment
-from tests.engine.run.trainer_test import lines
 from tests.support.testing import LineTask, acting_at, strategy_of, tiny_config
+from tests.support.training import lines
 
 TRAIN = {"train_steps": 12, "global_batch_size": 8}
 RUNTIME = {"steps_per_loop": 5, "log_example_ids": True}

@@ -15,8 +15,8 @@ from engine.step.canonical import (
   sum_over_replicas,
   tree_sum,
 )
-from tests.engine.run.trainer_test import HalfTask, lines, run, weights
 from tests.support.testing import LineTask, acting_at, strategy_of, tiny_config
+from tests.support.training import HalfTask, lines, run, weights
 
 RANDOM = np.random.default_rng(0)
 # Numbers whose sum depends on the order in which they are added.
