@@ -75,6 +75,7 @@ def main() -> None:
   whole = values.whole
   with tempfile.TemporaryDirectory() as directory:
     epoch = given.write_splits(task, directory) // BATCH_SIZE
+    steps = values.epoch_steps or epoch
     asked = "hugging_face" in [entry.contender for entry in entries]
     plan = Plan(
       setting="",
@@ -83,8 +84,8 @@ def main() -> None:
       encoder=task.encoder,
       source=given.source_of(task.encoder) if asked else "",
       splits=directory,
-      steps=values.epochs * (values.epoch_steps or epoch),
-      steps_per_window=STEPS_PER_WINDOW,
+      steps=values.epochs * steps,
+      steps_per_window=steps if whole else STEPS_PER_WINDOW,
       seed=0,
       evaluations=values.epochs if whole else 0,
     )
@@ -153,14 +154,14 @@ def ask(entry: Entry, plan: Plan) -> dict[str, Any]:
     with open(asked, "w") as file:
       json.dump(dataclasses.asdict(plan), file)
     module = f"benchmarks.contenders.{entry.contender}"
-    run = subprocess.run(
+    ended = subprocess.run(
       [sys.executable, "-m", module, asked, told],
       capture_output=True,
       text=True,
     )
-    if run.returncode:
-      lines = run.stderr.strip().splitlines() or ["no word"]
-      fail(f"{entry} ended with {run.returncode}: {lines[-1]}", status=1)
+    if ended.returncode:
+      lines = ended.stderr.strip().splitlines() or ["no word"]
+      fail(f"{entry} ended with {ended.returncode}: {lines[-1]}", status=1)
     with open(told) as file:
       return json.load(file)
 
