@@ -11,6 +11,7 @@ from tasks.config import SentencePairConfig
 from tasks.export import hugging_face, serving
 from tasks.export.graph_tokenizer import GraphTokenizer
 from tasks.model.contract import EncoderFiles
+from tasks.wordpiece.spec import WordPiece
 from tasks.wordpiece.tokenizer import Tokenizer
 
 
@@ -74,7 +75,7 @@ def write(
       classes=classes,
     )
     if form == "saved_model":
-      if tokenizer.not_in_graph:
+      if not isinstance(tokenizer, WordPiece):
         serving.write_saved_model(serve(), directory, assets)
         return f"signature serving_default, ids only: {tokenizer.not_in_graph}"
       single = not config.text_b

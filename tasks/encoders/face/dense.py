@@ -90,13 +90,11 @@ class DenseTransformer(Dense):
     x = self._embedded(words, types)
     for i in range(shape.layers):
       part = lambda name, i=i: f"blocks.{i}.{name}"
-      mixed = attended(
-        *(
-          heads_of(self.product(x, part(name)), shape.heads)
-          for name in ("query", "key", "value")
-        ),
-        bias,
+      query, key, value = (
+        heads_of(self.product(x, part(name)), shape.heads)
+        for name in ("query", "key", "value")
       )
+      mixed = attended(query, key, value, bias)
       x += self.product(mixed, part("attention_output"))
       x = self.norm(x, part("attention_norm"), shape.epsilon)
       inner = ACTIVATIONS[shape.activation](
