@@ -20,6 +20,7 @@ class Committer:
       variables, so one is enough.
     logs: on the disk before a checkpoint that has their lines behind it.
     listeners: hear of the first commit, with its step.
+    committed: gets the step of each.
   """
 
   def __init__(
@@ -43,6 +44,7 @@ class Committer:
     self.writes = writes
     self.logs: list[LineFile] = []
     self.listeners: list[Callable[[int], object]] = []
+    self.committed: list[int] = []
     self._facts: dict[str, Any] = {
       "config": config,
       "versions": versions,
@@ -76,5 +78,6 @@ class Committer:
       log.sync()
     self.check()
     write_manifest(prefix, step=step, metrics=metrics, **self._facts)
+    self.committed.append(step)
     while self.listeners:
       self.listeners.pop()(step)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -30,6 +30,7 @@ class Journal:
     lines: up to the restored step.
     dropped: behind it.
     lost: number of lines that are damaged; the file as it was is set aside.
+    listeners: hear of each log point.
   """
 
   def __init__(
@@ -58,6 +59,7 @@ class Journal:
     self.lines = [x for x in lines if x["step"] <= last.get(x["kind"], step)]
     self.dropped = [line for line in lines if line["step"] > step]
     self._writes = writes
+    self.listeners: list[Callable[[str, int, Mapping[str, Any]], object]] = []
     if not writes:
       return
     self.file = LineFile(path, self.lines)
@@ -88,6 +90,8 @@ class Journal:
           tf.summary.scalar(name, value)
       self._summaries[kind].flush()
     self._terminal.show(kind, step, point)
+    for listener in self.listeners:
+      listener(kind, step, point)
 
   def say(self, text: str) -> None:
     """Shows a line in the terminal."""

@@ -53,6 +53,7 @@ class Logs:
       writes=job.is_chief,
       evaluates_again=evaluates_again,
     )
+    self.journal.listeners.append(job.watching.log)
     self.starts = StartLog(
       job.directory.file("restarts.jsonl"),
       self.journal,

@@ -148,6 +148,8 @@ class Session:
     except DISK_ERRORS as error:
       raise directory.not_writable(error) from error
     self._committer.logs += self._logs.files
+    self._committer.committed = job.watching.committed
+    job.watching.begin(directory.path, job.config, step)
     job.ledger.add(self._logs.starts.earlier_seconds)
     self._trainer.work = self._logs.starts.earlier_work
     if job.is_chief:
@@ -226,6 +228,7 @@ class Session:
     lost = self._logs.lost
     if self._job.is_chief and (steps := self._best.finish()):
       lost["best"] = steps
+    lost |= self._job.watching.failed
     reported = outcome(
       self._job,
       self._model,
@@ -244,6 +247,8 @@ class Session:
         f"The result could not be written to {path} ({reason_of(error)}): "
         "make room there, and give the same command."
       ) from error
+    self._job.watching.end(reported)
+    reported["lost"] |= self._job.watching.failed
     return reported
 
   def _train(self) -> bool:
@@ -270,6 +275,7 @@ class Session:
     self._manager.save(checkpoint_number=step, check_interval=False)
     saved = self.settle()
     self._logs.stopped(step)
+    job.watching.end(None)
     job.progress.report(step=step, stopped=reason)
     part(job.strategy)
     stop_file = job.directory.file("stop")

@@ -33,8 +33,8 @@ LAYERS = "config_file params_override"
 RESTARTS = "grace max_restarts stall_timeout"
 NAMES = {
   "train": f"""
-    {RUN} {LAYERS} allow_config_change allow_other_files checkpoint_interval
-    log_example_ids mode model_dir seeds steps_per_loop
+    {RUN} {LAYERS} action allow_config_change allow_other_files
+    checkpoint_interval log_example_ids mode model_dir seeds steps_per_loop
   """,
   "plan": f"""
     {RUN} {LAYERS} chip_config compile_timeout largest_batch output plan_python
@@ -62,7 +62,7 @@ NAMES = {
 
 # What launchers or curious people set.
 RARE = """
-  accumulate_steps allow_config_change allow_other_files async_checkpoint
+  accumulate_steps action allow_config_change allow_other_files async_checkpoint
   best_metric best_to_keep casing checkpoint_minutes class_weights classes
   clip_norm columns deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
