@@ -66,7 +66,7 @@ RARE = """
   best_metric best_to_keep casing checkpoint_minutes class_weights classes
   clip_norm columns deterministic
   eval_batch_size eval_files eval_split file_format grace_seconds
-  keep_every_n_hours label_smoothing log_example_ids max_to_keep
+  keep_every_n_hours label_smoothing log_example_ids max_seq_length max_to_keep
   on_damaged_shard on_nonfinite patience positive profile_steps quoting
   skip_bad_lines
   startup_timeout steps_per_loop stop_file test_file threads train_files
