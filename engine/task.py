@@ -224,3 +224,33 @@ def each_of(
   """Yields the readings of each example: name -> array [...]."""
   for values in zip(*readings.values(), strict=True):
     yield dict(zip(readings, values, strict=True))
+
+
+class Watcher:
+  """Looks at a run from outside, and cannot alter it: --action=module:Class.
+
+  A subclass defines what it wants to hear of. It is built without arguments;
+  the chief's is called, between two device loops, with copies. What it raises
+  is told and ends it, not the run, whose exit status is then 1.
+  """
+
+  def begin(self, directory: str, config: Mapping[str, Any], step: int) -> None:
+    """A run begins, or goes on.
+
+    Args:
+      directory: of the run.
+      config: dotted name -> value of each setting.
+      step: that it is at.
+    """
+
+  def log(self, kind: str, step: int, point: Mapping[str, Any]) -> None:
+    """A point was logged: of kind "train" or "eval", as `metrics.jsonl` has it.
+
+    After a stop some may come again, with the same values.
+    """
+
+  def saved(self, step: int) -> None:
+    """A checkpoint exists: told with the next log point, or at the end."""
+
+  def end(self, result: Mapping[str, Any] | None) -> None:
+    """A run has ended, with `result.json`; or, with None, stopped to go on."""

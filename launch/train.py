@@ -30,6 +30,9 @@ flags.DEFINE_list(
   [],
   "Settings in which a resumed run may differ: field,...",
 )
+flags.DEFINE_multi_string(
+  "action", [], "module:Class that is told how the run gets on; repeatable."
+)
 flags.DEFINE_bool(
   "allow_other_files",
   False,
@@ -85,6 +88,7 @@ def main() -> None:
   from engine.measure.result import summary_lines
   from engine.process.compile_cache import CompileCache
   from engine.run.experiment import Experiment
+  from launch.trackers import find as trackers
 
   notices.exists = tf.io.gfile.exists
   if not cluster:
@@ -111,6 +115,7 @@ def main() -> None:
     notices=notices,
     progress=progress,
     allowed=flags.FLAGS.allow_config_change,
+    watchers=trackers.build(flags.FLAGS.action if trains else ()),
   )
   try:
     result = experiment.run(mode)
@@ -146,5 +151,5 @@ if __name__ == "__main__":
   run_door(
     main,
     "Trains on sentence pairs or a task of your own, or resumes.",
-    rare=("allow_config_change", "allow_other_files"),
+    rare=("action", "allow_config_change", "allow_other_files"),
   )

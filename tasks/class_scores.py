@@ -37,9 +37,10 @@ def class_scores(
   precision, recall, f1, count = metrics.precision_recall_fscore_support(
     labels, called, labels=every, zero_division=0.0
   )
+  several = len({*labels, *called}) > 1
   found: dict[str, Any] = {
     "balanced_accuracy": float(recall[count > 0].mean()),
-    "mcc": float(metrics.matthews_corrcoef(labels, called)),
+    "mcc": float(metrics.matthews_corrcoef(labels, called)) if several else 0.0,
   }
   if len(names) == 2:
     areas = {"roc_auc": 0.0, "pr_auc": 0.0}

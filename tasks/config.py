@@ -113,7 +113,7 @@ class SentencePairConfig(TaskConfig):
     RARE,
   )
   max_seq_length: int = setting(
-    128, "Tokens of a pair; longer ones are cut.", SHOWN, min=8, max=2**16
+    128, "Tokens of a pair; longer ones are cut.", RARE, min=8, max=2**16
   )
   batching: Batching = free(
     "pack", "Pairs in rows; only dropout's draws differ.", SHOWN

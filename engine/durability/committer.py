@@ -28,6 +28,7 @@ class Committer:
     writes: whether this process is the one that saves. Replicas hold equal
       variables, so one is enough.
     logs: on the disk before a checkpoint that has their lines behind it.
+    committed: gets the step of each.
   """
 
   def __init__(
@@ -50,6 +51,7 @@ class Committer:
     """
     self.writes = writes
     self.logs: list[LineFile] = []
+    self.committed: list[int] = []
     self._facts: dict[str, Any] = {
       "config": config,
       "versions": versions,
@@ -104,6 +106,7 @@ class Committer:
     """
     self._sync()
     write_manifest(prefix, step=step, metrics=metrics, **self._facts)
+    self.committed.append(step)
 
 
 def covers(

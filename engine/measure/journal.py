@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -33,6 +33,7 @@ class Journal:
     dropped: behind it.
     lost: number of lines that are damaged or gone; a file with damaged ones is
       set aside.
+    listeners: hear of each log point.
   """
 
   def __init__(
@@ -63,6 +64,7 @@ class Journal:
     self.lines = [x for x in lines if x["step"] <= last.get(x["kind"], step)]
     self.dropped = [line for line in lines if line["step"] > step]
     self._writes = writes
+    self.listeners: list[Callable[[str, int, Mapping[str, Any]], object]] = []
     if not writes:
       return
     self.file = LineFile(path, self.lines)
@@ -93,6 +95,8 @@ class Journal:
           tf.summary.scalar(name, value)
       self._summaries[kind].flush()
     self._terminal.show(kind, step, point)
+    for listener in self.listeners:
+      listener(kind, step, point)
 
   def bring_back(self, step: int) -> None:
     """Writes again what was dropped, from a step on: it stays as it was."""

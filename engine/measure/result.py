@@ -131,7 +131,12 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
   )
   if lost := dict(result.get("lost") or {}):
     steps = lost.pop("best", [])
-    parts = [f"{count} line(s) of {name}" for name, count in lost.items()]
+    parts = [
+      f"{found} line(s) of {name}"
+      if isinstance(found, int)
+      else f"the action {name} ({found})"
+      for name, found in lost.items()
+    ]
     parts += [f"the weights of step {step}, among the best" for step in steps]
     lines.append(f"  lost         {', '.join(parts)}")
   return [

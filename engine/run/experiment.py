@@ -1,14 +1,14 @@
 """The modes of a run: who may begin, what must be equal on all workers."""
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
 from engine.cluster.peers import agree_on, lost_peers_named, part, together
-from engine.cluster.strategies import create_strategy, workers_of
+from engine.cluster.strategies import create_strategy, is_chief, workers_of
 from engine.config import ExperimentConfig
 from engine.durability import assets
 from engine.durability.lock import Lock
@@ -33,7 +33,8 @@ from engine.run.found import (
 )
 from engine.run.job import Job
 from engine.run.session import Session
-from engine.task import Source, Task
+from engine.run.watching import Watching
+from engine.task import Source, Task, Watcher
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 
@@ -62,6 +63,7 @@ class Experiment:
     notices: Notices | None = None,
     progress: Progress | None = None,
     allowed: Collection[str] = (),
+    watchers: Iterable[Watcher] = (),
   ):
     """Initializes the experiment; builds the strategy.
 
@@ -76,6 +78,7 @@ class Experiment:
       progress: tells a supervisor how the run gets on.
       allowed: settings in which the run may differ from what the directory
         holds.
+      watchers: are told how the run gets on, on the chief.
 
     Raises:
       UserError: where the devices do not fit the config.
@@ -83,16 +86,18 @@ class Experiment:
     self.trained = True
     directory = RunDirectory(model_dir)
     config = with_shapes(config, directory)
+    strategy = strategy or create_strategy(config.runtime)[0]
     self._job = job = Job(
       config=config,
       task=task,
       directory=directory,
-      strategy=strategy or create_strategy(config.runtime)[0],
+      strategy=strategy,
       ledger=ledger or Ledger(),
       progress=progress or Progress(""),
       notices=notices,
       command=command,
       allowed=allowed,
+      watching=Watching(watchers if is_chief(strategy) else ()),
     )
     self._builder = Builder(
       config=config,

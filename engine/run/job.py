@@ -11,6 +11,7 @@ from engine.durability.run_directory import RunDirectory
 from engine.measure.ledger import Ledger
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
+from engine.run.watching import Watching
 from engine.task import Task
 
 
@@ -29,6 +30,7 @@ class Job:
     command: the command line that resumes it, for the report.
     allowed: settings in which the run may differ from what the directory
       holds.
+    watching: who is told how the run gets on; nobody but on the chief.
   """
 
   config: ExperimentConfig
@@ -40,6 +42,7 @@ class Job:
   notices: Notices | None
   command: str
   allowed: Collection[str]
+  watching: Watching = dataclasses.field(default_factory=Watching)
 
   @property
   def is_chief(self) -> bool:

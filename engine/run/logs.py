@@ -63,6 +63,7 @@ class Logs:
       evaluates_again=evaluates_again,
       covers=covers_of("metrics.jsonl"),
     )
+    self.journal.listeners.append(job.watching.log)
     self._ids: list[ExampleIdLog] = []
     if job.config.runtime.log_example_ids and job.is_chief:
       path = job.directory.file("example_ids.jsonl")

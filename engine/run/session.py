@@ -152,7 +152,9 @@ class Session:
     except DISK_ERRORS as error:
       raise directory.not_writable(error) from error
     self._committer.logs += self._logs.files
+    self._committer.committed = job.watching.committed
     self._manager.cover()  # Later lines have been dropped, or are lost.
+    job.watching.begin(directory.path, job.config, step)
     job.ledger.add(self._logs.starts.earlier_seconds)
     self._trainer.work = self._logs.starts.earlier_work
     if job.is_chief:
@@ -237,6 +239,7 @@ class Session:
     lost: dict[str, Any] = {**self._logs.starts.lost}
     if self._job.is_chief and (steps := self._best.finish()):
       lost["best"] = steps
+    lost |= self._job.watching.failed
     reported = outcome(
       self._job,
       self._model,
@@ -255,6 +258,8 @@ class Session:
         f"The result could not be written to {path} ({reason_of(error)}): "
         "make room there, and give the same command."
       ) from error
+    self._job.watching.end(reported)
+    reported["lost"] |= self._job.watching.failed
     return reported
 
   def _train(self) -> bool:
@@ -281,6 +286,7 @@ class Session:
     self._manager.save(checkpoint_number=step, check_interval=False)
     saved = self.settle()
     self._logs.stopped(step)
+    job.watching.end(None)
     job.progress.report(step=step, stopped=reason)
     part(job.strategy)
     where = "saved" if _is_of(saved, step) else f"the newest is {saved}"

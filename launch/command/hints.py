@@ -1,7 +1,7 @@
 """What a user may have meant by a name that is no setting."""
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 
 # What other trainers call it -> our setting. Hugging Face's TrainingArguments
 # and tokenizers, Keras, Lightning, Model Garden, sentence-transformers.
@@ -56,7 +56,7 @@ OTHERS: Mapping[str, str] = {
 }
 
 
-def meant(name: str, known: Collection[str]) -> str:
+def meant(name: str, known: Sequence[str]) -> str:
   """Returns the setting that a name may stand for; "" where none is near.
 
   Args:

@@ -99,7 +99,9 @@ def predict_rows(
   first = 0
   for _, group in itertools.groupby(rows, key=lambda row: row.form):
     while chunk := [*itertools.islice(group, _CHUNK)]:
-      faults = {i: x.line for i, x in enumerate(chunk) if _is_bad(x)}
+      faults = {
+        i: x.line for i, x in enumerate(chunk) if isinstance(x.line, UserError)
+      }
       if faults and not skips:
         raise next(iter(faults.values()))
       bad = {i: str(fault) for i, fault in faults.items()}
@@ -110,10 +112,6 @@ def predict_rows(
   _tell(unread, first)
 
 
-def _is_bad(row: Row) -> bool:
-  return isinstance(row.line, UserError)
-
-
 def _predict_chunk(
   restored: Restored,
   chunk: Sequence[Row],
@@ -122,8 +120,8 @@ def _predict_chunk(
 ) -> list[Said]:
   """Returns what is said of each row; adds those that the task cannot read."""
   task = restored.task
-  good = {i: x for i, x in enumerate(chunk) if i not in bad}
-  source = task.read_inputs([(x.place, x.line) for x in good.values()])
+  good = {i: str(x.line) for i, x in enumerate(chunk) if i not in bad}
+  source = task.read_inputs([(chunk[i].place, x) for i, x in good.items()])
   if len(source) + len(source.unread) != len(good):
     raise UserError(
       f"`read_inputs` gave {len(source)} examples for {len(good)} lines: let "
@@ -131,7 +129,7 @@ def _predict_chunk(
     )
   numbers = [*good]
   bad |= {numbers[i]: why for i, why in source.unread.items()}
-  lines = [x.line for i, x in good.items() if i not in bad]
+  lines = [x for i, x in good.items() if i not in bad]
   readings = predict(restored, source, batch_size) if len(source) else {}
   each = zip(each_of(readings), _are_cut(task, source, lines), strict=True)
   said = []
@@ -140,7 +138,7 @@ def _predict_chunk(
       said.append(Said(row, None))
     else:
       reading, cut = next(each)
-      said.append(Said(row, task.describe_output(reading, row.line), cut))
+      said.append(Said(row, task.describe_output(reading, good[i]), cut))
   return said
 
 

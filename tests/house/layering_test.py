@@ -47,6 +47,7 @@ WHOLE = {
 DISTRIBUTIONS = {  # Of modules that are not called as their package is.
   "absl": "absl_py",
   "google": "protobuf",
+  "mlflow": "mlflow_skinny",
   "official": "tf_models_official",
   "orbit": "tf_models_official",
   "sklearn": "scikit_learn",

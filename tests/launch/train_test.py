@@ -188,7 +188,8 @@ FREE = f"127.0.0.1:{free_ports(1)[0]}"
 
 
 BAD_FLAGS = {
-  "a misspelt flag": (["--epoch=3"], "Did you mean: epochs"),
+  "a misspelt flag": (["--epoch=3"], "did you mean --epochs?"),
+  "a flag of others": (["--lr=3"], "did you mean --learning_rate?"),
   "a misspelt override": (
     ["--params_override=optimizer.lerning_rate=1"],
     "did you mean `optimizer.learning_rate`",

@@ -33,9 +33,9 @@ LAYERS = "config_file params_override"
 RESTARTS = "grace max_restarts stall_timeout"
 NAMES = {
   "train": f"""
-    {RUN} {LAYERS} allow_config_change allow_other_files checkpoint_interval
-    check_resume log_example_ids log_interval log_weights_digest mode model_dir
-    seeds steps_per_loop
+    {RUN} {LAYERS} action allow_config_change allow_other_files
+    checkpoint_interval check_resume log_example_ids log_interval
+    log_weights_digest mode model_dir seeds steps_per_loop
   """,
   "plan": f"""
     {RUN} {LAYERS} chip_config compile_timeout largest_batch output plan_python
@@ -63,13 +63,15 @@ NAMES = {
 
 # What launchers or curious people set.
 RARE = """
-  accumulate_steps allow_config_change allow_other_files async_checkpoint
+  accumulate_steps action allow_config_change allow_other_files async_checkpoint
   best_metric best_to_keep canonical_shares casing check_resume
   checkpoint_minutes class_weights classes clip_norm columns compile_cache
   deterministic
-  eval_batch_size eval_files eval_split file_format grace_seconds
-  keep_every_n_hours label_smoothing log_example_ids log_interval max_to_keep
-  on_damaged_shard on_nonfinite patience positive profile_steps quoting
+  eval_batch_size eval_files eval_split file_format freeze grace_seconds
+  init_from
+  keep_every_n_hours label_smoothing log_example_ids log_interval
+  log_weights_digest max_seq_length max_to_keep
+  on_damaged_shard on_nonfinite patience positive profile_steps quoting shapes
   skip_bad_lines
   startup_timeout steps_per_loop stop_file test_file threads train_files
   unlabelled warmup_ratio weight weight_decay worker_hosts worker_index xla

@@ -1,0 +1,129 @@
+"""Actions are found by module:Class, or refused in one line."""
+
+import csv
+import sys
+import types
+
+import pytest
+
+from engine.errors import UserError
+from engine.task import Watcher
+from launch.trackers.csv_file import CsvFile
+from launch.trackers.find import build
+from launch.trackers.mlflow_run import MlflowRun
+from launch.trackers.numbers import numbers_of
+from launch.trackers.wandb_run import WandbRun
+
+POINT = {
+  "loss": 0.5,
+  "positive": "yes",
+  "confusion": [[1]],
+  "per_class": {"c++": {"f1": 1}},
+}
+
+
+class Needy(Watcher):
+  def __init__(self, more):
+    del more
+
+
+def test_what_is_named_is_built():
+  (found,) = build(["launch.trackers.csv_file:CsvFile"])
+  assert isinstance(found, CsvFile)
+
+
+@pytest.mark.parametrize(
+  ("path", "complaint"),
+  [
+    ("no_such_module:X", "no_such_module cannot be imported"),
+    ("", "cannot be imported"),
+    ("launch.trackers.csv_file:Nothing", "which is no action: name a subclass"),
+    ("json:JSONDecoder", "which is no action"),
+    (f"{__name__}:Needy", "cannot be built without arguments"),
+  ],
+)
+def test_what_is_no_action_is_refused(path, complaint):
+  with pytest.raises(UserError, match=complaint):
+    build([path])
+
+
+@pytest.mark.parametrize(
+  ("package", "tracker"), [("wandb", WandbRun), ("mlflow", MlflowRun)]
+)
+def test_a_tracker_without_its_package_says_what_to_install(
+  monkeypatch, package, tracker
+):
+  monkeypatch.setitem(sys.modules, package, None)
+  with pytest.raises(UserError, match=r"pip install 'apsis\[track\]'"):
+    tracker()
+
+
+def test_numbers_have_dotted_names():
+  assert numbers_of(POINT) == {"loss": 0.5, "per_class.c++.f1": 1.0}
+
+
+def test_csv_goes_on_in_its_columns(tmp_path):
+  for step, more in ((5, {}), (10, {"late": 1.0})):
+    action = CsvFile()
+    action.begin(str(tmp_path), {}, step)
+    action.log("train", step, {"loss": step / 10, **more})
+  with open(tmp_path / "train.csv") as file:
+    assert [*csv.reader(file)] == [
+      ["step", "loss"],
+      ["5", "0.5"],
+      ["10", "1.0"],
+    ]
+
+
+class Recorder(types.ModuleType):
+  """Stands for a tracker's package: writes down what it is told."""
+
+  def __init__(self):
+    super().__init__("recorder")
+    self.told = []
+    self.info = types.SimpleNamespace(run_id="r1")
+    self.summary = {}
+
+  def __getattr__(self, name):
+    if name.startswith("__"):
+      raise AttributeError(name)
+
+    def tell(*args, **kwargs):
+      self.told.append((name, args, kwargs))
+      return self
+
+    return tell
+
+
+def test_mlflow_is_told_of_one_run_over_all_lives(tmp_path, monkeypatch):
+  mlflow = Recorder()
+  monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+  for step in (0, 10):
+    action = MlflowRun()
+    action.begin(str(tmp_path / "."), {"train.seed": 1}, step)
+    action.log("eval", step + 10, POINT)
+    action.end({"eval": None} if step else None)
+  starts = [kwargs for name, _, kwargs in mlflow.told if name == "start_run"]
+  assert [x["run_id"] for x in starts] == [None, "r1"]
+  logged = [args for name, args, _ in mlflow.told if name == "log_metrics"]
+  assert logged[0] == ({"eval.loss": 0.5, "eval.per_class.c__.f1": 1.0},)
+  assert [args for name, args, _ in mlflow.told if name == "end_run"] == [
+    ("KILLED",),
+    ("FINISHED",),
+  ]
+
+
+def test_wandb_is_told_of_one_run_over_all_lives(tmp_path, monkeypatch):
+  wandb = Recorder()
+  monkeypatch.setitem(sys.modules, "wandb", wandb)
+  for step in (0, 10):
+    action = WandbRun()
+    action.begin(str(tmp_path), {"train.seed": 1}, step)
+    action.log("train", step + 5, POINT)
+    action.end({"eval": POINT} if step else None)
+  starts = [kwargs for name, _, kwargs in wandb.told if name == "init"]
+  assert starts[0]["id"] == starts[1]["id"]
+  assert starts[0]["resume"] == "allow"
+  assert wandb.summary["loss"] == 0.5
+  ends = [kwargs for name, _, kwargs in wandb.told if name == "finish"]
+  assert ends == [{"exit_code": 75}, {"exit_code": 0}]
