@@ -91,9 +91,9 @@ def measure(
   from engine.measure.journal import Journal
   from engine.measure.ledger import Ledger
   from engine.measure.terminal import Terminal
-  from engine.run.actions import TrainLog
   from engine.run.builder import Builder
   from engine.run.session import silence_orbit
+  from engine.telemetry.actions import TrainLog
   from tasks.sentence_pair import SentencePairTask
 
   silence_orbit()  # As in a run.

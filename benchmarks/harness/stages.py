@@ -31,8 +31,8 @@ def main() -> None:
   from engine.cluster import strategies
   from engine.durability.checkpoints import Checkpoints
   from engine.run import experiment
-  from engine.run.actions import TrainLog
   from engine.run.builder import Builder
+  from engine.telemetry.actions import TrainLog
   from tasks.sentence_pair import SentencePairTask
 
   assert experiment

@@ -21,7 +21,6 @@ from engine.loop.order import Order
 from engine.loop.trainer import Trainer
 from engine.measure.goal import goal_of
 from engine.measure.ledger import Ledger
-from engine.run.job import Job
 from engine.step.averages import Averages, build_averages
 from engine.step.canonical import Shares, own_shares
 from engine.step.guard import Guard
@@ -30,6 +29,7 @@ from engine.step.precision import LossScale, precision_scope
 from engine.step.program_cost import program_cost
 from engine.step.replica_step import ReplicaStep
 from engine.task import Source, Task
+from engine.telemetry.job import Job
 
 
 class Builder:

@@ -31,10 +31,10 @@ from engine.run.found import (
   noted_data,
   with_shapes,
 )
-from engine.run.job import Job
 from engine.run.session import Session
-from engine.run.watching import Watching
 from engine.task import Source, Task, Watcher
+from engine.telemetry.job import Job
+from engine.telemetry.watching import Watching
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
 

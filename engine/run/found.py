@@ -12,9 +12,9 @@ from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import write_json
 from engine.formats import read_json
 from engine.loop import order
-from engine.run.job import Job
-from engine.run.starts import STARTS, have_been_committed
 from engine.task import Source
+from engine.telemetry.job import Job
+from engine.telemetry.starts import STARTS, have_been_committed
 
 DATA = "data"  # Beside the settings: `data.train` stands for that split.
 _FILE = "data.json"  # What a run was trained and evaluated on.

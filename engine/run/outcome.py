@@ -11,8 +11,8 @@ from engine.loop.trainer import Trainer
 from engine.measure import environment, result
 from engine.measure.ledger import goodput
 from engine.measure.peaks import find_peak
-from engine.run.job import Job
-from engine.run.logs import Logs
+from engine.telemetry.job import Job
+from engine.telemetry.logs import Logs
 
 
 def outcome(

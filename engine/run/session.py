@@ -21,13 +21,13 @@ from engine.measure.goal import goal_of, stops_early
 from engine.measure.journal import POINT
 from engine.measure.terminal import Terminal
 from engine.run import found
-from engine.run.actions import EvaluationLog, steps_to_stop
 from engine.run.builder import Builder, build_managers
-from engine.run.job import Job
-from engine.run.logs import Logs
 from engine.run.outcome import outcome
 from engine.settings import identity
 from engine.task import Source, digest_of
+from engine.telemetry.actions import EvaluationLog, steps_to_stop
+from engine.telemetry.job import Job
+from engine.telemetry.logs import Logs
 
 _LOOKS = 10  # Log points from one look at the clock to the next.
 

@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.process import lock_record
 from engine.process.progress import read_progress
 from engine.process.watch import Watch
-from engine.run import starts as starts_of
+from engine.telemetry import starts as starts_of
 from launch.command import configs
 from launch.pages.page import write_page
 from launch.trained.inputs import Input

@@ -4,8 +4,8 @@ import json
 import types
 
 from engine.measure.ledger import Work, goodput
-from engine.run.starts import StartLog
 from engine.task import Layout
+from engine.telemetry.starts import StartLog
 
 
 def started(path, lines, dropped=(), step=5):

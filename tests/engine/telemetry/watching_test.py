@@ -3,8 +3,8 @@
 import pytest
 
 from engine.run.experiment import Experiment
-from engine.run.watching import Watching
 from engine.task import Watcher
+from engine.telemetry.watching import Watching
 from tests.support.testing import LineTask, strategy_of, tiny_config
 
 

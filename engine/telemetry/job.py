@@ -11,8 +11,8 @@ from engine.durability.run_directory import RunDirectory
 from engine.measure.ledger import Ledger
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
-from engine.run.watching import Watching
 from engine.task import Task
+from engine.telemetry.watching import Watching
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

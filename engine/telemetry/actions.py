@@ -16,8 +16,8 @@ from engine.loop.trainer import Trainer
 from engine.measure import per_example
 from engine.measure.journal import Journal
 from engine.measure.ledger import Ledger
-from engine.run.digests import DigestLog
-from engine.run.job import Job
+from engine.telemetry.digests import DigestLog
+from engine.telemetry.job import Job
 
 
 class TrainLog:

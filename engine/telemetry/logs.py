@@ -11,10 +11,10 @@ from engine.lines.line_file import LineFile
 from engine.loop.trainer import LogPoint, Trainer
 from engine.measure.journal import Journal
 from engine.measure.terminal import Terminal
-from engine.run.actions import ExampleIdLog, Profile, TrainLog
-from engine.run.digests import DigestLog
-from engine.run.job import Job
-from engine.run.starts import STARTS, StartLog
+from engine.telemetry.actions import ExampleIdLog, Profile, TrainLog
+from engine.telemetry.digests import DigestLog
+from engine.telemetry.job import Job
+from engine.telemetry.starts import STARTS, StartLog
 
 
 class Logs:

@@ -1,0 +1,1 @@
+"""The job of a process, and what it tells of it while it trains."""
