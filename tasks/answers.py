@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine.errors import UserError, listed, quoted
+from tasks import calibration
 from tasks.class_names import ClassNames
 from tasks.label_text import same
 
@@ -145,7 +146,9 @@ class Classes(Answers):
       pos_label=positive if two else 1,
       zero_division=0.0,
     )
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {
+      "mcc": float(metrics.matthews_corrcoef(labels, called))
+    }
     if two:
       more["positive"] = self.classes[positive]
     if self._ranked:
@@ -161,6 +164,9 @@ class Classes(Answers):
       "confusion": metrics.confusion_matrix(
         labels, called, labels=range(self.outputs)
       ).tolist(),
+      "calibration": calibration.errors_of(
+        labels, calibration.shares_of(outputs)
+      ),
     }
 
   def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:

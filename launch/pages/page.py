@@ -1,12 +1,13 @@
 """One self-contained page about some runs."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from engine.files import write_atomically
+from engine.measure.terminal import INTERVALS
 from launch.pages import evaluation, markup
 from launch.pages.charts import Line, line_chart, stacked_bars
 from launch.pages.facts import Run
@@ -66,7 +67,7 @@ def _summary(runs: Sequence[Run]) -> str:
       [
         run.name,
         run.result.get("global_step", f"goes on: {steps}"),
-        *(found.get(name, "") for name in names),
+        *(_with_interval(found, name) for name in names),
         train.get("examples_per_second", ""),
         train.get("padding", ""),
         train.get("mfu") or "",
@@ -80,6 +81,17 @@ def _summary(runs: Sequence[Run]) -> str:
     for what in run.left_out
   ]
   return markup.table("", header, rows) + "".join(missing)
+
+
+def _with_interval(evaluation: Mapping[str, Any], name: str) -> Any:
+  """Returns a metric; as `0.8056 [0.7645, 0.8411]` where that is known."""
+  value = evaluation.get(name, "")
+  split, slash, metric = name.rpartition("/")
+  known = evaluation.get(f"{split}{slash}{INTERVALS}") or {}
+  if metric not in known:
+    return value
+  low, high = known[metric]
+  return f"{value:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def _curves(runs: Sequence[Run]) -> Iterable[str]:

@@ -11,7 +11,6 @@ import pytest
 from engine.measure import per_example as examples
 from engine.task import ArraySource
 from launch.pages.charts import COLOURS, Line, line_chart, stacked_bars
-from launch.pages.evaluation import calibration
 from launch.pages.facts import Run
 from launch.pages.page import page_of
 
@@ -208,13 +207,13 @@ def test_a_run_that_goes_on_has_a_page():
   Checker(page_of([nothing]))
 
 
-def test_calibration_is_the_distance_of_confidence_and_accuracy():
-  sure = np.array([0.95, 0.95, 0.65, 0.65])
-  right = np.array([True, True, True, False])
-  confidences, accuracies, error = calibration(sure, right)
-  assert confidences == pytest.approx([0.65, 0.95])
-  assert accuracies == pytest.approx([0.5, 1.0])
-  assert error == pytest.approx((0.15 + 0.05) / 2)
+def test_metrics_have_their_intervals_on_the_page():
+  known = {"accuracy": [0.55123, 0.65]}
+  found = {"accuracy": 0.6, "f1": 0.5, "intervals": known, "of_record": "f1"}
+  others = {f"b/{name}": value for name, value in found.items()}
+  page = page_of([run_of(eval={**found, **others})])
+  assert page.count("0.6000 [0.5512, 0.6500]") == 2
+  assert "of_record" in page
 
 
 def test_charts_leave_out_what_is_not_finite():
