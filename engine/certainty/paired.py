@@ -169,7 +169,9 @@ def _quantiles(drawn: np.ndarray) -> tuple[float, float]:
   return float(low), float(high)
 
 
-def examples_needed(first: Statistic, second: Statistic) -> int | None:
+def examples_needed(
+  firsts: Sequence[Statistic], seconds: Sequence[Statistic]
+) -> int | None:
   """Examples that would show the difference seen, in 4 of 5 comparisons.
 
   From the deviation of the difference over examples drawn again, by a normal
@@ -177,10 +179,11 @@ def examples_needed(first: Statistic, second: Statistic) -> int | None:
   """
   from scipy import special
 
-  seen = second.value() - first.value()
+  means = [float(np.mean([s.value() for s in x])) for x in (firsts, seconds)]
+  seen = means[1] - means[0]
   if not seen:
     return None
-  deviation = float(np.std(drawn_differences([first], [second])))
+  deviation = float(np.std(drawn_differences(firsts, seconds)))
   factor = special.ndtri((1 + LEVEL) / 2) + special.ndtri(POWER)
-  needed = len(first.values) * (factor * deviation / seen) ** 2
+  needed = len(firsts[0].values) * (factor * deviation / seen) ** 2
   return min(_LARGE, max(2, math.ceil(needed)))

@@ -15,8 +15,10 @@ from engine.formats import read_arrays
 from engine.measure.journal import Journal
 from engine.task import LABELS, WEIGHTS, Source
 
-_WORST = 50  # Examples whose content is kept,
-_LONGEST = 2000  # and so many characters of each.
+_LONGEST = 2000  # Characters that are kept of an example,
+_ROOM = 2**22  # of all examples together,
+_WORST = 50  # but of so many examples at least,
+_MOST = 10_000  # and at most.
 
 
 def path_of(directory: str, split: str) -> str:
@@ -77,8 +79,12 @@ def write(
     (loss, content) of those with the largest losses, the largest first.
   """
   losses, every = table["losses"], np.arange(len(table["losses"]))
-  worst = np.argsort(-losses, kind="stable")[:_WORST]
+  worst = np.argsort(-losses, kind="stable")[:_MOST]
   texts = [shortened(text, _LONGEST) for text in source.describe(worst)]
+  # In an array each text has the room of the longest.
+  widest = max(map(len, texts), default=1)
+  kept = max(_WORST, _ROOM // max(widest, 1))
+  worst, texts = worst[:kept], texts[:kept]
   outputs = table["outputs"]
   arrays = {
     "step": np.array(step),

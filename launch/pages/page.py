@@ -8,7 +8,7 @@ import yaml
 
 from engine.files import write_atomically
 from engine.measure.terminal import INTERVALS
-from launch.pages import evaluation, markup
+from launch.pages import comparison_text, evaluation, markup
 from launch.pages.charts import Line, line_chart, stacked_bars
 from launch.pages.facts import Run
 
@@ -35,6 +35,7 @@ def page_of(runs: Sequence[Run]) -> str:
   body = [
     f"<h1>{html.escape(title)}</h1>",
     _summary(runs),
+    comparison_text.section(runs),
     markup.section("Curves", _curves(runs)),
     f"<h2>Where the seconds went</h2>{_ledger(runs)}",
   ]

@@ -6,7 +6,7 @@ from scipy import stats
 
 from engine.certainty import intervals
 from engine.certainty.intervals import interval, intervals_of, wilson
-from tests.engine.certainty import worlds
+from tests.support import worlds
 
 CASES = 2000  # Splits that might have been drawn,
 PAIRS = 408  # of so many examples.

@@ -14,7 +14,7 @@ from engine.certainty.paired import (
   permutation,
   verdict,
 )
-from tests.engine.certainty.worlds import classes_of, scores_of
+from tests.support.worlds import classes_of, scores_of
 
 CASES, PAIRS = 2000, 408
 
@@ -86,8 +86,8 @@ def test_a_large_difference_is_shown_and_its_negative_too(kind, gain):
   assert gained.difference == pytest.approx(-lost.difference)
   assert gained.p == pytest.approx(lost.p, abs=2e-3)
   assert gained.interval[0] <= gained.difference <= gained.interval[1]
-  assert examples_needed(a, b) < PAIRS
-  assert examples_needed(a, a) is None
+  assert examples_needed([a], [b]) < PAIRS
+  assert examples_needed([a], [a]) is None
 
 
 def test_better_is_refused_above_005_and_where_the_interval_has_0():
@@ -117,7 +117,7 @@ def test_the_examples_that_are_needed_show_it_in_4_of_5_cases(monkeypatch):
   monkeypatch.setattr(intervals, "DRAWS", 200)
   random = np.random.default_rng(4)
   a, b = two_runs(random, "accuracy", gain=0.6)
-  needed = examples_needed(a, b)
+  needed = examples_needed([a], [b])
   shown = []
   for _ in range(300):
     some = random.integers(PAIRS, size=needed)

@@ -236,7 +236,7 @@ def test_examples_come_back_with_the_worst_first(tmp_path):
     str(tmp_path), "dev", step=7, table=found, source=source
   )
   assert worst[0] == (59.0, "59")
-  assert len(worst) == 50
+  assert len(worst) == 60
   back = examples.read(str(tmp_path), "dev")
   assert int(back["step"]) == 7
   assert np.array_equal(back["losses"], found["losses"])
@@ -245,3 +245,21 @@ def test_examples_come_back_with_the_worst_first(tmp_path):
   assert examples.read(str(tmp_path), "test") is None
   text = examples.markdown([(1.5, "a | b\nc")])
   assert text.splitlines()[-1] == "| 1.5000 | a \\| b c |"
+
+
+def test_of_long_examples_fewer_texts_are_kept(tmp_path, monkeypatch):
+  monkeypatch.setattr(examples, "_ROOM", 500)
+  source = ArraySource({"x": np.zeros([300, 2])}, np.zeros(300, int))
+  found = {
+    "labels": np.zeros(300, int),
+    "weights": np.ones(300),
+    "losses": np.arange(300.0),
+    "outputs": np.zeros([300, 2]),
+  }
+  write = lambda: examples.write(
+    str(tmp_path), "dev", step=7, table=found, source=source
+  )
+  assert len(write()) == 500 // 3  # Of three characters each.
+  monkeypatch.setattr(examples, "_ROOM", 6)
+  assert len(write()) == 50
+  assert examples.read(str(tmp_path), "dev")["texts"].nbytes == 50 * 3 * 4
