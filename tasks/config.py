@@ -82,6 +82,11 @@ class SentencePairConfig(TaskConfig):
     "At a damaged TFRecord file: stop, or pass over the whole file.",
     RARE,
   )
+  drop_leaks: bool = setting(
+    False,
+    "Leave out training pairs that share a sentence with another split.",
+    RARE,
+  )
   kind: Literal["auto", "classes", "regression"] = setting(
     "auto", "What labels are (auto: mostly classes).", _DATA
   )

@@ -19,6 +19,7 @@ _LONGEST = 2000  # Characters that are kept of an example,
 _ROOM = 2**22  # of all examples together,
 _WORST = 50  # but of so many examples at least,
 _MOST = 10_000  # and at most.
+MARK = "mark."  # Before the name of a mark, whether each example has it.
 
 
 def path_of(directory: str, split: str) -> str:
@@ -98,14 +99,31 @@ def write(
   }
   if isinstance(outputs, np.ndarray):
     arrays["outputs"] = outputs
+  for name, (places, _) in source.marks.items():
+    arrays[MARK + name] = np.isin(every, places)
   content = io.BytesIO()
   np.savez_compressed(content, **arrays)
   path = path_of(directory, split)
   tf.io.gfile.makedirs(os.path.dirname(path))
   write_atomically(path, content.getvalue())
+  if any(len(places) for places, _ in source.marks.values()):
+    lines = _marked(source)
+    write_atomically(f"{path.removesuffix('.npz')}.marks.tsv", lines)
   return [
     (float(losses[i]), text) for i, text in zip(worst, texts, strict=True)
   ]
+
+
+def _marked(source: Source) -> str:
+  """Returns a table of the marked examples, the first of each mark."""
+  lines = ["mark\tid\tlike\texample"]
+  for name, (places, words) in source.marks.items():
+    places = places[:_MOST]
+    cells = source.ids(places), words, source.describe(places)
+    for row in zip(*cells, strict=False):
+      clean = (" ".join(str(cell).split()) for cell in row)
+      lines.append("\t".join([name, *clean]))
+  return "\n".join(lines) + "\n"
 
 
 def _ids(ids: Sequence[Any]) -> np.ndarray:
@@ -136,8 +154,9 @@ def read(directory: str, split: str) -> dict[str, np.ndarray] | None:
     and (worst < number).all()
     and all(
       arrays[name].ndim and len(arrays[name]) == number
-      for name in ("labels", "weights", "sizes", "outputs")
-      if name in arrays
+      for name in arrays
+      if name in ("labels", "weights", "sizes", "outputs")
+      or name.startswith(MARK)
     )
     and "labels" in arrays
   )

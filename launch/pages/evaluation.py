@@ -1,10 +1,13 @@
 """What a page says of an evaluated split: charts and tables of its examples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from engine.certainty.statistic import are_classes, are_scores
+from engine.certainty.intervals import interval
+from engine.certainty.statistic import are_classes, are_scores, statistics_of
+from engine.measure.per_example import MARK
 from launch.pages import markup
 from launch.pages.charts import Line, line_chart
 from tasks.calibration import bins, shares_of
@@ -57,6 +60,51 @@ def _means(by: np.ndarray, values: np.ndarray, most: int) -> Line:
   groups = np.array_split(order, min(most, len(order)))
   x, y = ([float(of[g].mean()) for g in groups] for of in (by, values))
   return Line("", x, y, dots=True)
+
+
+_MARKS = {
+  "in_train": "are in train too",
+  "shares_a_sentence": "share a sentence with train",
+  "there_twice": "are there for another time",
+  "contradicts": "contradict an equal pair",
+}
+
+
+def without_marked(
+  table: Mapping[str, np.ndarray], metrics: Mapping[str, Any]
+) -> str:
+  """Returns the metrics beside those without examples that flatter them.
+
+  Args:
+    table: of a split, from `engine.measure.per_example`.
+    metrics: of the split, as they were reported.
+  """
+  marks = {
+    name.removeprefix(MARK): marked
+    for name, marked in table.items()
+    if name.startswith(MARK) and marked.any() and not marked.all()
+  }
+  if not marks:
+    return ""
+  known = statistics_of(table, metrics)
+  everything = np.ones(len(table["labels"]), bool)
+  rows = []
+  for name, kept in {
+    "": everything,
+    **{k: ~x for k, x in marks.items()},
+  }.items():
+    left_out = int(np.sum(~kept))
+    words = f"without {left_out:,} that {_MARKS.get(name, name)}"
+    cells = []
+    for statistic in (x.of_some(kept) for x in known.values()):
+      low, high = interval(statistic)
+      cells.append(f"{statistic.value():.4f} [{low:.4f}, {high:.4f}]")
+    rows.append([words if left_out else "all", int(np.sum(kept)), *cells])
+  return markup.table(
+    "With and without examples that flatter",
+    ["examples", "number", *known],
+    rows,
+  )
 
 
 def tables(

@@ -11,6 +11,7 @@ from engine.measure.terminal import INTERVALS
 from launch.pages import comparison_text, evaluation, markup
 from launch.pages.charts import Line, line_chart, stacked_bars
 from launch.pages.facts import Run
+from launch.pages.sides import metrics_of
 
 
 def write_page(directories: Sequence[str], path: str) -> list[str]:
@@ -47,6 +48,7 @@ def page_of(runs: Sequence[Run]) -> str:
           evaluation.charts(table),
         )
       )
+      body.append(evaluation.without_marked(table, metrics_of(run, split)))
       body += evaluation.tables(table, run.classes)
   body += [_settings(runs), _environment(runs)]
   return markup.document(title, "".join(body))

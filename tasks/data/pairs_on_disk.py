@@ -6,6 +6,7 @@ That is all that is kept of a pair until it is used, and again behind that.
 
 import array
 import bisect
+import copy
 import itertools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,8 +16,9 @@ import numpy as np
 from engine.errors import UserError
 from tasks.data.forms import packing_of
 from tasks.data.left_out import LeftOut
-from tasks.data.pairs import Pairs, digest_of_texts
+from tasks.data.pairs import NO_ORDER, Pairs, digest_of_texts
 from tasks.data.row_files import RowFile, opened
+from tasks.data.sentences import Sentences, digest_of_sentence
 from tasks.data.tables import Table
 
 LARGE = 2**27  # Bytes: reading and encoding all of it would take a minute.
@@ -37,6 +39,7 @@ class PairsOnDisk:
     ids: a stable name for each pair.
     weights: of each pair in training; None: all weigh the same.
     digests: uint64 [pairs], of their sentences.
+    sentences: what tells these apart.
     left: the rows that are none of these.
   """
 
@@ -57,6 +60,7 @@ class PairsOnDisk:
     self._bounds = [0]  # Rows before each file.
     offsets, digests = array.array("q"), array.array("Q")
     labels, weights = array.array("d"), array.array("f")
+    first, second = array.array("q"), array.array("q")
     whole = True  # Classes are int, as of pairs in memory.
     table.left = LeftOut()
     numbers = array.array("q")
@@ -66,6 +70,9 @@ class PairsOnDisk:
           offsets.append(offset)
           numbers.append(row.number)
           digests.append(digest_of_texts(row.text_a, row.text_b))
+          first.append(digest_of_sentence(row.text_a))
+          if row.text_b:
+            second.append(digest_of_sentence(row.text_b))
           if number and row.label is not None:
             label = number(row.label, row.place)
             whole &= isinstance(label, int)
@@ -80,7 +87,11 @@ class PairsOnDisk:
     self.labels = np.array(labels, kind) if labels else None
     self.weights = np.array(weights) if weights else None
     self.digests = np.array(digests)
+    self.sentences = Sentences(
+      np.array(first), np.array(second) if second else None
+    )
     self._offsets = np.array(offsets)
+    self._swapped = False
     self.left, table.left = table.left, LeftOut()
 
   def __len__(self) -> int:
@@ -95,6 +106,27 @@ class PairsOnDisk:
     """Replaces each label, an index into `numbers`, by what it stands for."""
     assert self.labels is not None, "there are labels to be replaced"
     self.labels = np.array(numbers)[self.labels]
+
+  def swapped(self) -> "PairsOnDisk":
+    """As `Pairs.swapped`."""
+    if not self._table.roles.text_b:
+      raise UserError(NO_ORDER)
+    other = copy.copy(self)
+    other._swapped = not self._swapped
+    return other
+
+  def chosen(self, indices: np.ndarray) -> "PairsOnDisk":
+    """As `Pairs.chosen`, of rising indices."""
+    other = copy.copy(self)
+    for name in ("labels", "weights", "digests", "_offsets"):
+      column = getattr(self, name)
+      setattr(other, name, None if column is None else column[indices])
+    other.sentences = Sentences(
+      *(x if x is None else x[indices] for x in self.sentences)
+    )
+    other.ids = np.asarray(self.ids)[indices].tolist()
+    other._bounds = np.searchsorted(indices, self._bounds).tolist()
+    return other
 
   def texts(self, index: int) -> str:
     """Returns the sentences of a pair in one line."""
@@ -115,6 +147,8 @@ class PairsOnDisk:
         for i in group:
           texts[i] = self._read_row(file, i)
     texts_a, texts_b = zip(*(texts[int(i)] for i in indices), strict=True)
+    if self._swapped:
+      texts_a, texts_b = texts_b, texts_a
     single = not self._table.roles.text_b
     ids = [self.ids[i] for i in indices]
     return Pairs(texts_a, None if single else texts_b, None, ids)
