@@ -87,13 +87,10 @@ def without_marked(
   if not marks:
     return ""
   known = statistics_of(table, metrics)
-  everything = np.ones(len(table["labels"]), bool)
+  nothing = np.zeros(len(table["labels"]), bool)
   rows = []
-  for name, kept in {
-    "": everything,
-    **{k: ~x for k, x in marks.items()},
-  }.items():
-    left_out = int(np.sum(~kept))
+  for name, marked in [("", nothing), *marks.items()]:
+    kept, left_out = ~marked, int(np.sum(marked))
     words = f"without {left_out:,} that {_MARKS.get(name, name)}"
     cells = []
     for statistic in (x.of_some(kept) for x in known.values()):
