@@ -1,5 +1,6 @@
 """The page of a run: whole, small, readable without a network."""
 
+import dataclasses
 import html.parser
 import re
 import shutil
@@ -245,6 +246,46 @@ def test_examples_come_back_with_the_worst_first(tmp_path):
   assert examples.read(str(tmp_path), "test") is None
   text = examples.markdown([(1.5, "a | b\nc")])
   assert text.splitlines()[-1] == "| 1.5000 | a \\| b c |"
+
+
+def test_the_page_has_the_metrics_without_what_flatters():
+  found = table()
+  found["labels"] = found["outputs"].argmax(-1)
+  found["labels"][:10] = 1 - found["labels"][:10]
+  marked = np.arange(40) < 8
+  found["mark.shares_a_sentence"] = marked
+  found["mark.in_train"] = np.zeros(40, bool)
+  accuracy = {"kind": "eval", "step": 100, "accuracy": 0.75}
+  run = dataclasses.replace(
+    run_of(splits={"dev": found}),
+    lines=[accuracy],
+    config={"evaluation.split": "dev"},
+  )
+  told = " ".join(Checker(page_of([run])).texts)
+  assert "without 8 that share a sentence with train 32 0.9375 [0.79" in told
+  assert "all 40 0.7500 [" in told and "are in train too" not in told
+  del found["mark.shares_a_sentence"]
+  assert "With and without" not in page_of([run])
+
+
+def test_marks_are_kept_and_listed(tmp_path):
+  source = ArraySource({"x": np.zeros([6, 2])}, np.zeros(6, int))
+  source.marks = {"there_twice": (np.array([4, 5]), ["dev 1", "dev\t2"])}
+  found = {
+    "labels": np.zeros(6, int),
+    "weights": np.ones(6),
+    "losses": np.arange(6.0),
+    "outputs": np.zeros([6, 2]),
+  }
+  examples.write(str(tmp_path), "dev", step=7, table=found, source=source)
+  back = examples.read(str(tmp_path), "dev")
+  assert np.flatnonzero(back["mark.there_twice"]).tolist() == [4, 5]
+  listed = (tmp_path / "examples" / "dev.marks.tsv").read_text()
+  assert listed.splitlines() == [
+    "mark\tid\tlike\texample",
+    "there_twice\t4\tdev 1\t4",
+    "there_twice\t5\tdev 2\t5",
+  ]
 
 
 def test_of_long_examples_fewer_texts_are_kept(tmp_path, monkeypatch):

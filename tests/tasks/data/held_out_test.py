@@ -53,14 +53,11 @@ def test_pairs_that_share_a_sentence_are_left_out(
   )
 
 
-def test_files_of_several_ranges_keep_their_bounds(
-  config, monkeypatch, tmp_path
-):
+def test_several_files_keep_their_bounds(config, monkeypatch, tmp_path):
   monkeypatch.setattr(pairs_on_disk, "LARGE", 0)
-  second = write(
-    tmp_path / "more.tsv", [(f"b {i}", f"c {i}", "no") for i in range(4)]
-  )
-  both = dataclasses.replace(config, train_file=f"{config.train_file},{second}")
+  rows = [(f"b {i}", f"c {i}", "no") for i in range(4)]
+  files = f"{config.train_file},{write(tmp_path / 'more.tsv', rows)}"
+  both = dataclasses.replace(config, train_file=files)
   whole = datasets.read_split(both, "train", datasets.answers_of(both))
   left = without_leaks(both, whole)
   assert left.read([5, 6, 9]).texts_a == ("text 7", "b 0", "b 3")
