@@ -1,11 +1,26 @@
 """Whether a share of 0.8 is right in 8 of 10 cases, and what mends it."""
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from engine.errors import Damaged, Missing
+from engine.files import write_json
+from engine.formats import NUMBER, read_json
+
 BINS = 10  # Of confidences.
+ERRORS = ("ece", "brier", "nll")
 _LIMITS = (1e-3, 1e3)  # Of a temperature.
+_FILE = "calibration.json"  # In the directory of a run.
+_EACH = dict.fromkeys(ERRORS, NUMBER)
+_SHAPE = {
+  "temperature": NUMBER,
+  "split": str,
+  "step": int,
+  "reports": {str: {"before": _EACH, "after": _EACH, "examples": int}},
+}
 
 
 def shares_of(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -108,3 +123,24 @@ def before_and_after(
     "after": errors_of(labels, after),
     "examples": len(labels),
   }
+
+
+def write_calibration(directory: str, found: Mapping[str, Any]) -> None:
+  """Keeps a temperature, and what it mends, with its run."""
+  write_json(os.path.join(directory, _FILE), found)
+
+
+def read_calibration(directory: str) -> dict[str, Any] | None:
+  """Reads what `write_calibration` has kept; None where there is nothing.
+
+  Raises:
+    Unreadable: where it cannot be used.
+  """
+  path = os.path.join(directory, _FILE)
+  try:
+    found = read_json(path, _SHAPE)
+  except Missing:
+    return None
+  if not _LIMITS[0] / 2 < found["temperature"] < _LIMITS[1] * 2:
+    raise Damaged(path, "is damaged (its temperature cannot be one)")
+  return found

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 
 from engine.errors import UserError, quoted
 
@@ -64,7 +65,8 @@ def check_model_dir(path: str) -> None:
 # What a killed start of ours, or a launcher that keeps logs, may leave.
 _NOBODYS = re.compile(
   r"\..*|.*\.(log|out|err)|lost\+found|lock\.json(\..*\.part)?|stop|job_token"
-  r"|seeds\.json|seed_\d+|continuous_eval"
+  r"|seeds\.json|seed_\d+|continuous_eval|fraction_[\d.e-]+"
+  r"|curve\.(json|html)"
 )
 _FOLDERS = ("assets", "checkpoints", "best", "examples", "tensorboard")
 
@@ -81,6 +83,24 @@ def _is_run(path: str) -> bool:
   except OSError:
     return False
   return b"\ntask:" in text and b"\ntrain:" in text
+
+
+def check_calibrate(split: str, evaluated: Sequence[str], mode: str) -> None:
+  """Refuses a split on which nothing will have been evaluated.
+
+  Raises:
+    UserError: saying what is.
+  """
+  if mode != "train_and_eval":
+    raise UserError(
+      f"`calibrate` is given, but --mode={mode} keeps no evaluation: leave one "
+      "of them out."
+    )
+  if split not in evaluated:
+    raise UserError(
+      f"`calibrate` is {split!r}, which is not evaluated: add it to "
+      f"--eval_split={','.join(evaluated)}."
+    )
 
 
 def check_output(

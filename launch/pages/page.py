@@ -12,6 +12,7 @@ from launch.pages import comparison_text, evaluation, markup
 from launch.pages.charts import Line, line_chart, stacked_bars
 from launch.pages.facts import Run
 from launch.pages.sides import metrics_of
+from tasks.calibration import ERRORS
 
 
 def write_page(directories: Sequence[str], path: str) -> list[str]:
@@ -37,6 +38,7 @@ def page_of(runs: Sequence[Run]) -> str:
     f"<h1>{html.escape(title)}</h1>",
     _summary(runs),
     comparison_text.section(runs),
+    *(_calibration(run) for run in runs if run.calibration),
     markup.section("Curves", _curves(runs)),
     f"<h2>Where the seconds went</h2>{_ledger(runs)}",
   ]
@@ -95,6 +97,22 @@ def _with_interval(evaluation: Mapping[str, Any], name: str) -> Any:
     return value
   low, high = known[metric]
   return f"{value:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _calibration(run: Run) -> str:
+  """What a temperature mends, on examples that it was not fitted on."""
+  kept, rows = run.calibration, []
+  columns = [(x, when) for x in ERRORS for when in ("before", "after")]
+  for name, report in kept["reports"].items():
+    told = f"{name}, by halves" if name == kept["split"] else name
+    errors = (float(report[when][error]) for error, when in columns)
+    rows.append([told, report["examples"], *errors])
+  return markup.table(
+    f"{run.name}: temperature {kept['temperature']:.4f}, fitted on "
+    f"{kept['split']} at step {kept['step']}",
+    ["split", "examples", *map(" ".join, columns)],
+    rows,
+  )
 
 
 def _curves(runs: Sequence[Run]) -> Iterable[str]:

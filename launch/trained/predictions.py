@@ -11,7 +11,7 @@ from engine.errors import UserError
 from engine.loop.evaluator import build_evaluator
 from engine.measure.ledger import Ledger
 from engine.task import Source, each_of
-from launch.trained import lines
+from launch.trained import ensemble, lines
 from launch.trained.restored import Restored
 from tasks.data.json_lines import are_json
 from tasks.data.left_out import UNREADABLE, numbered
@@ -31,6 +31,9 @@ def predict(
     Name -> [examples, ...], as the task's `readings` have them: `probabilities`
     of classes, the `score` of a regression.
   """
+  if restored.others or restored.symmetric:
+    one = lambda run, view: predict(run, view, batch_size)
+    return ensemble.averaged(restored, source, one)
   evaluator = build_evaluator(
     task=restored.task,
     model=restored.model,
@@ -114,4 +117,6 @@ def predict_split(
   """
   source = restored.task.read_split(split)
   readings = predict(restored, source, batch_size)
+  if restored.others or restored.symmetric:
+    ensemble.tell(restored, split, source, readings)
   yield from lines.table(restored.task.describe_split(split, source, readings))

@@ -1,4 +1,4 @@
-"""Training pairs that other splits have too: left out where that is asked."""
+"""Which pairs of the training split are trained on: all, or those asked for."""
 
 from collections.abc import Iterator
 
@@ -14,6 +14,39 @@ from tasks.data.leaks import partners
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.named_sets import NAMED_SETS
+
+
+def chosen(
+  config: SentencePairConfig, pairs: Pairs | PairsOnDisk
+) -> Pairs | PairsOnDisk:
+  """Returns the pairs of the training split that a config trains on."""
+  if config.drop_leaks:
+    pairs = without_leaks(config, pairs)
+  if config.train_fraction < 1:
+    pairs = pairs.chosen(part_of(len(pairs), config.train_fraction))
+  return pairs
+
+
+def check_chosen(config: SentencePairConfig) -> None:
+  """Raises `UserError` where encoded pairs would have to be chosen from."""
+  if config.drop_leaks:
+    raise refusal("the pairs of 'train'")
+  if config.train_fraction < 1:
+    raise UserError(
+      f"`train_fraction` is {config.train_fraction:g}, but the pairs of "
+      "'train' are encoded: name the text files."
+    )
+
+
+def part_of(number: int, fraction: float) -> np.ndarray:
+  """Returns some of so many pairs, rising: int64 [some].
+
+  The smaller parts are in the larger ones, and all seeds train on the same:
+  seeds tell the noise of training, fractions what data are worth.
+  """
+  words = np.random.Philox(key=[0, 2]).random_raw(number)
+  some = np.argsort(words, kind="stable")[: max(1, round(number * fraction))]
+  return np.sort(some)
 
 
 def without_leaks(

@@ -13,7 +13,7 @@ from engine.task import digest_of
 from tasks.answers import Answers
 from tasks.config import FILES, SentencePairConfig
 from tasks.data.datasets import RecordSplit, open_split
-from tasks.data.held_out import refusal, without_leaks
+from tasks.data.held_out import check_chosen, chosen
 from tasks.data.leaks import Leaks
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
@@ -122,9 +122,9 @@ class Splits:
   def _read(self, split: str, answers: Answers | None) -> tuple[Found, Encoded]:
     """Returns the pairs of a split as its files have them, and encoded."""
     place = open_split(self._config, split, labelled=answers is not None)
-    drops = split == "train" and answers and self._config.drop_leaks
-    if isinstance(place, RecordSplit) and drops:
-      raise refusal("the pairs of 'train'")
+    chooses = split == "train" and answers is not None
+    if chooses and isinstance(place, RecordSplit):
+      check_chosen(self._config)
     if isinstance(place, RecordSplit) and place.mapped:
       store = self._open_store(place.paths)
       return store, store
@@ -134,8 +134,8 @@ class Splits:
         answers.check(records.labels, ", ".join(place.paths))
       return records, records.encoded
     pairs = place.read(answers)
-    if drops:
-      pairs = without_leaks(self._config, pairs)
+    if chooses:
+      pairs = chosen(self._config, pairs)
     return pairs, self._encode(pairs)
 
   def _meta_of(self, paths: Sequence[str]) -> dict[str, Any]:
