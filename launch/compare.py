@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from launch.command.checks import check_runs
 from launch.command.door import run_door
 
 flags.DEFINE_string("split", "", "On which split; by default the first one.")
@@ -14,7 +15,9 @@ flags.DEFINE_integer(
 def main(first: str, second: str) -> None:
   """Prints how the second side differs from the first, and the verdict."""
   values = flags.FLAGS
-  # Imported behind the flags: TensorFlow takes seconds.
+  for side in (first, second):
+    check_runs(side)
+  # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.comparison import compare
   from launch.pages.comparison_text import lines
   from launch.pages.sides import read_side

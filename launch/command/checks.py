@@ -33,6 +33,20 @@ def check_run(path: str, flag: str = "") -> None:
     )
 
 
+def check_runs(text: str) -> None:
+  """Refuses what is no directory of runs, or several with commas between.
+
+  Raises:
+    UserError: naming the first that is none.
+  """
+  for path in text.split(","):
+    if "://" not in path and not os.path.isdir(path):
+      raise UserError(
+        f"{path} holds no run and no seed_N: name a directory that "
+        "launch.train was given."
+      )
+
+
 def check_model_dir(path: str) -> None:
   """Refuses a directory that is no run's, and holds what is somebody else's.
 
@@ -98,7 +112,7 @@ def check_calibrate(split: str, evaluated: Sequence[str], mode: str) -> None:
     )
   if split not in evaluated:
     raise UserError(
-      f"`calibrate` is {split!r}, which is not evaluated: add it to "
+      f"`calibrate` is {quoted(split)}, which is not evaluated: add it to "
       f"--eval_split={','.join(evaluated)}."
     )
 

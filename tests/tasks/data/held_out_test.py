@@ -8,7 +8,13 @@ import pytest
 from engine.errors import UserError
 from tasks.config import SentencePairConfig
 from tasks.data import datasets, pairs_on_disk
-from tasks.data.held_out import other_splits, without_leaks
+from tasks.data.held_out import (
+  check_chosen,
+  chosen,
+  other_splits,
+  part_of,
+  without_leaks,
+)
 from tests.tasks.data.tables_test import write
 
 TRAIN = [
@@ -84,3 +90,23 @@ def test_all_other_splits_are_held_out(config, tmp_path):
   local = SentencePairConfig(name="rte", data_dir=str(tmp_path))
   assert [*other_splits(local)] == ["dev"]
   assert [*other_splits(SentencePairConfig())] == ["dev"]
+
+
+def test_a_part_of_the_pairs_is_in_each_larger_part(config):
+  parts = [set(part_of(1000, f).tolist()) for f in (0.001, 0.1, 0.3, 1.0)]
+  assert [len(x) for x in parts] == [1, 100, 300, 1000]
+  assert parts[0] < parts[1] < parts[2] < parts[3]
+  assert 400 < np.mean(part_of(1000, 0.3)) < 600
+  whole = datasets.read_split(config, "train", datasets.answers_of(config))
+  some = chosen(dataclasses.replace(config, train_fraction=0.5), whole)
+  assert list(some.ids) == part_of(9, 0.5).tolist()
+  both = dataclasses.replace(config, train_fraction=0.5, drop_leaks=True)
+  assert len(chosen(both, whole)) == 3
+  assert chosen(config, whole) is whole
+
+
+def test_encoded_pairs_are_not_chosen_from(config):
+  check_chosen(config)
+  for change in ({"drop_leaks": True}, {"train_fraction": 0.5}):
+    with pytest.raises(UserError, match="are encoded"):
+      check_chosen(dataclasses.replace(config, **change))
