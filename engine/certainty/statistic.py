@@ -62,7 +62,11 @@ def are_scores(table: Mapping[str, Any]) -> bool:
     table: `labels` and, if they are of one array, `outputs` [examples, ...].
   """
   outputs, labels = table.get("outputs"), table["labels"]
-  return isinstance(outputs, np.ndarray) and outputs.shape == (*labels.shape, 1)
+  return (
+    isinstance(outputs, np.ndarray)
+    and labels.ndim == 1
+    and outputs.shape == (len(labels), 1)
+  )
 
 
 def are_classes(table: Mapping[str, Any]) -> bool:
@@ -92,7 +96,9 @@ def statistics_of(
     reported: metric -> value, as the evaluation has them.
   """
   losses = np.asarray(table["losses"], np.float64)
-  candidates: Candidates = [("loss", lambda: _mean(losses))]
+  candidates: Candidates = []
+  if losses.ndim == 1:
+    candidates.append(("loss", lambda: _mean(losses)))
   if are_classes(table):
     candidates += _of_classes(table["labels"], table["outputs"].argmax(-1))
   elif are_scores(table):

@@ -78,9 +78,7 @@ def test_a_temperature_is_of_the_weights_that_it_was_fitted_on(run):
   with pytest.raises(UserError, match="--calibrate=dev"):
     temperature_of(str(run), 7)
   calibrate(str(run), "dev", ("dev",))
-  with pytest.raises(
-    UserError, match="step 7, and these weights are"
-  ):
+  with pytest.raises(UserError, match="step 7, and these weights are"):
     temperature_of(str(run), 5)
   path = run / "calibration.json"
   for broken in (-1, 0, 1e9):
