@@ -3,7 +3,7 @@
 They hold for other examples of the same kind, not for other seeds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,20 +105,33 @@ def influences(statistic: Statistic) -> np.ndarray:
   return left.mean() - left
 
 
-def draws(statistic: Statistic, seed: int = _SEED) -> np.ndarray:
+def draws(statistic: Statistic) -> np.ndarray:
   """Returns the metric of examples drawn with replacement: [draws]."""
-  random = np.random.default_rng(seed)
-  values = statistic.values
-  number = len(values)
-  if not statistic.ranked:
-    # Examples that are alike are drawn together: of two classes four kinds.
-    kinds, counts = np.unique(values, axis=0, return_counts=True)
-    if len(kinds) * 8 <= number:
-      drawn = random.multinomial(number, counts / number, size=DRAWS)
-      return statistic.of(drawn @ kinds / number)
-  blocks = counted_blocks(random, number, number_of_draws(number))
-  return np.concatenate(
-    [statistic.of(means_of(statistic, counts)) for counts in blocks]
+  return drawn_together([statistic])[0]
+
+
+def drawn_together(statistics: Sequence[Statistic]) -> np.ndarray:
+  """Returns metrics of the same examples, drawn again: [metrics, draws]."""
+  random = np.random.default_rng(_SEED)
+  number = len(statistics[0].values)
+  if any(statistic.ranked for statistic in statistics):
+    blocks = counted_blocks(random, number, number_of_draws(number))
+    found = [
+      [x.of(means_of(x, counts)) for x in statistics] for counts in blocks
+    ]
+    return np.concatenate(found, axis=1)
+  values = np.concatenate([x.values for x in statistics], axis=1)
+  # Examples that are alike are drawn together: of two classes four kinds.
+  kinds, counts = np.unique(values, axis=0, return_counts=True)
+  if len(kinds) * 8 <= number:
+    means = random.multinomial(number, counts / number, DRAWS) @ kinds / number
+  else:
+    blocks = counted_blocks(random, number, number_of_draws(number))
+    means = np.concatenate([counts @ values / number for counts in blocks])
+  ends = np.cumsum([x.values.shape[1] for x in statistics])[:-1]
+  parts = np.split(means, ends, axis=1)
+  return np.stack(
+    [x.of(part) for x, part in zip(statistics, parts, strict=True)]
   )
 
 
@@ -141,17 +154,14 @@ def counted_blocks(
 
 
 def means_of(statistic: Statistic, counts: np.ndarray) -> np.ndarray:
-  """Means of the values of drawn examples, [draws, k].
+  """Means of the moments of ranks among drawn examples, [draws, 5].
 
   Args:
-    statistic: of all examples.
+    statistic: of ranks, of all examples.
     counts: how often each is drawn, [draws, examples].
   """
-  values = statistic.values
-  number = len(values)
-  if not statistic.ranked:
-    return counts @ values / number
-  x, y = (mid_ranks(v, counts) / number for v in values.T)
+  number = len(statistic.values)
+  x, y = (mid_ranks(v, counts) / number for v in statistic.values.T)
   pairs = ((x,), (y,), (x, x), (y, y), (x, y))
   sums = [np.einsum(f"dn{',dn' * len(p)}->d", counts, *p) for p in pairs]
   return np.stack(sums, -1) / number

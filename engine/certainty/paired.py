@@ -8,8 +8,7 @@ import numpy as np
 
 from engine.certainty.intervals import (
   LEVEL,
-  counted_blocks,
-  means_of,
+  drawn_together,
   number_of_draws,
 )
 from engine.certainty.statistic import Statistic
@@ -146,15 +145,9 @@ def drawn_differences(
   firsts: Sequence[Statistic], seconds: Sequence[Statistic]
 ) -> np.ndarray:
   """Differences of the means over runs, of examples drawn again: [draws]."""
-  number = firsts[0].values.shape[0]
-  random = np.random.default_rng(_SEED)
-  found = []
-  for counts in counted_blocks(random, number, number_of_draws(number)):
-    each = lambda runs, counts=counts: np.mean(
-      [s.of(means_of(s, counts)) for s in runs], axis=0
-    )
-    found.append(each(seconds) - each(firsts))
-  return np.concatenate(found)
+  runs = [*firsts, *seconds]
+  found = drawn_together(runs)
+  return found[len(firsts) :].mean(0) - found[: len(firsts)].mean(0)
 
 
 def _interval(

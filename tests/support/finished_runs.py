@@ -57,6 +57,12 @@ def write_run(
     "global_step": 7,
     "seed": seed,
     "eval": evaluation,
+    "train": {"timed_steps": 0},
+    "ledger": {},
+    "checkpoints": {"stall_seconds_mean": 0.0},
+    "replicas": 1,
+    "precision": "float32",
+    "command": "python -m launch.train",
     "weights_sha256": f"{np.sum(outputs):.12f}",
   }
   (directory / "result.json").write_text(json.dumps(result))

@@ -13,7 +13,7 @@ from launch.trained.restored import Restored
 from tasks.config import SentencePairConfig
 from tasks.sentence_pair import SentencePairTask
 
-LINES = [("1", "a\tb"), ("2", "the cat\ta dog")]
+LINES = [("1", "a\tb c d"), ("2", "the old cat\ta dog")]
 
 
 def run_of(directory="run", **settings):
@@ -59,7 +59,7 @@ def test_both_orders_of_all_runs_are_averaged():
 def test_the_other_order_is_that_of_swapped_texts():
   task = run_of().task
   source = task.read_inputs(LINES)
-  expected = task.read_inputs([("1", "b\ta"), ("2", "a dog\tthe cat")])
+  expected = task.read_inputs([("1", "b c d\ta"), ("2", "a dog\tthe old cat")])
   assert source.swapped().digest() == expected.digest()
   assert source.swapped().swapped().digest() == source.digest()
 
@@ -79,7 +79,7 @@ def test_single_sentences_have_no_other_order():
     ({"classes": ("no", "maybe", "yes")}, "classes"),
     ({"kind": "regression", "classes": ()}, "classes"),
     ({"max_seq_length": 64}, "max_seq_length"),
-    ({"casing": "keep"}, "vocabulary"),
+    ({"text_b": ""}, "text_b"),
   ],
 )
 def test_runs_of_other_classes_or_tokens_are_refused(settings, what):

@@ -85,9 +85,11 @@ def test_all_other_splits_are_held_out(config, tmp_path):
     "test_matched",
     "test_mismatched",
   }
+  folder = tmp_path / "official"
+  folder.mkdir()
   for name in ("train", "dev"):
-    (tmp_path / f"{name}.tsv").write_text("x")
-  local = SentencePairConfig(name="rte", data_dir=str(tmp_path))
+    (folder / f"{name}.tsv").write_text("x")
+  local = SentencePairConfig(name="rte", data_dir=str(folder))
   assert [*other_splits(local)] == ["dev"]
   assert [*other_splits(SentencePairConfig())] == ["dev"]
 

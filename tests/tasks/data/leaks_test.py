@@ -41,7 +41,7 @@ def test_leaks_of_a_split_are_found_and_said_in_a_line_each(caplog):
   found = {name: (list(x), y) for name, (x, y) in marks.items()}
   assert found == {
     "in_train": ([0], ["train 10"]),
-    "shares_a_sentence": ([0, 1], ["train 10", "train 11"]),
+    "shares_a_sentence": ([0, 1], ["train 10", "train 13"]),
     "there_twice": ([3], ["dev 12"]),
     "contradicts": ([3], ["dev 12"]),
   }
