@@ -11,6 +11,8 @@ from launch.pages.facts import Run
 from launch.pages.page import page_of
 from launch.trained.calibrated import calibrate, lines, temperature_of
 from tasks.calibration import errors_of, read_calibration, shares_of
+from tasks.config import SentencePairConfig
+from tasks.sentence_pair import SentencePairTask
 from tests.support.finished_runs import write_run
 
 
@@ -62,6 +64,21 @@ def test_what_cannot_be_calibrated_is_refused_before_the_run():
     check_calibrate("test", ("dev",), "train_and_eval")
   with pytest.raises(UserError, match="--mode=train keeps no evaluation"):
     check_calibrate("dev", ("dev",), "train")
+
+
+def test_a_split_without_labels_is_refused_when_it_is_opened(tmp_path):
+  rows = "text_a\ttext_b\tlabel\na\tb\tyes\nc\td\tno\n"
+  (tmp_path / "train.tsv").write_text(rows)
+  (tmp_path / "test.tsv").write_text("text_a\ttext_b\na\tb\n")
+  check_calibrate("test", ("test",), "train_and_eval")
+  config = SentencePairConfig(
+    name="pairs",
+    encoder="tiny",
+    train_file=str(tmp_path / "train.tsv"),
+    test_file=str(tmp_path / "test.tsv"),
+  )
+  with pytest.raises(UserError, match="'test' of pairs has no labels"):
+    SentencePairTask(config).source("test")
 
 
 def test_scores_have_no_temperature(run):
