@@ -84,9 +84,9 @@ def test_a_bootstrap_is_that_of_scipy():
   x, y = statistic.values[:, 0], statistic.values[:, 1]
   theirs = stats.bootstrap(
     (x, y),
-    lambda x, y: stats.pearsonr(x, y)[0],
+    lambda x, y, axis: stats.pearsonr(x, y, axis=axis).statistic,
     paired=True,
-    vectorized=False,
+    vectorized=True,
     n_resamples=3000,
     method="BCa",
     rng=np.random.default_rng(0),
