@@ -82,14 +82,16 @@ def _runs_in(path: str) -> Iterator[str]:
 
 
 def differing(first: Run, second: Run) -> dict[str, tuple[Any, Any]]:
-  """Returns the settings of what is learned in which two runs differ."""
-  both = {**first.config, **second.config}
+  """Returns the settings of what is learned in which two runs differ.
+
+  One that a run of an older version does not know is none of them.
+  """
   return {
-    name: (first.config.get(name), second.config.get(name))
-    for name in both
+    name: (value, second.config[name])
+    for name, value in first.config.items()
     if name.startswith(_LEARNED)
     and not _PLACES.fullmatch(name)
-    and first.config.get(name) != second.config.get(name)
+    and second.config.get(name, value) != value
   }
 
 

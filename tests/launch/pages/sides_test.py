@@ -75,5 +75,7 @@ def test_a_side_differs_in_its_seed_alone(tmp_path):
   assert len(read_side(f"{one},{moved}").runs) == 2
   with pytest.raises(UserError, match=r"differ in \['task.dropout'\]"):
     read_side(f"{one},{other}")
+  newer = run(tmp_path / "newer", seed=6, settings={"task": {"more": 1}})
+  assert len(read_side(f"{one},{newer}").runs) == 2
   first, second = (read_side(str(x)).runs[0] for x in (one, other))
   assert differing(first, second) == {"task.dropout": (0.1, 0.0)}
