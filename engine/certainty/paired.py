@@ -86,7 +86,7 @@ def compare_means(
   """Compares the means over runs, by example: for these runs as they are."""
   drawn = drawn_differences(firsts, seconds)
   means = [float(np.mean([s.value() for s in x])) for x in (firsts, seconds)]
-  below, above = np.mean(drawn <= 0), np.mean(drawn >= 0)
+  below, above = float(np.mean(drawn <= 0)), float(np.mean(drawn >= 0))
   p = min(1.0, 2 * max(min(below, above), 1 / (len(drawn) + 1)))
   return Difference(
     (means[0], means[1]), _quantiles(drawn), float(p), "paired bootstrap"

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from engine.config import ExperimentConfig
 from engine.errors import UserError, quoted
@@ -50,7 +51,8 @@ def with_fraction(
       f"`train_fraction` is given, but {config.task.name} is a task of your "
       "own: leave it out."
     )
-  task = dataclasses.replace(config.task, train_fraction=fraction)
+  change: dict[str, Any] = {"train_fraction": fraction}
+  task = dataclasses.replace(config.task, **change)
   return dataclasses.replace(config, task=task)
 
 

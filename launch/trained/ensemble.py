@@ -47,8 +47,9 @@ def _differences(first: Restored, other: Restored) -> list[str]:
   facts = [
     {
       "classes": getattr(run.task, "classes", ()),
-      "vocabulary": getattr(run.task, "tokenizer", None)
-      and run.task.tokenizer.digest(),
+      "vocabulary": run.task.tokenizer.digest()
+      if isinstance(run.task, SentencePairTask)
+      else "",
       "max_seq_length": getattr(run.config.task, "max_seq_length", 0),
       "text_b": bool(getattr(run.config.task, "text_b", "")),
     }

@@ -64,8 +64,9 @@ def without_leaks(
     if isinstance(other, RecordSplit):
       raise refusal(f"the pairs of {name!r}")
     theirs = np.unique(other.read(None).sentences.all)
-    for ours in filter(lambda x: x is not None, pairs.sentences):
-      keep &= partners(ours, theirs) < 0
+    for ours in pairs.sentences:
+      if ours is not None:
+        keep &= partners(ours, theirs) < 0
   left = int(np.count_nonzero(keep))
   if not left:
     raise UserError(

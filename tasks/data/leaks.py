@@ -57,7 +57,7 @@ class Leaks:
     both = [kind for kind in kinds if kind in self._kinds]
     kind = (both or [*kinds])[0]
     ours = kinds[kind]
-    marks = {}
+    marks: dict[str, tuple[np.ndarray, Sequence[Any]]] = {}
     if both:
       for name, (places, others) in common(ours, self._kinds[kind]).items():
         marks[name] = places, [f"train {self._ids[i]}" for i in others]

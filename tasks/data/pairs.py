@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class Pairs:
     """Returns some of the pairs, in the order of `indices`."""
     pick = lambda column: column and [column[i] for i in indices]
     columns = ("texts_a", "texts_b", "labels", "ids", "weights")
-    some = {name: pick(getattr(self, name)) for name in columns}
+    some: dict[str, Any] = {name: pick(getattr(self, name)) for name in columns}
     return dataclasses.replace(self, **some)
 
   def __getitem__(self, place: slice) -> "Pairs":

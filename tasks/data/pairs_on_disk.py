@@ -121,9 +121,9 @@ class PairsOnDisk:
     for name in ("labels", "weights", "digests", "_offsets"):
       column = getattr(self, name)
       setattr(other, name, None if column is None else column[indices])
-    other.sentences = Sentences(
-      *(x if x is None else x[indices] for x in self.sentences)
-    )
+    first, second = self.sentences
+    some = None if second is None else second[indices]
+    other.sentences = Sentences(first[indices], some)
     other.ids = np.asarray(self.ids)[indices].tolist()
     other._bounds = np.searchsorted(indices, self._bounds).tolist()
     return other
