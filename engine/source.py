@@ -48,9 +48,12 @@ class Source(abc.ABC):
     unread: rows or lines, of those that the examples come from, which could
       not be read: number, from 0 -> what is wrong, of the first at least. The
       ids of the examples are then such numbers too.
+    marks: name -> (indices, int64 [n], of examples that a metric had better be
+      read without; of each a word on why).
   """
 
   unread: Mapping[int, str] = MappingProxyType({})
+  marks: Mapping[str, tuple[np.ndarray, Sequence[str]]] = MappingProxyType({})
 
   @abc.abstractmethod
   def __len__(self) -> int:

@@ -22,6 +22,9 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
   "checkpoint", "newest", ["newest", "best"], "Whose weights to take."
 )
+flags.DEFINE_bool(
+  "calibrated", False, "Divide logits by the temperature of --calibrate."
+)
 define_trust()
 
 
@@ -32,6 +35,11 @@ def main() -> None:
   if os.path.exists(target):
     raise UserError(
       f"`export_dir` {target} exists: name a new directory, or remove it."
+    )
+  if values.calibrated and values.format == "hub":
+    raise UserError(
+      "`calibrated` is given, but hub is the encoder alone, which has no "
+      "logits: leave it out."
     )
   check_output("export_dir", target)
   check_run(model_dir, "model_dir")
@@ -44,6 +52,7 @@ def main() -> None:
     best=values.checkpoint == "best",
     precision="float32",
     task_name=values.task,
+    calibrated=values.calibrated,
   )
   for part in sweep_parts(target) if is_local(target) else []:
     print(f"removed what a killed export left: {part}")

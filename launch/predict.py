@@ -12,7 +12,13 @@ from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
 from launch.command.flags import define_settings, define_trust, require
 
-flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
+flags.DEFINE_multi_string(
+  "model_dir", None, "Directory of the run; needed; several: their mean."
+)
+flags.DEFINE_bool("symmetric", False, "Mean of both orders of each pair.")
+flags.DEFINE_bool(
+  "calibrated", False, "Divide logits by the temperature of --calibrate."
+)
 flags.DEFINE_string(
   "input", "-", "TSV, CSV or JSON lines, packed or not; globs; -: stdin."
 )
@@ -36,9 +42,10 @@ flags.DEFINE_integer(
 
 def main() -> None:
   """Predicts lines, or splits of the run's data: a line for each row."""
-  model_dir, values = require("model_dir"), flags.FLAGS
+  model_dirs, values = require("model_dir"), flags.FLAGS
   output, splits = values.output, values.split
-  check_run(model_dir, "model_dir")
+  for model_dir in model_dirs:
+    check_run(model_dir, "model_dir")
   check_splits("split", splits)
   if output != "-":
     check_output("output", output, directory=True)
@@ -46,6 +53,7 @@ def main() -> None:
   if (splits or moved) and values["input"].present:
     raise UserError("`input` is given beside a split: name one of them.")
   # Imported behind the checks: TensorFlow takes seconds.
+  from launch.trained.ensemble import join
   from launch.trained.files import predict_file
   from launch.trained.inputs import open_input
   from launch.trained.predictions import predict_split
@@ -54,9 +62,17 @@ def main() -> None:
   # Before somebody types lines for nothing.
   best = values.checkpoint == "best"
   told = {x: values[x].value for x in _READING if values[x].present}
-  restored = restore_run(
-    model_dir, best=best, moved={**moved, **told}, task_name=values.task
-  )
+  runs = [
+    restore_run(
+      model_dir,
+      best=best,
+      moved={**moved, **told},
+      task_name=values.task,
+      calibrated=values.calibrated,
+    )
+    for model_dir in model_dirs
+  ]
+  restored = join(runs, symmetric=values.symmetric)
   if not (splits or moved):
     given = open_input(values.input, restored.task.config, restored.task.noun)
     predict_file(restored, given, output, values.batch_size)

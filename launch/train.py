@@ -12,10 +12,10 @@ from engine.cluster.rendezvous import meet
 from engine.measure.environment import common_facts
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
-from launch.command.checks import check_model_dir
+from launch.command.checks import check_calibrate, check_model_dir
 from launch.command.door import run_door
 from launch.command.flags import config_from_flags, define_settings, require
-from launch.jobs import seeds
+from launch.jobs import curve, seeds
 from tasks import registry
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -24,6 +24,12 @@ flags.DEFINE_enum("mode", "train_and_eval", MODES, "What to do.")
 flags.DEFINE_string("model_dir", None, "Directory of the run; needed.")
 flags.DEFINE_string(
   "seeds", "", "Train each, in MODEL_DIR/seed_N, and compare: 0-9, or 0,3,5."
+)
+flags.DEFINE_list(
+  "train_fraction", [], "Parts of the training split to train with: 0.1,0.3,1."
+)
+flags.DEFINE_string(
+  "calibrate", "", "Split to fit a temperature on, in the end: dev."
 )
 flags.DEFINE_list(
   "allow_config_change",
@@ -48,8 +54,17 @@ def main() -> None:
   mode = flags.FLAGS.mode
   if mode.startswith("train") and not flags.FLAGS.allow_other_files:
     check_model_dir(model_dir)
+  calibrated_on = flags.FLAGS.calibrate
+  if calibrated_on:
+    check_calibrate(calibrated_on, config.evaluation.splits, mode)
+  fractions = curve.parse_fractions(flags.FLAGS.train_fraction)
+  if len(fractions) > 1:
+    sys.exit(curve.train_curve(fractions, flags.FLAGS.seeds, config, model_dir))
+  if fractions:
+    config = curve.with_fraction(config, fractions[0])
   if flags.FLAGS.seeds:
-    sys.exit(seeds.train_each(flags.FLAGS.seeds, config, model_dir))
+    own = [f"--train_fraction={x}" for x in fractions]
+    sys.exit(seeds.train_each(flags.FLAGS.seeds, config, model_dir, own))
   trains = mode.startswith("train")
   progress = Progress()
   # Before the slow imports: a notice may come at any moment.
@@ -89,6 +104,7 @@ def main() -> None:
   from engine.process.compile_cache import CompileCache
   from engine.run.experiment import Experiment
   from launch.trackers import find as trackers
+  from launch.trained.calibrated import calibrate, lines
 
   notices.exists = tf.io.gfile.exists
   if not cluster:
@@ -131,14 +147,20 @@ def main() -> None:
 
     report = os.path.join(model_dir, "report.html")
     ended = os.path.join(model_dir, "result.json")
+    calibration = None
+    if calibrated_on:
+      splits = config.evaluation.splits
+      calibration = calibrate(model_dir, calibrated_on, splits)
     # What was finished before is reported, and left as it is.
-    if experiment.trained or is_due(report, ended):
+    if experiment.trained or calibration or is_due(report, ended):
       # The run has ended well, whatever becomes of its page.
       try:
         write_page([model_dir], report)
       except Exception as error:
         print(f"{report} could not be written: {error}", file=sys.stderr)
     print("\n".join(summary_lines(result, model_dir)))
+    if calibration:
+      print("\n".join(lines(calibration)))
     if remark := overfitting_of(model_dir):
       print(f"  {remark}")
     if result["lost"]:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine.errors import UserError, listed, quoted
+from tasks import calibration
 from tasks.class_names import ClassNames
 from tasks.class_scores import class_scores
 from tasks.label_text import same
@@ -154,6 +155,9 @@ class Classes(Answers):
         labels, called, labels=range(self.outputs)
       ).tolist(),
       **class_scores(labels, outputs, self.classes, positive),
+      "calibration": calibration.errors_of(
+        labels, calibration.shares_of(outputs)
+      ),
     }
 
   def readings(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:

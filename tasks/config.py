@@ -82,6 +82,14 @@ class SentencePairConfig(TaskConfig):
     "At a damaged TFRecord file: stop, or pass over the whole file.",
     RARE,
   )
+  train_fraction: float = setting(
+    1.0, "Part of the training split to train with.", above=0, max=1
+  )
+  drop_leaks: bool = setting(
+    False,
+    "Leave out training pairs that share a sentence with another split.",
+    RARE,
+  )
   kind: Literal["auto", "classes", "regression"] = setting(
     "auto", "What labels are (auto: mostly classes).", _DATA
   )

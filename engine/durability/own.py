@@ -13,7 +13,7 @@ from engine.files import is_file, is_folder, is_link, is_local, part_of
 
 _CHECKPOINT = r"ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
 _FILES = (
-  r"config\.yaml|(data|assets|result|seeds)\.json|report\.html|room"
+  r"config\.yaml|(data|assets|result|seeds|calibration)\.json|report\.html|room"
   r"|(metrics|restarts|example_ids)\.jsonl(\.\d{12})?"
   rf"|checkpoint|ckpt-\d+\.manifest\.json|{_CHECKPOINT}"
 )

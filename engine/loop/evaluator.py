@@ -10,12 +10,14 @@ import orbit
 import tensorflow as tf
 import tf_keras
 
+from engine.certainty.intervals import intervals_of
 from engine.fusion import plain
 from engine.loop.boundary import Boundary
 from engine.loop.inputs import Inputs
 from engine.loop.order import Order
 from engine.loop.programs import Programs, Shape, dispatching
 from engine.measure.ledger import Ledger
+from engine.measure.terminal import INTERVALS, OF_RECORD
 from engine.step.averages import Averages
 from engine.step.canonical import alone, each, in_parts
 from engine.task import (
@@ -92,10 +94,15 @@ class Evaluator(orbit.StandardEvaluator):
 
   def _metrics(self, table: Mapping[str, Any]) -> dict[str, Any]:
     weights = table[WEIGHTS].astype(np.float64)
-    return {
+    found = {
       "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
       "examples_seen": len(weights),
       **self._task.metrics(table[LABELS], table["outputs"]),
+    }
+    return {
+      **found,
+      OF_RECORD: self._task.goal[0],
+      INTERVALS: intervals_of(table, found),
     }
 
   @property

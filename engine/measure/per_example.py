@@ -15,8 +15,11 @@ from engine.formats import read_arrays
 from engine.measure.journal import Journal
 from engine.task import LABELS, WEIGHTS, Source
 
-_WORST = 50  # Examples whose content is kept,
-_LONGEST = 2000  # and so many characters of each.
+_LONGEST = 2000  # Characters that are kept of an example,
+_ROOM = 2**22  # of all examples together,
+_WORST = 50  # but of so many examples at least,
+_MOST = 10_000  # and at most.
+MARK = "mark."  # Before the name of a mark, whether each example has it.
 
 
 def path_of(directory: str, split: str) -> str:
@@ -77,8 +80,12 @@ def write(
     (loss, content) of those with the largest losses, the largest first.
   """
   losses, every = table["losses"], np.arange(len(table["losses"]))
-  worst = np.argsort(-losses, kind="stable")[:_WORST]
+  worst = np.argsort(-losses, kind="stable")[:_MOST]
   texts = [shortened(text, _LONGEST) for text in source.describe(worst)]
+  # In an array each text has the room of the longest.
+  widest = max(map(len, texts), default=1)
+  kept = max(_WORST, _ROOM // max(widest, 1))
+  worst, texts = worst[:kept], texts[:kept]
   outputs = table["outputs"]
   arrays = {
     "step": np.array(step),
@@ -92,14 +99,31 @@ def write(
   }
   if isinstance(outputs, np.ndarray):
     arrays["outputs"] = outputs
+  for name, (places, _) in source.marks.items():
+    arrays[MARK + name] = np.isin(every, places)
   content = io.BytesIO()
   np.savez_compressed(content, **arrays)
   path = path_of(directory, split)
   tf.io.gfile.makedirs(os.path.dirname(path))
   write_atomically(path, content.getvalue())
+  if any(len(places) for places, _ in source.marks.values()):
+    lines = _marked(source)
+    write_atomically(f"{path.removesuffix('.npz')}.marks.tsv", lines)
   return [
     (float(losses[i]), text) for i, text in zip(worst, texts, strict=True)
   ]
+
+
+def _marked(source: Source) -> str:
+  """Returns a table of the marked examples, the first of each mark."""
+  lines = ["mark\tid\tlike\texample"]
+  for name, (places, words) in source.marks.items():
+    places = places[:_MOST]
+    cells = source.ids(places), words, source.describe(places)
+    for row in zip(*cells, strict=False):
+      clean = (" ".join(str(cell).split()) for cell in row)
+      lines.append("\t".join([name, *clean]))
+  return "\n".join(lines) + "\n"
 
 
 def _ids(ids: Sequence[Any]) -> np.ndarray:
@@ -130,8 +154,9 @@ def read(directory: str, split: str) -> dict[str, np.ndarray] | None:
     and (worst < number).all()
     and all(
       arrays[name].ndim and len(arrays[name]) == number
-      for name in ("labels", "weights", "sizes", "outputs")
-      if name in arrays
+      for name in arrays
+      if name in ("labels", "weights", "sizes", "outputs")
+      or name.startswith(MARK)
     )
     and "labels" in arrays
   )

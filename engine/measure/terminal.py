@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+# In an evaluation: the metric that it is judged by, and how sure metrics are.
+OF_RECORD, INTERVALS = "of_record", "intervals"
 _BAR = 30  # Characters.
 
 
@@ -137,9 +139,24 @@ def progress_line(step: int, train_steps: int, point: Mapping[str, Any]) -> str:
 
 
 def scores(point: Mapping[str, Any]) -> str:
-  """Returns `loss 0.4321  f1 0.8113  positive yes`: fractions, and words."""
-  return "  ".join(
-    f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
-    for name, value in point.items()
-    if isinstance(value, float | str)
-  )
+  """Returns `loss 0.4321  accuracy 0.8113 [0.77, 0.85] of 408  positive yes`.
+
+  Fractions and words; the metric of record of each split has its 95 % interval
+  and the number of its examples behind it.
+  """
+  parts = []
+  for name, value in point.items():
+    split, slash, metric = name.rpartition("/")
+    of_split = split + slash
+    if metric == OF_RECORD or not isinstance(value, float | str):
+      continue
+    text = (
+      f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
+    )
+    interval = point.get(of_split + INTERVALS, {}).get(metric)
+    if interval and metric == point.get(of_split + OF_RECORD):
+      low, high = interval
+      number = point[f"{of_split}examples_seen"]
+      text += f" [{low:.4f}, {high:.4f}] of {number:,}"
+    parts.append(text)
+  return "  ".join(parts)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 
 from engine.errors import UserError, quoted
 
@@ -30,6 +31,20 @@ def check_run(path: str, flag: str = "") -> None:
       f"{f'`{flag}` ' if flag else ''}{path} holds no run: name the directory "
       "that launch.train was given."
     )
+
+
+def check_runs(text: str) -> None:
+  """Refuses what is no directory of runs, or several with commas between.
+
+  Raises:
+    UserError: naming the first that is none.
+  """
+  for path in text.split(","):
+    if "://" not in path and not os.path.isdir(path):
+      raise UserError(
+        f"{path} holds no run and no seed_N: name a directory that "
+        "launch.train was given."
+      )
 
 
 def check_model_dir(path: str) -> None:
@@ -64,7 +79,8 @@ def check_model_dir(path: str) -> None:
 # What a killed start of ours, or a launcher that keeps logs, may leave.
 _NOBODYS = re.compile(
   r"\..*|.*\.(log|out|err)|lost\+found|lock\.json(\..*\.part)?|stop|job_token"
-  r"|seeds\.json|seed_\d+|continuous_eval"
+  r"|seeds\.json|seed_\d+|continuous_eval|fraction_[\d.e-]+"
+  r"|curve\.(json|html)"
 )
 _FOLDERS = ("assets", "checkpoints", "best", "examples", "tensorboard")
 
@@ -81,6 +97,24 @@ def _is_run(path: str) -> bool:
   except OSError:
     return False
   return b"\ntask:" in text and b"\ntrain:" in text
+
+
+def check_calibrate(split: str, evaluated: Sequence[str], mode: str) -> None:
+  """Refuses a split on which nothing will have been evaluated.
+
+  Raises:
+    UserError: saying what is.
+  """
+  if mode != "train_and_eval":
+    raise UserError(
+      f"`calibrate` is given, but --mode={mode} keeps no evaluation: leave one "
+      "of them out."
+    )
+  if split not in evaluated:
+    raise UserError(
+      f"`calibrate` is {quoted(split)}, which is not evaluated: add it to "
+      f"--eval_split={','.join(evaluated)}."
+    )
 
 
 def check_output(

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -26,17 +26,24 @@ from launch.pages import seed_report
 if typing.TYPE_CHECKING:
   from engine.durability.run_directory import RunDirectory
 
-_OURS = ("seeds", "seed", "model_dir", "flagfile")  # Not handed on.
+# Not handed on.
+_OURS = ("seeds", "seed", "model_dir", "flagfile", "train_fraction")
 _MOST = 10_000  # Seeds.
 
 
-def train_each(text: str, config: ExperimentConfig, model_dir: str) -> int:
+def train_each(
+  text: str,
+  config: ExperimentConfig,
+  model_dir: str,
+  own: Sequence[str] = (),
+) -> int:
   """Trains with each seed, and reports how they compare.
 
   Args:
     text: the seeds, as `parse_seeds` reads them.
     config: of the runs, but for the seed.
     model_dir: has `seed_N` of each, and `seeds.json`.
+    own: more flags of the runs.
 
   Returns:
     0; or the status of the door: 75 where it was told to stop.
@@ -70,8 +77,8 @@ def train_each(text: str, config: ExperimentConfig, model_dir: str) -> int:
     output = Output(stream, prefix=lambda seed: f"[seed {seed}] ")
 
     def start(seed, variables):
-      own = [f"--seed={seed}", f"--model_dir={runs[seed].path}"]
-      return output.start(seed, [*command, *own], {**os.environ, **variables})
+      more = [*own, f"--seed={seed}", f"--model_dir={runs[seed].path}"]
+      return output.start(seed, [*command, *more], {**os.environ, **variables})
 
     ended, told = run_all(
       waiting,

@@ -5,10 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from engine.certainty.intervals import interval
+from engine.certainty.statistic import are_classes, are_scores, statistics_of
+from engine.measure.per_example import MARK
 from launch.pages import markup
 from launch.pages.charts import Line, line_chart
+from tasks.calibration import bins, shares_of
 
-_BINS = 10  # Of a calibration.
+_BINS = 10  # Of scores.
 _LENGTHS = 5  # Groups of examples by length.
 _MISTAKES = 20  # That are shown of a split.
 
@@ -19,17 +23,17 @@ def charts(table: Mapping[str, np.ndarray]) -> Iterator[str]:
   Args:
     table: of a split, from `engine.measure.per_example`.
   """
-  if _are_scores(table):
+  if are_scores(table):
     labels, scores = table["labels"], table["outputs"][:, 0]
     line = _means(labels, scores, _BINS)
     yield line_chart("mean score", [line], x_label="label")
     yield _by_length(table, np.square(scores - labels), "squared error")
     return
-  if not _are_classes(table):
+  if not are_classes(table):
     return
-  shares = _softmax(table["outputs"])
+  shares = shares_of(table["outputs"])
   sure, right = shares.max(-1), shares.argmax(-1) == table["labels"]
-  confidences, accuracies, error = calibration(sure, right)
+  confidences, accuracies, error = bins(sure, right)
   yield line_chart(
     f"accuracy (expected calibration error {error:.3f})",
     [Line("", confidences, accuracies, dots=True)],
@@ -58,6 +62,48 @@ def _means(by: np.ndarray, values: np.ndarray, most: int) -> Line:
   return Line("", x, y, dots=True)
 
 
+_MARKS = {
+  "in_train": "are in train too",
+  "shares_a_sentence": "share a sentence with train",
+  "there_twice": "are there for another time",
+  "contradicts": "contradict an equal pair",
+}
+
+
+def without_marked(
+  table: Mapping[str, np.ndarray], metrics: Mapping[str, Any]
+) -> str:
+  """Returns the metrics beside those without examples that flatter them.
+
+  Args:
+    table: of a split, from `engine.measure.per_example`.
+    metrics: of the split, as they were reported.
+  """
+  marks = {
+    name.removeprefix(MARK): marked
+    for name, marked in table.items()
+    if name.startswith(MARK) and marked.any() and not marked.all()
+  }
+  if not marks:
+    return ""
+  known = statistics_of(table, metrics)
+  nothing = np.zeros(len(table["labels"]), bool)
+  rows = []
+  for name, marked in [("", nothing), *marks.items()]:
+    kept, left_out = ~marked, int(np.sum(marked))
+    words = f"without {left_out:,} that {_MARKS.get(name, name)}"
+    cells = []
+    for statistic in (x.of_some(kept) for x in known.values()):
+      low, high = interval(statistic)
+      cells.append(f"{statistic.value():.4f} [{low:.4f}, {high:.4f}]")
+    rows.append([words if left_out else "all", int(np.sum(kept)), *cells])
+  return markup.table(
+    "With and without examples that flatter",
+    ["examples", "number", *known],
+    rows,
+  )
+
+
 def tables(
   table: Mapping[str, np.ndarray], classes: Sequence[str]
 ) -> Iterator[str]:
@@ -69,8 +115,8 @@ def tables(
   """
   labels = table["labels"]
   tell: Callable[[int], str] = lambda i: f"loss {table['losses'][i]:.3f}"
-  if _are_classes(table):
-    shares = _softmax(table["outputs"])
+  if are_classes(table):
+    shares = shares_of(table["outputs"])
     called, number = shares.argmax(-1), shares.shape[-1]
     names = [str(i) for i in range(number)]
     if len(classes) == number:
@@ -90,7 +136,7 @@ def tables(
     tell = lambda i: (
       f"{names[labels[i]]}, called {names[called[i]]} ({shares[i].max():.1%})"
     )
-  elif _are_scores(table):
+  elif are_scores(table):
     tell = lambda i: f"{labels[i]:.2f}, called {table['outputs'][i, 0]:.2f}"
   ids = table.get("ids", np.arange(len(labels)))
   worst = zip(table["worst"].tolist(), table["texts"].tolist(), strict=True)
@@ -115,50 +161,3 @@ def _each(matrix: np.ndarray) -> list[list[Any]]:
       strict=True,
     )
   ]
-
-
-def _are_scores(table: Mapping[str, np.ndarray]) -> bool:
-  """Whether there is one number for each example: a task may do otherwise."""
-  outputs, labels = table.get("outputs"), table["labels"]
-  return outputs is not None and outputs.shape == (*labels.shape, 1)
-
-
-def _are_classes(table: Mapping[str, np.ndarray]) -> bool:
-  """Whether there are logits of classes for each example."""
-  outputs, labels = table.get("outputs"), table["labels"]
-  return (
-    outputs is not None
-    and outputs.ndim == 2
-    and outputs.shape[1] > 1
-    and labels.ndim == 1
-    and labels.dtype.kind in "iu"
-    and 0 <= labels.min() <= labels.max() < outputs.shape[1]
-  )
-
-
-def calibration(
-  sure: np.ndarray, right: np.ndarray
-) -> tuple[list[float], list[float], float]:
-  """Confidence and accuracy of bins, and the expected calibration error.
-
-  The error is the mean distance of the two, weighted by the examples of a bin
-  (Naeini et al., AAAI 2015; Guo et al., arXiv 1706.04599).
-
-  Args:
-    sure: the largest share of each example, [examples].
-    right: whether its class is the label, [examples].
-  """
-  bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
-  confidences, accuracies, error = [], [], 0.0
-  for i in np.unique(bins):
-    here = bins == i
-    confidences.append(float(sure[here].mean()))
-    accuracies.append(float(right[here].mean()))
-    error += here.mean() * abs(confidences[-1] - accuracies[-1])
-  return confidences, accuracies, float(error)
-
-
-def _softmax(outputs: np.ndarray) -> np.ndarray:
-  """Returns shares [..., classes] that sum to 1."""
-  powers = np.exp(outputs - outputs.max(-1, keepdims=True))
-  return powers / powers.sum(-1, keepdims=True)

@@ -18,6 +18,7 @@ from engine.measure import per_example as examples
 from engine.measure.journal import POINT
 from engine.measure.overfitting import overfitting
 from engine.settings import flatten
+from tasks.calibration import read_calibration
 from tasks.sentence_pair import read_classes
 
 
@@ -33,6 +34,7 @@ class Run:
     splits: name of an evaluated split -> its `engine.measure.per_example`.
     classes: names of the classes; none for a score, or where no name is known.
     left_out: what of its files cannot be read, and why.
+    calibration: as `tasks.calibration` keeps it; {} where there is none.
   """
 
   name: str
@@ -42,6 +44,7 @@ class Run:
   splits: Mapping[str, Mapping[str, np.ndarray]]
   classes: Sequence[str]
   left_out: Sequence[str] = ()
+  calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @classmethod
   def read(cls, directory: str) -> "Run":
@@ -84,6 +87,7 @@ class Run:
       splits={name: table for name, table in splits.items() if table},
       classes=found(lambda: read_classes(assets), ()),
       left_out=left_out,
+      calibration=found(lambda: read_calibration(directory), {}),
     )
 
   @property

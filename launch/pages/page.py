@@ -2,16 +2,19 @@
 
 import contextlib
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import yaml
 
 from engine.files import DISK_ERRORS, is_local, sweep_parts, write_atomically
-from launch.pages import evaluation, markup
+from engine.measure.terminal import INTERVALS
+from launch.pages import comparison_text, evaluation, markup
 from launch.pages.charts import Line, line_chart, stacked_bars
 from launch.pages.facts import Run
+from launch.pages.sides import metrics_of
+from tasks.calibration import ERRORS
 
 
 def write_page(directories: Sequence[str], path: str) -> list[str]:
@@ -49,6 +52,8 @@ def page_of(runs: Sequence[Run]) -> str:
     f"<h1>{html.escape(title)}</h1>",
     _summary(runs),
     *_remarks(runs),
+    comparison_text.section(runs),
+    *(_calibration(run) for run in runs if run.calibration),
     markup.section("Curves", _curves(runs)),
     f"<h2>Where the seconds went</h2>{_ledger(runs)}",
   ]
@@ -60,6 +65,7 @@ def page_of(runs: Sequence[Run]) -> str:
           evaluation.charts(table),
         )
       )
+      body.append(evaluation.without_marked(table, metrics_of(run, split)))
       body += evaluation.tables(table, run.classes)
   body += [_settings(runs), _environment(runs)]
   return markup.document(title, "".join(body))
@@ -81,7 +87,7 @@ def _summary(runs: Sequence[Run]) -> str:
       [
         run.name,
         run.result.get("global_step", f"goes on: {steps}"),
-        *(found.get(name, "") for name in names),
+        *(_with_interval(found, name) for name in names),
         train.get("examples_per_second", ""),
         train.get("padding", ""),
         train.get("mfu") or "",
@@ -104,6 +110,33 @@ def _remarks(runs: Sequence[Run]) -> Iterable[str]:
     for remark in (collapsed and f"collapsed: {collapsed}", run.overfitting):
       if remark:
         yield f"<p>{html.escape(f'{run.name}: {remark}.')}</p>"
+
+
+def _with_interval(evaluation: Mapping[str, Any], name: str) -> Any:
+  """Returns a metric; as `0.8056 [0.7645, 0.8411]` where that is known."""
+  value = evaluation.get(name, "")
+  split, slash, metric = name.rpartition("/")
+  known = evaluation.get(f"{split}{slash}{INTERVALS}") or {}
+  if metric not in known:
+    return value
+  low, high = known[metric]
+  return f"{value:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _calibration(run: Run) -> str:
+  """What a temperature mends, on examples that it was not fitted on."""
+  kept, rows = run.calibration, []
+  columns = [(x, when) for x in ERRORS for when in ("before", "after")]
+  for name, report in kept["reports"].items():
+    told = f"{name}, by halves" if name == kept["split"] else name
+    errors = (float(report[when][error]) for error, when in columns)
+    rows.append([told, report["examples"], *errors])
+  return markup.table(
+    f"{run.name}: temperature {kept['temperature']:.4f}, fitted on "
+    f"{kept['split']} at step {kept['step']}",
+    ["split", "examples", *map(" ".join, columns)],
+    rows,
+  )
 
 
 def _curves(runs: Sequence[Run]) -> Iterable[str]:

@@ -16,7 +16,7 @@ from engine.loop.evaluator import Evaluator
 from engine.loop.inputs import Inputs
 from engine.measure.ledger import Ledger
 from engine.task import Source, Task, each_of
-from launch.trained import lines
+from launch.trained import ensemble, lines
 from launch.trained.inputs import Row
 from launch.trained.outputs import Said, Written
 from launch.trained.restored import Restored
@@ -40,6 +40,9 @@ def predict(
     Name -> [examples, ...], as the task's `readings` have them: `probabilities`
     of classes, the `score` of a regression.
   """
+  if restored.others or restored.symmetric:
+    one = lambda run, view: predict(run, view, batch_size)
+    return ensemble.averaged(restored, source, one)
   strategy = tf.distribute.get_strategy()
   inputs = Inputs(
     source=source,
@@ -202,4 +205,6 @@ def predict_split(
   """
   source = restored.task.read_split(split)
   readings = predict(restored, source, batch_size)
+  if restored.others or restored.symmetric:
+    ensemble.tell(restored, split, source, readings)
   yield from lines.table(restored.task.describe_split(split, source, readings))

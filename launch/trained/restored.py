@@ -22,6 +22,7 @@ from engine.step.averages import build_averages
 from engine.step.precision import precision_scope
 from engine.task import Task
 from launch.command import configs
+from launch.trained.calibrated import temperature_of
 from tasks import registry
 from tasks.config import SentencePairConfig
 
@@ -36,6 +37,9 @@ class Restored:
     model: with the weights of a checkpoint, or with their averages.
     step: of the checkpoint.
     assets: directory of what the task needs to be built again.
+    directory: of the run.
+    others: runs whose readings are averaged with this one's.
+    symmetric: whether both orders of a pair are.
   """
 
   config: ExperimentConfig
@@ -43,6 +47,9 @@ class Restored:
   model: tf_keras.Model
   step: int
   assets: str
+  directory: str = ""
+  others: tuple["Restored", ...] = ()
+  symmetric: bool = False
 
 
 def restore_run(
@@ -52,6 +59,7 @@ def restore_run(
   precision: str | None = None,
   moved: Mapping[str, Any] | None = None,
   task_name: str = "",
+  calibrated: bool = False,
 ) -> Restored:
   """Restores the model of a run.
 
@@ -61,6 +69,7 @@ def restore_run(
     precision: of products; by default the run's.
     moved: settings of the task that say where its data is now.
     task_name: the task whose code may be imported, where that is not ours.
+    calibrated: whether the run's temperature divides the logits.
 
   Raises:
     UserError: where there is no run, or it has no checkpoint.
@@ -97,10 +106,19 @@ def restore_run(
     restore_newest(checkpoint, directory.checkpoints)
   if averages:
     averages.exchange()
+  if calibrated:
+    if not hasattr(model, "cool"):
+      raise UserError(
+        f"`calibrated` is given, but {config.task.name} is a task of your own: "
+        "leave it out."
+      )
+    model.cool(temperature_of(model_dir, int(step.numpy())))
   if not listed:
     logging.warning(
       "%s was written by an older version, which kept no digests: that nobody "
       "has changed them is not checked.",
       directory.assets,
     )
-  return Restored(config, task, model, int(step.numpy()), directory.assets)
+  return Restored(
+    config, task, model, int(step.numpy()), directory.assets, model_dir
+  )

@@ -4,8 +4,9 @@ Files are known again by their size, their inode, the times at which content and
 status last changed, and a checksum of 64 parts of them: what keeps all of these
 is trusted. The index has a checksum of its own.
 
-It is a file of safetensors, mapped into memory, which appears whole. One that
-does not fit is made anew, and the log says why.
+It is two files of safetensors, mapped into memory, which appear whole: rows,
+and beside them the digests of sentences. One that does not fit is made anew,
+and the log says why.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from engine.files import DISK_ERRORS, cache_directory, reason_of, whole
 from engine.formats import NUMBER, misfit, size_of
 from tasks.data.forms import say_once
 from tasks.data.row_index import RowIndex
+from tasks.data.sentences import Sentences
 from tasks.data.tables import Table
 
 FORMAT = 1  # Raised whenever an older version would misread what is written.
@@ -131,7 +133,30 @@ def _read(path: str, table: Table, kind: str) -> RowIndex:
     raise ValueError(f"{path} is damaged (its checksum is another)")
   if facts["files"] != states_of(table):
     raise ValueError("its files have changed")
-  return RowIndex(facts, columns)
+  return RowIndex(facts, columns, _sentences(beside(path), facts))
+
+
+def beside(path: str) -> str:
+  """Returns where the digests of sentences of an index are kept."""
+  return f"{path.removesuffix('.safetensors')}.sentences.safetensors"
+
+
+def _sentences(path: str, facts: dict[str, Any]) -> Sentences:
+  """Maps the digests of sentences.
+
+  Raises:
+    Unreadable, OSError, SafetensorError, ValueError: where they do not fit.
+  """
+  size_of(path)
+  with safetensors.safe_open(path, framework="numpy") as file:
+    said = (file.metadata() or {}).get("checksum")
+  columns = _mapped(path)
+  pairs = facts["bounds"][-1]
+  if said != str(_checksum({}, columns)) or any(
+    x.shape != (pairs,) for x in columns.values()
+  ):
+    raise ValueError(f"{path} is damaged (its checksum is another)")
+  return Sentences(columns["first"], columns.get("second"))
 
 
 def write(index: RowIndex, table: Table, kind: str) -> None:
@@ -147,6 +172,11 @@ def write(index: RowIndex, table: Table, kind: str) -> None:
     facts = {**index.facts, "format": FORMAT, "of": _key(table, kind)}
     facts["checksum"] = _checksum(facts, index.columns)
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    named = index.sentences._asdict()
+    digests = {name: x for name, x in named.items() if x is not None}
+    said = {"checksum": str(_checksum({}, digests))}
+    with whole(beside(path)) as part:
+      safetensors.numpy.save_file(digests, part, said)
     with whole(path) as part:
       safetensors.numpy.save_file(
         index.columns, part, {"facts": json.dumps(facts)}

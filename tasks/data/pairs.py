@@ -1,14 +1,20 @@
 """Sentence pairs in memory, and how a line of text holds one."""
 
 import dataclasses
-import itertools
+import functools
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from engine.errors import UserError
 from tasks.data.json_lines import are_json, parse_record, value_of
+from tasks.data.sentences import Sentences, digest_of_sentence
+
+NO_ORDER = (
+  "`symmetric` needs two sentences, but this run reads one: leave it out."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +49,32 @@ class Pairs:
       return self.texts_a[index]
     return f"{self.texts_a[index]} | {self.texts_b[index]}"
 
-  @property
-  def digests(self) -> np.ndarray:
-    """64 bits of the sentences of each pair, uint64 [pairs]."""
-    seconds = itertools.repeat("") if self.texts_b is None else self.texts_b
-    each = map(digest_of_texts, self.texts_a, seconds)
-    return np.fromiter(each, np.uint64, len(self))
+  @functools.cached_property
+  def sentences(self) -> Sentences:
+    """What tells sentences apart."""
+    digests = lambda texts: np.fromiter(
+      map(digest_of_sentence, texts), np.int64, len(self)
+    )
+    second = None if self.texts_b is None else digests(self.texts_b)
+    return Sentences(digests(self.texts_a), second)
+
+  def swapped(self) -> "Pairs":
+    """Returns the pairs in their other order.
+
+    Raises:
+      UserError: where there is one sentence only.
+    """
+    if self.texts_b is None:
+      raise UserError(NO_ORDER)
+    first, second = self.texts_b, self.texts_a
+    return dataclasses.replace(self, texts_a=first, texts_b=second)
+
+  def chosen(self, indices: np.ndarray) -> "Pairs":
+    """Returns some of the pairs, in the order of `indices`."""
+    pick = lambda column: column and [column[i] for i in indices]
+    columns = ("texts_a", "texts_b", "labels", "ids", "weights")
+    some: dict[str, Any] = {name: pick(getattr(self, name)) for name in columns}
+    return dataclasses.replace(self, **some)
 
   def __getitem__(self, place: slice) -> "Pairs":
     """Returns some pairs in a row."""

@@ -6,6 +6,7 @@ until it is used, and again behind that.
 """
 
 import bisect
+import copy
 import dataclasses
 import itertools
 import os
@@ -14,12 +15,14 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from engine.errors import UserError
+from engine.task import digest_of
 from tasks.data import kept_index
 from tasks.data.forms import packing_of
 from tasks.data.left_out import LeftOut
-from tasks.data.pairs import Pairs
+from tasks.data.pairs import NO_ORDER, Pairs
 from tasks.data.row_files import RowFile, opened
 from tasks.data.row_index import BLOCK, Number, Pass, RowIndex
+from tasks.data.sentences import Sentences
 from tasks.data.tables import Table
 
 LARGE = 2**27  # Bytes: reading and encoding all of it would take a minute.
@@ -39,8 +42,8 @@ class PairsOnDisk:
     labels: a class or a score for each pair; None where they are not known.
     ids: a stable name for each pair.
     weights: of each pair in training; None: all weigh the same.
-    bits: of the digest of the sentences of a pair, how many `digests` has.
     digest: 32 bits of the sentences of all pairs.
+    sentences: what tells these apart.
     left: the rows that are none of these.
   """
 
@@ -71,7 +74,9 @@ class PairsOnDisk:
     self.ids, self.left = index.numbers, index.left
     self.labels = index.values("labels", facts["scores"] if scores else numbers)
     self.weights = index.values("weights", facts["weights"])
-    self.bits, self.digest = index.bits, facts["digest"]
+    self.digest, self.sentences = facts["digest"], index.sentences
+    self._rows: np.ndarray | None = None  # Of the index; None: all.
+    self._swapped = False
 
   def __len__(self) -> int:
     return len(self.ids)
@@ -81,15 +86,32 @@ class PairsOnDisk:
     """As `Pairs.unread`."""
     return self.left.bad
 
-  @property
-  def digests(self) -> np.ndarray:
-    """The last bits of `Pairs.digests`, uint32 [pairs]."""
-    return self._index.digests
-
   def relabel(self, numbers: Sequence[float]) -> None:
     """Replaces each label, an index into `numbers`, by what it stands for."""
     assert self.labels is not None, "there are labels to be replaced"
     self.labels = np.array(numbers)[self.labels]
+
+  def swapped(self) -> "PairsOnDisk":
+    """As `Pairs.swapped`."""
+    if not self._table.roles.text_b:
+      raise UserError(NO_ORDER)
+    other = copy.copy(self)
+    other._swapped = not self._swapped
+    return other
+
+  def chosen(self, indices: np.ndarray) -> "PairsOnDisk":
+    """As `Pairs.chosen`, of rising indices."""
+    other = copy.copy(self)
+    for name in ("labels", "weights", "_rows"):
+      column = getattr(self, name)
+      setattr(other, name, None if column is None else column[indices])
+    other._rows = indices if self._rows is None else self._rows[indices]
+    other.digest = digest_of(np.array([self.digest]), other._rows)
+    first, second = self.sentences
+    some = None if second is None else second[indices]
+    other.sentences = Sentences(first[indices], some)
+    other.ids = np.asarray(self.ids)[indices].tolist()
+    return other
 
   def texts(self, index: int) -> str:
     """Returns the sentences of a pair in one line."""
@@ -102,14 +124,19 @@ class PairsOnDisk:
       UserError: where a file is not what it was.
     """
     texts, bounds = {}, self._index.facts["bounds"]
+    row_of = self._rows if self._rows is not None else range(len(self))
     table = dataclasses.replace(self._table, left=LeftOut())
     file_of = lambda i: bisect.bisect_right(bounds, i) - 1
-    in_order = sorted({int(i) for i in indices})
+    in_order = sorted({int(row_of[i]) for i in indices})
     for k, group in itertools.groupby(in_order, file_of):
       with opened(table.paths[k], table.form) as file:
         for i in group:
           texts[i] = self._read_row(table, file, k, i)
-    texts_a, texts_b = zip(*(texts[int(i)] for i in indices), strict=True)
+    texts_a, texts_b = zip(
+      *(texts[int(row_of[i])] for i in indices), strict=True
+    )
+    if self._swapped:
+      texts_a, texts_b = texts_b, texts_a
     single = not table.roles.text_b
     ids = [self.ids[i] for i in indices]
     return Pairs(texts_a, None if single else texts_b, None, ids)

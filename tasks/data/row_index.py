@@ -3,6 +3,8 @@
 Of a pair that is at most 8 bytes: an eighth of where its block of eight begins,
 its label, its weight, and as many bits of a digest of its sentences as there is
 room for. (Two more where weights are given and they and scores all differ.)
+Digests of each sentence, 8 bytes each, lie apart: only a search for leaks reads
+them.
 """
 
 import array
@@ -17,6 +19,7 @@ from engine.task import digest_of
 from tasks.data.left_out import LeftOut
 from tasks.data.pairs import digest_of_texts
 from tasks.data.row_files import opened
+from tasks.data.sentences import Sentences, digest_of_sentence
 from tasks.data.tables import Row, Table
 
 BLOCK = 8  # Pairs behind one place in a file.
@@ -40,10 +43,12 @@ class RowIndex:
       `digests`, uint8 [pairs, 2 to 4]; `labels` and `weights`, if there are
       any: of few values places in these, else float32 [pairs]; `bad` and
       `unlabelled`, int64, numbers of rows that are left out.
+    sentences: of all pairs.
   """
 
   facts: dict[str, Any]
   columns: dict[str, np.ndarray]
+  sentences: Sentences
 
   @property
   def bits(self) -> int:
@@ -111,6 +116,7 @@ class Pass:
     self._starts, self._digests = array.array("q"), array.array("Q")
     self._labels: array.array[Any] = array.array("d" if scores else "L")
     self._weights = array.array("f")
+    self._first, self._second = array.array("q"), array.array("q")
 
   def index(self, files: list[list[int]]) -> RowIndex:
     """Reads all rows.
@@ -141,6 +147,9 @@ class Pass:
     if len(self._digests) % BLOCK == 0:
       self._starts.append(offset)
     self._digests.append(digest_of_texts(row.text_a, row.text_b))
+    self._first.append(digest_of_sentence(row.text_a))
+    if row.text_b:
+      self._second.append(digest_of_sentence(row.text_b))
     if self._table.roles.weight:
       self._weights.append(row.weight)
     if self._number is None or row.label is None:
@@ -179,7 +188,9 @@ class Pass:
       "bad": np.array([*left.bad], np.int64),
       "unlabelled": np.array(left.unlabelled, np.int64),
     }
-    return RowIndex(facts, columns)
+    second = np.array(self._second, np.int64) if self._second else None
+    sentences = Sentences(np.array(self._first, np.int64), second)
+    return RowIndex(facts, columns, sentences)
 
 
 def _few(values: np.ndarray) -> tuple[np.ndarray, list[float]]:

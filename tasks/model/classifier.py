@@ -63,6 +63,11 @@ class PairClassifier(tf_keras.Model):
     self.mean.assign([mean])
     self.deviation.assign([deviation])
 
+  def cool(self, temperature: float) -> None:
+    """Divides all logits by a temperature: in the head, so that exports do."""
+    for weight in self.head.weights:
+      weight.assign(weight / temperature)
+
   def call(
     self, features: Mapping[str, tf.Tensor], random: Stream | None = None
   ) -> tf.Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.task import digest_of
+from tasks.data.sentences import Sentences, sentences_of_tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +61,9 @@ class EncodedPairs:
     return int(self.lengths.max(initial=1))
 
   @property
-  def digests(self) -> np.ndarray:
-    """64 bits of each pair, int64 [pairs]; others in each process."""
-    spans = itertools.pairwise(self.starts.tolist())
-    each = (hash(self.ids[start:end].tobytes()) for start, end in spans)
-    return np.fromiter(each, np.int64, len(self))
+  def sentences(self) -> Sentences:
+    """What tells sentences apart, as far as tokens do."""
+    return sentences_of_tokens(self.ids, self.starts, self.first)
 
   def digest(self) -> int:
     """32 bits of all pairs."""

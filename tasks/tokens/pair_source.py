@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from engine.errors import UserError
 from engine.task import (
   EXAMPLES,
   LABELS,
@@ -45,6 +47,8 @@ class PairSource(Source):
     flops: Callable[[np.ndarray], Flops],
     unread: Mapping[int, str] | None = None,
     digest: int | None = None,
+    marks: Mapping[str, Any] | None = None,
+    swapped: Callable[[], "PairSource"] | None = None,
   ):
     """Initializes the source.
 
@@ -60,8 +64,12 @@ class PairSource(Source):
       flops: lengths -> operations of a training step on each pair.
       unread: as `Source.unread`.
       digest: of all that the split holds; None: it is computed.
+      marks: as `Source.marks`.
+      swapped: lays out the same pairs in their other order.
     """
     self.encoded, self.unread = encoded, unread or {}
+    self.marks = marks or {}
+    self._swapped = swapped
     self._ids = ids.tolist() if isinstance(ids, np.ndarray) else ids
     self._tell = tell
     self._flops = flops
@@ -86,6 +94,19 @@ class PairSource(Source):
     if isinstance(self._ids, Column):
       return self._ids[indices].tolist()
     return [self._ids[i] for i in indices]
+
+  def swapped(self) -> "PairSource":
+    """Returns the same pairs, each in its other order.
+
+    Raises:
+      UserError: where they have no texts, or one sentence only.
+    """
+    if self._swapped is None:
+      raise UserError(
+        "`symmetric` needs texts, but these pairs are encoded: name the files "
+        "that they were made of."
+      )
+    return self._swapped()
 
   def describe(self, indices: np.ndarray) -> list[str]:
     if self._tell is None:

@@ -12,8 +12,9 @@ from engine.files import sha256_of
 from engine.task import digest_of
 from tasks.answers import Answers
 from tasks.config import FILES, SentencePairConfig
-from tasks.data.copies import Copies
 from tasks.data.datasets import RecordSplit, open_split
+from tasks.data.held_out import check_chosen, chosen
+from tasks.data.leaks import Leaks
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.data.record_files import check_meta, facts_of, read_meta
@@ -42,7 +43,7 @@ class Splits:
 
       found = open_split(config, split)    # text files, records, published
       encoded = the tokens of each pair    # the records' own, or now
-      say what is strange: copies, one class only, pairs that are cut
+      say what is strange: leaks, one class only, pairs that are cut
       lay them out in rows
 
   Attributes:
@@ -69,7 +70,7 @@ class Splits:
     self._answers = answers
     self._tokenizer = tokenizer
     self._flops = flops
-    self._copies: Copies | None = None
+    self._leaks: Leaks | None = None
     self.scores: tuple[float, float] | None = None
 
   def labelled(self, split: str) -> PairSource:
@@ -81,12 +82,12 @@ class Splits:
     found, encoded = self._read(split, self._answers)
     if isinstance(found, Store):
       return self._of_store(split, found)
-    self._look_for_copies(split, found, encoded)
     if found.labels is None:
       raise UserError(
         f"The split {split!r} of {self._config.name} has no labels, or they "
         "are not public: choose another split."
       )
+    marks = self._look_for_leaks(split, found, encoded)
     labels = np.asarray(found.labels)
     if self._answers.classes:
       classes = len(self._answers.classes)
@@ -96,7 +97,9 @@ class Splits:
       self.scores = float(labels.mean()), float(labels.std()) or 1.0
     if split != "train":
       texts = None if isinstance(found, Records) else found.texts
-      return self._laid_out(encoded, labels, found.ids, texts=texts)
+      return self._laid_out(
+        encoded, labels, found.ids, texts=texts, marks=marks
+      )
     weights = weights_of(
       labels,
       found.weights,
@@ -109,12 +112,19 @@ class Splits:
   def unlabelled(self, pairs: Pairs | PairsOnDisk) -> PairSource:
     """Lays out pairs whose labels need not be known."""
     return self._laid_out(
-      self._encode(pairs), pairs.labels, pairs.ids, unread=pairs.unread
+      self._encode(pairs),
+      pairs.labels,
+      pairs.ids,
+      unread=pairs.unread,
+      swapped=lambda: self.unlabelled(pairs.swapped()),
     )
 
   def _read(self, split: str, answers: Answers | None) -> tuple[Found, Encoded]:
     """Returns the pairs of a split as its files have them, and encoded."""
     place = open_split(self._config, split, labelled=answers is not None)
+    chooses = split == "train" and answers is not None
+    if chooses and isinstance(place, RecordSplit):
+      check_chosen(self._config)
     if isinstance(place, RecordSplit) and place.mapped:
       store = self._open_store(place.paths)
       return store, store
@@ -124,6 +134,8 @@ class Splits:
         answers.check(records.labels, ", ".join(place.paths))
       return records, records.encoded
     pairs = place.read(answers)
+    if chooses:
+      pairs = chosen(self._config, pairs)
     return pairs, self._encode(pairs)
 
   def _meta_of(self, paths: Sequence[str]) -> dict[str, Any]:
@@ -162,7 +174,7 @@ class Splits:
   def _of_store(self, split: str, store: Store) -> PairSource:
     """As `labelled`, from what was counted when the pairs were encoded."""
     logging.warning(
-      "%r is a store: copies of its pairs in other splits are not looked for.",
+      "%r is a store: leaks and copies of its pairs are not looked for.",
       split,
     )
     if store.unlabelled:
@@ -214,16 +226,16 @@ class Splits:
       )
     return encoded
 
-  def _look_for_copies(
+  def _look_for_leaks(
     self, split: str, found: Found, encoded: Encoded
-  ) -> None:
-    """Says how many pairs of other splits were trained on."""
+  ) -> dict[str, Any]:
+    """Says which pairs flatter metrics; returns those of an evaluated split."""
     if split == "train":
-      self._copies = Copies(found, encoded)
+      self._leaks = Leaks(found, encoded)
       if self._config.test_file:  # It will be asked some day.
-        self._copies.tell("test", *self._read("test", None))
-    elif self._copies:
-      self._copies.tell(split, found, encoded)
+        self._leaks.find("test", *self._read("test", None))
+      return {}
+    return self._leaks.find(split, found, encoded) if self._leaks else {}
 
   def _look_at(self, split: str, counts: np.ndarray) -> None:
     """Says how many pairs of files each class has; refuses a single class."""
@@ -252,6 +264,8 @@ class Splits:
     texts: Callable[[int], str] | None = None,
     unread: Mapping[int, str] | None = None,
     digest: int | None = None,
+    marks: Mapping[str, Any] | None = None,
+    swapped: Callable[[], PairSource] | None = None,
   ) -> PairSource:
     words = lambda i: self._tokenizer.decode(
       encoded.pick(np.array([i])).ids.tolist()
@@ -268,4 +282,6 @@ class Splits:
       flops=self._flops,
       unread=unread,
       digest=digest,
+      marks=marks,
+      swapped=swapped,
     )

@@ -18,6 +18,7 @@ DOORS = {
   "encode": ["--task=none"],
   "inspect": ["--task=none"],
   "checkpoints": ["list"],
+  "compare": ["/nowhere", "/nowhere"],
   "report": ["/nowhere"],
   "doctor": ["stray"],
   "cluster": [],

@@ -3,12 +3,14 @@
 import csv
 import functools
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from engine.measure import per_example as examples
 from launch.trained.api import load
-from tests.support.doors import enter
+from tests.support.doors import TINY, enter
 from tests.support.testing import REFERENCE_PAIRS
 
 
@@ -139,3 +141,37 @@ def test_predict_without_a_run(tmp_path):
   )
   assert ended.status == 2
   assert "holds no run" in ended.err
+
+
+def test_predict_averages_orders_and_runs_and_takes_the_temperature(
+  trained, tmp_path
+):
+  """The same run twice says what it says once; logits are divided."""
+  model_dir = shutil.copytree(trained[0], tmp_path / "run")
+  ask = functools.partial(enter, tmp_path, "launch.predict")
+  run = f"--model_dir={model_dir}"
+  calibrated = enter(
+    tmp_path, "launch.train", *TINY, run, "--calibrate=dev", "--quiet"
+  )
+  assert calibrated.status == 0, calibrated.err
+  kept = json.loads((model_dir / "calibration.json").read_text())
+  tsv = "".join(f"{a}\t{b}\n" for a, b in REFERENCE_PAIRS)
+
+  def shares(*arguments, text=tsv):
+    ended = ask(run, *arguments, stdin=text)
+    assert ended.status == 0, ended.err
+    cells = [line.split("\t")[1:3] for line in ended.out.splitlines()]
+    return np.array([[float(x.split("=")[1]) for x in row] for row in cells])
+
+  alone = shares()
+  assert np.allclose(shares(run), alone)
+  swapped = "".join(f"{b}\t{a}\n" for a, b in REFERENCE_PAIRS)
+  both = (alone + shares(text=swapped)) / 2
+  assert np.allclose(shares("--symmetric"), both, atol=2e-4)
+  odds = [np.log(x[:, 1] / x[:, 0]) for x in (alone, shares("--calibrated"))]
+  np.testing.assert_allclose(odds[1], odds[0] / kept["temperature"], atol=2e-3)
+  ended = ask(run, run, "--split=dev", f"--output={tmp_path}")
+  assert ended.status == 0, ended.err
+  accuracy = json.loads((model_dir / "result.json").read_text())["eval"]
+  assert f"accuracy {accuracy['accuracy']:.4f} [" in ended.err
+  assert "] of 236" in ended.err

@@ -3,7 +3,7 @@
 import io
 import re
 
-from engine.measure.terminal import Terminal, progress_line, time_left
+from engine.measure.terminal import Terminal, progress_line, scores, time_left
 
 POINT = {"loss": 0.5, "learning_rate": 1e-4}
 
@@ -112,3 +112,19 @@ def test_a_reader_that_goes_away_does_not_stop_the_training():
   plain = terminal(Gone())
   plain.show("train", 1, POINT)
   plain.show("train", 2, POINT)
+
+
+def test_the_metric_of_record_has_its_interval_and_number():
+  split = {
+    "loss": 0.5,
+    "accuracy": 0.75,
+    "examples_seen": 1408,
+    "of_record": "accuracy",
+    "intervals": {"accuracy": [0.7, 0.79], "loss": [0.4, 0.6]},
+  }
+  text = "loss 0.5000  accuracy 0.7500 [0.7000, 0.7900] of 1,408"
+  assert scores(split) == text
+  other = {f"other/{name}": value for name, value in split.items()}
+  both = scores({**split, **other})
+  assert both == f"{text}  other/loss 0.5000  other/{text.split('  ')[1]}"
+  assert scores({"accuracy": 0.5}) == "accuracy 0.5000"

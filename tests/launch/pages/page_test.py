@@ -1,5 +1,6 @@
 """The page of a run: whole, small, readable without a network."""
 
+import dataclasses
 import html.parser
 import re
 import shutil
@@ -11,7 +12,6 @@ import pytest
 from engine.measure import per_example as examples
 from engine.task import ArraySource
 from launch.pages.charts import COLOURS, Line, line_chart, stacked_bars
-from launch.pages.evaluation import calibration
 from launch.pages.facts import Run
 from launch.pages.page import page_of
 
@@ -208,13 +208,13 @@ def test_a_run_that_goes_on_has_a_page():
   Checker(page_of([nothing]))
 
 
-def test_calibration_is_the_distance_of_confidence_and_accuracy():
-  sure = np.array([0.95, 0.95, 0.65, 0.65])
-  right = np.array([True, True, True, False])
-  confidences, accuracies, error = calibration(sure, right)
-  assert confidences == pytest.approx([0.65, 0.95])
-  assert accuracies == pytest.approx([0.5, 1.0])
-  assert error == pytest.approx((0.15 + 0.05) / 2)
+def test_metrics_have_their_intervals_on_the_page():
+  known = {"accuracy": [0.55123, 0.65]}
+  found = {"accuracy": 0.6, "f1": 0.5, "intervals": known, "of_record": "f1"}
+  others = {f"b/{name}": value for name, value in found.items()}
+  page = page_of([run_of(eval={**found, **others})])
+  assert page.count("0.6000 [0.5512, 0.6500]") == 2
+  assert "of_record" in page
 
 
 def test_charts_leave_out_what_is_not_finite():
@@ -237,7 +237,7 @@ def test_examples_come_back_with_the_worst_first(tmp_path):
     str(tmp_path), "dev", step=7, table=found, source=source
   )
   assert worst[0] == (59.0, "59")
-  assert len(worst) == 50
+  assert len(worst) == 60
   back = examples.read(str(tmp_path), "dev")
   assert int(back["step"]) == 7
   assert np.array_equal(back["losses"], found["losses"])
@@ -246,3 +246,61 @@ def test_examples_come_back_with_the_worst_first(tmp_path):
   assert examples.read(str(tmp_path), "test") is None
   text = examples.markdown([(1.5, "a | b\nc")])
   assert text.splitlines()[-1] == "| 1.5000 | a \\| b c |"
+
+
+def test_the_page_has_the_metrics_without_what_flatters():
+  found = table()
+  found["labels"] = found["outputs"].argmax(-1)
+  found["labels"][:10] = 1 - found["labels"][:10]
+  marked = np.arange(40) < 8
+  found["mark.shares_a_sentence"] = marked
+  found["mark.in_train"] = np.zeros(40, bool)
+  accuracy = {"kind": "eval", "step": 100, "accuracy": 0.75}
+  run = dataclasses.replace(
+    run_of(splits={"dev": found}),
+    lines=[accuracy],
+    config={"evaluation.split": "dev"},
+  )
+  told = " ".join(Checker(page_of([run])).texts)
+  assert "without 8 that share a sentence with train 32 0.9375 [0.79" in told
+  assert "all 40 0.7500 [" in told and "are in train too" not in told
+  del found["mark.shares_a_sentence"]
+  assert "With and without" not in page_of([run])
+
+
+def test_marks_are_kept_and_listed(tmp_path):
+  source = ArraySource({"x": np.zeros([6, 2])}, np.zeros(6, int))
+  source.marks = {"there_twice": (np.array([4, 5]), ["dev 1", "dev\t2"])}
+  found = {
+    "labels": np.zeros(6, int),
+    "weights": np.ones(6),
+    "losses": np.arange(6.0),
+    "outputs": np.zeros([6, 2]),
+  }
+  examples.write(str(tmp_path), "dev", step=7, table=found, source=source)
+  back = examples.read(str(tmp_path), "dev")
+  assert np.flatnonzero(back["mark.there_twice"]).tolist() == [4, 5]
+  listed = (tmp_path / "examples" / "dev.marks.tsv").read_text()
+  assert listed.splitlines() == [
+    "mark\tid\tlike\texample",
+    "there_twice\t4\tdev 1\t4",
+    "there_twice\t5\tdev 2\t5",
+  ]
+
+
+def test_of_long_examples_fewer_texts_are_kept(tmp_path, monkeypatch):
+  monkeypatch.setattr(examples, "_ROOM", 500)
+  source = ArraySource({"x": np.zeros([300, 2])}, np.zeros(300, int))
+  found = {
+    "labels": np.zeros(300, int),
+    "weights": np.ones(300),
+    "losses": np.arange(300.0),
+    "outputs": np.zeros([300, 2]),
+  }
+  write = lambda: examples.write(
+    str(tmp_path), "dev", step=7, table=found, source=source
+  )
+  assert len(write()) == 500 // 3  # Of three characters each.
+  monkeypatch.setattr(examples, "_ROOM", 6)
+  assert len(write()) == 50
+  assert examples.read(str(tmp_path), "dev")["texts"].nbytes == 50 * 3 * 4
