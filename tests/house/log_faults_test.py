@@ -2,13 +2,17 @@
 
 import functools
 import json
+import os
 import pathlib
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from engine.durability import manifest
 from engine.errors import Preempted
+from engine.lines import segments
+from engine.lines.reading import read_jsonl
 from launch.pages.page import write_page
 from tests.engine.run import resume_test
 from tests.engine.run.resume_test import NoticeAt
@@ -107,3 +111,27 @@ def test_a_page_believes_no_checkpoint_that_the_run_went_back_behind(copy):
     run(copy, notices=NoticeAt(0))
   assert newest(copy).step == step
   assert write_page([str(copy)], str(copy / "report.html")) == []
+
+
+def test_a_run_on_a_store_is_the_same_and_its_logs_grow_by_segments(
+  tmp_path, monkeypatch
+):
+  """`ram://` stands for `gs://`."""
+  monkeypatch.setattr(segments, "_FULL", 300)
+  store = "ram://log_faults/run"
+  tf.io.gfile.makedirs(os.path.dirname(store))
+  with pytest.raises(Preempted):
+    run(store, notices=NoticeAt(4))
+  assert len(segments.paths(f"{store}/metrics.jsonl")) > 1
+  result, whole = run(store), run(tmp_path / "run")
+  assert result["weights_sha256"] == whole["weights_sha256"]
+  assert (result["lost"], result["restarts"]) == ({}, 1)
+  ids = [
+    read_jsonl(f"{x}/example_ids.jsonl") for x in (store, tmp_path / "run")
+  ]
+  assert ids[0] == ids[1] and len(ids[0]) == whole["global_step"]
+  steps = [
+    [x["step"] for x in read_jsonl(f"{directory}/metrics.jsonl")]
+    for directory in (store, tmp_path / "run")
+  ]
+  assert set(steps[1]) <= set(steps[0])

@@ -187,7 +187,7 @@ def test_a_checkpoint_of_another_config_is_refused(saved):
 def test_a_newer_format_stops_the_run(saved):
   rewrite(str(saved / "ckpt-9"), format=manifest.FORMAT + 1)
   target = tf.train.Checkpoint(value=tf.Variable(0.0))
-  with pytest.raises(UserError, match="format 3, but this Apsis reads formats"):
+  with pytest.raises(UserError, match="format 4, but this Apsis reads formats"):
     restore_newest(target, str(saved))
 
 
