@@ -225,10 +225,9 @@ class Session:
         f"The last checkpoint could not be written to {path}: make room "
         "there; the same command goes on from the one before."
       )
-    lost = self._logs.lost
+    lost = {**self._logs.lost, **self._job.watching.failed}
     if self._job.is_chief and (steps := self._best.finish()):
       lost["best"] = steps
-    lost |= self._job.watching.failed
     reported = outcome(
       self._job,
       self._model,
@@ -248,7 +247,6 @@ class Session:
         "make room there, and give the same command."
       ) from error
     self._job.watching.end(reported)
-    reported["lost"] |= self._job.watching.failed
     return reported
 
   def _train(self) -> bool:
@@ -275,7 +273,6 @@ class Session:
     self._manager.save(checkpoint_number=step, check_interval=False)
     saved = self.settle()
     self._logs.stopped(step)
-    job.watching.end(None)
     job.progress.report(step=step, stopped=reason)
     part(job.strategy)
     stop_file = job.directory.file("stop")
