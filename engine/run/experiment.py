@@ -22,12 +22,12 @@ from engine.measure.terminal import Terminal
 from engine.process.parent import ends_with_parent
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
+from engine.process.watching import Watching
 from engine.run.builder import Builder
 from engine.run.follow import follow
 from engine.run.found import differences, facts_of, find, noted_data
 from engine.run.job import Job
 from engine.run.session import Session
-from engine.run.watching import Watching
 from engine.task import Source, Task, Watcher
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")

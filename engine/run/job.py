@@ -11,7 +11,7 @@ from engine.durability.run_directory import RunDirectory
 from engine.measure.ledger import Ledger
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
-from engine.run.watching import Watching
+from engine.process.watching import Watching
 from engine.task import Task
 
 

@@ -13,8 +13,8 @@ from engine.errors import Unreadable, UserError
 from engine.measure import per_example as examples
 from engine.measure.journal import POINT
 from engine.measure.line_file import read_counted
-from engine.measure.overfitting import overfitting
 from engine.settings import flatten
+from launch.pages.overfitting import overfitting
 from tasks.sentence_pair import read_classes
 
 
@@ -84,7 +84,7 @@ class Run:
 
   @property
   def overfitting(self) -> str:
-    """As `engine.measure.overfitting` says it."""
+    """As `launch.pages.overfitting` says it."""
     return overfitting(self.lines)
 
   def points(self, kind: str, name: str) -> tuple[list[int], list[float]]:

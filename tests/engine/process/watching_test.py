@@ -2,8 +2,8 @@
 
 import pytest
 
+from engine.process.watching import Watching
 from engine.run.experiment import Experiment
-from engine.run.watching import Watching
 from engine.task import Watcher
 from tests.support.testing import LineTask, strategy_of, tiny_config
 
