@@ -236,10 +236,12 @@ class Session:
         f"The last checkpoint could not be written to {path}: make room "
         "there; the same command goes on from the one before."
       )
-    lost: dict[str, Any] = {**self._logs.starts.lost}
+    lost: dict[str, Any] = {
+      **self._logs.starts.lost,
+      **self._job.watching.failed,
+    }
     if self._job.is_chief and (steps := self._best.finish()):
       lost["best"] = steps
-    lost |= self._job.watching.failed
     reported = outcome(
       self._job,
       self._model,
@@ -259,7 +261,6 @@ class Session:
         "make room there, and give the same command."
       ) from error
     self._job.watching.end(reported)
-    reported["lost"] |= self._job.watching.failed
     return reported
 
   def _train(self) -> bool:
@@ -286,7 +287,6 @@ class Session:
     self._manager.save(checkpoint_number=step, check_interval=False)
     saved = self.settle()
     self._logs.stopped(step)
-    job.watching.end(None)
     job.progress.report(step=step, stopped=reason)
     part(job.strategy)
     where = "saved" if _is_of(saved, step) else f"the newest is {saved}"

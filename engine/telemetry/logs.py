@@ -119,6 +119,7 @@ class Logs:
     with contextlib.suppress(*DISK_ERRORS):
       self.journal.close()
     self.starts.stopped(step, self._trainer, self._job.ledger)
+    self._job.watching.end(None)
 
   def close(self) -> None:
     """Closes the logs of a run that has reached its end.

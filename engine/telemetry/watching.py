@@ -36,10 +36,12 @@ class Watching:
     self._catch_up()
     self._tell("log", kind, step, point)
 
-  def end(self, result: Mapping[str, Any] | None) -> None:
-    """As `Watcher.end`."""
+  def end(self, result: dict[str, Any] | None) -> None:
+    """As `Watcher.end`; adds to `lost` who fails even now."""
     self._catch_up()
     self._tell("end", result)
+    if result:
+      result["lost"] = {**result.get("lost", {}), **self.failed}
 
   def _catch_up(self) -> None:
     while self.committed:

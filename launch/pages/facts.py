@@ -16,8 +16,8 @@ from engine.lines.cover import Cover
 from engine.lines.reading import read_counted, read_jsonl
 from engine.measure import per_example as examples
 from engine.measure.journal import POINT
-from engine.measure.overfitting import overfitting
 from engine.settings import flatten
+from launch.pages.overfitting import overfitting
 from tasks.calibration import read_calibration
 from tasks.sentence_pair import read_classes
 
@@ -92,7 +92,7 @@ class Run:
 
   @property
   def overfitting(self) -> str:
-    """As `engine.measure.overfitting` says it."""
+    """As `launch.pages.overfitting` says it."""
     return overfitting(self.lines)
 
   def points(self, kind: str, name: str) -> tuple[list[int], list[float]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.measure.overfitting import overfitting
+from launch.pages.overfitting import overfitting
 
 
 def points(train, evaluation):
