@@ -92,7 +92,7 @@ def measure(
   from engine.measure.ledger import Ledger
   from engine.measure.terminal import Terminal
   from engine.run.builder import Builder
-  from engine.run.session import silence_orbit
+  from engine.run.controller import silence_orbit
   from engine.telemetry.actions import TrainLog
   from tasks.sentence_pair import SentencePairTask
 

@@ -22,7 +22,6 @@ from engine.measure.terminal import Terminal
 from engine.process.parent import ends_with_parent
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
-from engine.process.watching import Watching
 from engine.run.builder import Builder
 from engine.run.follow import follow
 from engine.run.found import (

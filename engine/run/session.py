@@ -4,10 +4,6 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import orbit
-import orbit.controller
-from absl import logging
-
 from engine.cluster.peers import agree_on, part
 from engine.durability import assets, checkpoints, manifest, restore
 from engine.durability.committer import Committer
@@ -22,14 +18,12 @@ from engine.measure.journal import POINT
 from engine.measure.terminal import Terminal
 from engine.run import found
 from engine.run.builder import Builder, build_managers
+from engine.run.controller import build_controller
 from engine.run.outcome import outcome
 from engine.settings import identity
 from engine.task import Source, digest_of
-from engine.telemetry.actions import EvaluationLog, steps_to_stop
 from engine.telemetry.job import Job
 from engine.telemetry.logs import Logs
-
-_LOOKS = 10  # Log points from one look at the clock to the next.
 
 
 class Session:
@@ -165,7 +159,14 @@ class Session:
       self._terminal.say(
         f"begun anew: {len(dropped)} log point(s) had no checkpoint behind them"
       )
-    self._controller = self._wire()
+    self._controller = build_controller(
+      job,
+      self._logs,
+      trainer=self._trainer,
+      evaluator=self._evaluator,
+      newest=self._manager,
+      best=self._best,
+    )
 
   def _initialize(self) -> None:
     task, train = self._job.task, self._job.config.train
@@ -174,37 +175,6 @@ class Session:
       self._terminal.say(restore.inherit(task, self._model, train.init_from))
     if self._trainer.averages:
       self._trainer.averages.begin()
-
-  def _wire(self) -> orbit.Controller:
-    job, runtime = self._job, self._job.config.runtime
-    log, trainer, evaluator = self._logs.journal, self._trainer, self._evaluator
-    after_evaluation = evaluator and EvaluationLog(
-      job,
-      log=log,
-      trainer=trainer,
-      evaluator=evaluator,
-      best=self._best,
-      newest=self._manager,
-    )
-    trainer.log_points = self._logs.log_points()
-    waits = [self._manager.checkpoint_interval]
-    if job.config.checkpoint.checkpoint_minutes:
-      waits.append(_LOOKS * trainer.log_interval)
-    if runtime.log_weights_digest:
-      waits.append(trainer.log_interval)  # Before a step changes them again.
-    silence_orbit()
-    return orbit.Controller(
-      global_step=trainer.global_step,
-      trainer=trainer,
-      evaluator=evaluator,
-      strategy=job.strategy,
-      steps_per_loop=lambda now: steps_to_stop(
-        int(now), waits, runtime.profiled
-      ),
-      checkpoint_manager=self._manager,
-      train_actions=[self._logs.profile],
-      eval_actions=[after_evaluation] if after_evaluation else [],
-    )
 
   def _step(self) -> int:
     return int(self._trainer.global_step.numpy())
@@ -296,15 +266,6 @@ class Session:
     elif not job.directory.take_stop_file():
       goes_on += f" once {job.directory.file('stop')} is away"
     raise Preempted(f"{reason}: stopped at step {step}, {where}; {goes_on}.")
-
-
-def silence_orbit() -> None:
-  """Sends Orbit's own lines to the debug log.
-
-  It prints each, with a steps/s that contains evaluation and checkpoints; the
-  journal shows what is true.
-  """
-  orbit.controller._log = logging.debug
 
 
 def _is_of(prefix: str | None, step: int) -> bool:

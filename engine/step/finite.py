@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from engine.step.optimization import squares_of
+from engine.step.norms import squares_of
 
 
 class FiniteCheck:

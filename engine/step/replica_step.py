@@ -7,7 +7,7 @@ from engine.fusion import plain
 from engine.randomness import Stream, step_key
 from engine.step.canonical import Shares, alone, in_parts
 from engine.step.guard import Guard
-from engine.step.optimization import clip_by_global_norm, squares_of
+from engine.step.norms import clip_by_global_norm, squares_of
 from engine.step.precision import LossScale
 from engine.step.sums import sum_gradients
 from engine.task import EXAMPLES, LABELS, TOTAL, WEIGHTS, Task, columns

@@ -11,12 +11,12 @@ import tf_keras
 from absl import logging
 
 from engine.errors import UserError
-from engine.loop.by_size import BySize
 from engine.loop.evaluator import Evaluator
 from engine.loop.inputs import Inputs
 from engine.measure.ledger import Ledger
 from engine.task import Source, Task, each_of
 from launch.trained import ensemble, lines
+from launch.trained.by_size import BySize
 from launch.trained.inputs import Row
 from launch.trained.outputs import Said, Written
 from launch.trained.restored import Restored

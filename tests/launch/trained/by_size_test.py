@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from engine.loop.by_size import BySize
 from engine.task import ArraySource
+from launch.trained.by_size import BySize
 
 
 class Sized(ArraySource):
