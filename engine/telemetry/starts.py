@@ -63,8 +63,9 @@ class StartLog:
     starts = [line for line in lines if "lost_to_restart" in line]
     stops = [line for line in lines if "ledger" in line]
     missed = {k: n for k, n in {**lost, STARTS: damaged}.items() if n}
-    told = [missed, *(start.get("lost", {}) for start in starts)]
-    counts = sum(map(collections.Counter, told), collections.Counter())
+    counts: collections.Counter[str] = collections.Counter(missed)
+    for start in starts:
+      counts += collections.Counter(start.get("lost", {}))
     self.lost = {name: counts[name] for name in _LOGS if counts[name]}
     booked = [line for line in log.lines if "ledger" in line]
     behind = [line for line in log.dropped if "ledger" in line]
