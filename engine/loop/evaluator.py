@@ -116,7 +116,8 @@ class Evaluator(orbit.StandardEvaluator):
     Raises:
       StopRequested: where a worker was told to stop.
     """
-    gathered, given = [], []
+    gathered: list[dict[str, Any]] = []
+    given: list[Any] = []
     with dispatching(ahead=True):
       for step in range(self.inputs.order.num_batches):
         if self._boundary:

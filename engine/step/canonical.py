@@ -111,7 +111,8 @@ def alone(function: Callable) -> tf.function:
 
 def each(function: Callable[[int], Any], count: int) -> list[Any]:
   """Returns what `function` makes of each share, one after the other."""
-  found, before = [], []
+  found: list[Any] = []
+  before: list[tf.Tensor] = []
   for i in range(count):
     with tf.control_dependencies(before):
       found.append(function(i))
@@ -179,8 +180,9 @@ def sum_over_replicas(
   found: list[Values] = list(subtrees)
   rows = [i for i, x in enumerate(subtrees) if isinstance(x, tf.IndexedSlices)]
   for i in rows:
-    parts = (subtrees[i].values, subtrees[i].indices)
-    found[i] = merged(*(_gathered(replica, x) for x in parts), shapes[i])
+    values = _gathered(replica, subtrees[i].values)
+    indices = _gathered(replica, subtrees[i].indices)
+    found[i] = merged(values, indices, shapes[i])
   dense = [i for i in range(len(found)) if i not in rows]
   if count == 1:
     return found

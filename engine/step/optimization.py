@@ -147,9 +147,9 @@ class AdamW(tf_keras.optimizers.AdamW):
     """Updates one variable, given its dense gradient."""
     pace = self._pace_of(variable)
     key = self._index_dict[self._var_key(variable)]
-    state = (variable, self._momentums[key], self._velocities[key])
+    moments = self._momentums[key].handle, self._velocities[key].handle
     update = _decay_and_adam if self._use_weight_decay(variable) else _adam
-    update(*(x.handle for x in state), gradient, pace)
+    update(variable.handle, moments[0], moments[1], gradient, pace)
     self._average(variable)
 
 

@@ -1,5 +1,7 @@
 """One training step, as one replica sees it."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 import tf_keras
 
@@ -177,7 +179,9 @@ class ReplicaStep:
     )
     return loss, gradients
 
-  def _cut(self, batch: dict[str, tf.Tensor], first_row: tf.Tensor):
+  def _cut(
+    self, batch: dict[str, tf.Tensor], first_row: tf.Tensor
+  ) -> Callable[[int], tuple[dict[str, tf.Tensor], tf.Tensor]]:
     """Cuts rows into parts: place -> the part, and its first row."""
     parts = in_parts(batch, self._parts)
     rows = batch[WEIGHTS].shape[0] // self._parts

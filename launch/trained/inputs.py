@@ -108,7 +108,7 @@ def _rows_of_pairs(file: LineFile, config: SentencePairConfig) -> Iterator[Row]:
   if kind == "jsonl":
     yield from _records(file, config)
     return
-  settings = FormSettings(kind, config.quoting)
+  settings = FormSettings(kind, config.quoting)  # type: ignore[arg-type]
   form, number = settings.form_of(file.path), 1 + bool(config.text_b)
   header = _header(file, form)
   roles = text_columns(header, config.text_a, config.text_b)
