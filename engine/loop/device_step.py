@@ -1,5 +1,6 @@
 """What the device does with a step that it is given, and what it tells."""
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -119,7 +120,7 @@ class DeviceStep:
     """
 
     def step_of(batch, step, closes):
-      began = tf.timestamp()
+      began = _now()
       optimizer, guard = self._replica_step.optimizer, self._replica_step.guard
       tried_scale = self._scale()
       ran = tf.equal(optimizer.iterations, step)
@@ -143,7 +144,7 @@ class DeviceStep:
       with tf.device("CPU:0"):  # The host waits for them, and for no more.
         told = tf.stack([tf.cast(x, tf.float64) for x in numbers[:-1]])
         with tf.control_dependencies([told]):
-          told = tf.concat([told, [tf.timestamp()]], 0)
+          told = tf.concat([told, [_now()]], 0)
       self.window.begin(closes & counted)
       return told
 
@@ -171,3 +172,13 @@ class DeviceStep:
       counted=tf.convert_to_tensor(guard.counted),
     )
     return True
+
+
+def _now() -> tf.Tensor:
+  """The seconds of a steady clock, once what stands before it has run.
+
+  Of the host: TensorFlow has no clock of its own for deterministic runs.
+  """
+  now = tf.numpy_function(time.monotonic, [], tf.float64)
+  now.set_shape([])
+  return now

@@ -222,7 +222,7 @@ def test_a_killed_run_ends_with_the_same_weights(
     raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
-    patch.setattr(Boundary, "check", acting_at(4, die))
+    patch.setattr(Boundary, "check", acting_at(1, die))
     with pytest.raises(KeyboardInterrupt):
       train(tmp_path, encoder)
   cut = train(tmp_path, encoder)
