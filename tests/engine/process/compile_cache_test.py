@@ -40,7 +40,7 @@ def fill(cache, name=ENTRY, content=b"program"):
 
 
 @pytest.fixture
-def cache(tmp_path):
+def cache(tmp_path, flags):
   """One that holds a program, sealed."""
   cache = cache_in(tmp_path)
   assert cache.open() == []

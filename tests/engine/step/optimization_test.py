@@ -155,8 +155,8 @@ def test_the_schedule_warms_up_and_decays_linearly():
     ({"schedule": "constant"}, [0, 0.5, 1, 1, 1]),
     ({"decay_power": 2.0}, [0, 0.4145, 0.829, 0.325, 0.1]),
     ({"schedule": "constant", "warmup_steps": 50}, [0, 0.1, 0.2, 1, 1]),
-    ({"decay_start": "warmup"}, [0, 0.5, 1, 0.55, 0.1]),
-    ({"decay_start": "warmup", "schedule": "cosine"}, [0, 0.5, 1, 0.55, 0.1]),
+    ({"decay_start": "warmup"}, [0, 0.5, 1, 0.6, 0.1]),
+    ({"decay_start": "warmup", "schedule": "cosine"}, [0, 0.5, 1, 0.6281, 0.1]),
   ],
 )
 def test_the_rate_decays_as_the_schedule_says(settings, expected):
