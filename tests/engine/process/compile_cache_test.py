@@ -32,27 +32,27 @@ def opened(directory, **facts):
   return cache_in(directory, **facts).open()
 
 
-def fill(cache, name=ENTRY, content=b"program"):
-  path = os.path.join(cache.folder, name)
+def fill(kept, name=ENTRY, content=b"program"):
+  path = os.path.join(kept.folder, name)
   with open(path, "wb") as file:
     file.write(content)
   return path
 
 
 @pytest.fixture
-def cache(tmp_path, flags):
+def kept(tmp_path, flags):
   """One that holds a program, sealed."""
-  cache = cache_in(tmp_path)
-  assert cache.open() == []
-  fill(cache)
-  cache.seal()
-  return cache
+  kept = cache_in(tmp_path)
+  assert kept.open() == []
+  fill(kept)
+  kept.seal()
+  return kept
 
 
-def test_a_program_is_kept_for_the_next_process(tmp_path, cache):
+def test_a_program_is_kept_for_the_next_process(tmp_path, kept):
   assert os.environ["TF_XLA_FLAGS"] == (
     "--tf_xla_clustering_debug "
-    f"--tf_xla_persistent_cache_directory={cache.folder}"
+    f"--tf_xla_persistent_cache_directory={kept.folder}"
   )
   assert opened(tmp_path) == [ENTRY]
   assert opened(tmp_path) == [ENTRY]
@@ -62,7 +62,7 @@ def test_a_program_is_kept_for_the_next_process(tmp_path, cache):
   "other",
   [{"tensorflow": "2.21.0"}, {"cpu": "another"}, {"flags": ["avx2", "amx"]}],
 )
-def test_other_versions_and_other_hardware_find_nothing(tmp_path, cache, other):
+def test_other_versions_and_other_hardware_find_nothing(tmp_path, kept, other):
   assert opened(tmp_path, **other) == []
   assert opened(tmp_path) == [ENTRY]
 
@@ -83,28 +83,28 @@ def test_what_code_depends_on_names_the_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"progr", b"programs", b"Program"])
-def test_a_program_that_is_not_as_it_was_written_goes(tmp_path, cache, content):
-  path = fill(cache, content=content)
+def test_a_program_that_is_not_as_it_was_written_goes(tmp_path, kept, content):
+  path = fill(kept, content=content)
   assert opened(tmp_path) == []
   assert not os.path.exists(path)
 
 
-def test_a_program_that_a_killed_process_left_unlisted_goes(tmp_path, cache):
-  path = fill(cache, "xla_compile_cache__3__4__XLA_GPU_JIT.pb")
+def test_a_program_that_a_killed_process_left_unlisted_goes(tmp_path, kept):
+  path = fill(kept, "xla_compile_cache__3__4__XLA_GPU_JIT.pb")
   assert opened(tmp_path) == [ENTRY]
   assert not os.path.exists(path)
 
 
 @pytest.mark.parametrize("listed", ["{", "[]", '{"a": 1}', ""])
-def test_without_a_whole_list_no_program_is_trusted(tmp_path, cache, listed):
-  with open(os.path.join(cache.folder, "programs.json"), "w") as file:
+def test_without_a_whole_list_no_program_is_trusted(tmp_path, kept, listed):
+  with open(os.path.join(kept.folder, "programs.json"), "w") as file:
     file.write(listed)
   assert opened(tmp_path) == []
 
 
-def test_what_is_no_program_stays(tmp_path, cache):
-  note = fill(cache, "note.txt")
-  link = os.path.join(cache.folder, "xla_compile_cache__5__6__XLA_CPU_JIT.pb")
+def test_what_is_no_program_stays(tmp_path, kept):
+  note = fill(kept, "note.txt")
+  link = os.path.join(kept.folder, "xla_compile_cache__5__6__XLA_CPU_JIT.pb")
   os.symlink(note, link)
   assert opened(tmp_path) == [ENTRY]
   assert os.path.exists(note) and os.path.islink(link)
@@ -133,28 +133,28 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
     cache_in(tmp_path / "file").open()
 
 
-def test_a_directory_that_others_may_write_to_is_refused(tmp_path, cache):
-  os.chmod(cache.folder, 0o777)
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path, kept):
+  os.chmod(kept.folder, 0o777)
   with pytest.raises(UserError, match="may be written by others"):
     opened(tmp_path)
-  os.rename(cache.folder, tmp_path / "elsewhere")
-  os.symlink(tmp_path / "elsewhere", cache.folder)
+  os.rename(kept.folder, tmp_path / "elsewhere")
+  os.symlink(tmp_path / "elsewhere", kept.folder)
   with pytest.raises(UserError, match="may be written by others"):
     opened(tmp_path)
 
 
-def test_a_second_cache_and_a_path_with_a_space_are_refused(tmp_path, cache):
+def test_a_second_cache_and_a_path_with_a_space_are_refused(tmp_path, kept):
   with pytest.raises(UserError, match="leave one of them out"):
     cache_in(tmp_path).open()
   with pytest.raises(UserError, match="no path with a space"):
     opened(tmp_path / "a b")
 
 
-def test_a_cache_that_is_gone_stops_no_run(cache):
-  for name in os.listdir(cache.folder):
-    os.unlink(os.path.join(cache.folder, name))
-  os.rmdir(cache.folder)
-  cache.seal()
+def test_a_cache_that_is_gone_stops_no_run(kept):
+  for name in os.listdir(kept.folder):
+    os.unlink(os.path.join(kept.folder, name))
+  os.rmdir(kept.folder)
+  kept.seal()
 
 
 @pytest.mark.slow

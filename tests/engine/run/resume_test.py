@@ -261,7 +261,7 @@ def test_training_ends_where_nothing_gets_better_and_remembers_it(tmp_path):
     20,
   ]
   with pytest.raises(Preempted):
-    run(tmp_path / "cut", notices=NoticeAt(11), **settings)
+    run(tmp_path / "cut", notices=NoticeAt(8), **settings)
   cut = run(tmp_path / "cut", **settings)
   assert (cut["global_step"], cut["weights_sha256"]) == (
     whole["global_step"],
