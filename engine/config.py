@@ -53,7 +53,7 @@ class RuntimeConfig(Settings):
   reproducible: bool = setting(
     False,
     "The same bits on any number of replicas and workers.",
-    SHOWN,
+    RARE,
   )
   canonical_shares: int = setting(
     8,

@@ -173,5 +173,11 @@ if __name__ == "__main__":
   run_door(
     main,
     "Trains on sentence pairs or a task of your own, or resumes.",
-    rare=("action", "allow_config_change", "allow_other_files"),
+    rare=(
+      "action",
+      "allow_config_change",
+      "allow_other_files",
+      "calibrate",
+      "train_fraction",
+    ),
   )

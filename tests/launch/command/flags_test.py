@@ -21,8 +21,8 @@ RUN = f"""
   {PAIRS}
   accumulate_steps async_checkpoint batching best_metric best_to_keep casing
   canonical_shares checkpoint_minutes class_weights clip_norm compile_cache
-  deterministic dropout encoder epochs eval_batch_size eval_split freeze
-  global_batch_size grace_seconds init_from keep_every_n_hours
+  deterministic drop_leaks dropout encoder epochs eval_batch_size eval_split
+  freeze global_batch_size grace_seconds init_from keep_every_n_hours
   label_smoothing learning_rate max_seq_length max_to_keep num_virtual_devices
   on_damaged_shard on_nonfinite patience positive precision
   profile_steps quiet reproducible seed shapes
@@ -33,8 +33,8 @@ LAYERS = "config_file params_override"
 RESTARTS = "grace max_restarts stall_timeout"
 NAMES = {
   "train": f"""
-    {RUN} {LAYERS} action allow_config_change allow_other_files
-    checkpoint_interval check_resume log_example_ids log_interval
+    {RUN} {LAYERS} action allow_config_change allow_other_files calibrate
+    train_fraction checkpoint_interval check_resume log_example_ids log_interval
     log_weights_digest mode model_dir seeds steps_per_loop
   """,
   "plan": f"""
@@ -50,10 +50,10 @@ NAMES = {
     shard_size splits workers
   """,
   "predict": """
-    batch_size checkpoint columns data_dir file_format input model_dir output
-    quoting skip_bad_lines split task test_file
+    batch_size calibrated checkpoint columns data_dir file_format input
+    model_dir output quoting skip_bad_lines split symmetric task test_file
   """,
-  "export": "checkpoint export_dir format model_dir task",
+  "export": "calibrated checkpoint export_dir format model_dir task",
   "cluster": f"{RESTARTS} num_workers",
   "supervise": RESTARTS,
   "checkpoints": "dry_run keep model_dir other_dir other_step step",
@@ -64,17 +64,19 @@ NAMES = {
 # What launchers or curious people set.
 RARE = """
   accumulate_steps action allow_config_change allow_other_files async_checkpoint
-  best_metric best_to_keep canonical_shares casing check_resume
+  best_metric best_to_keep calibrate canonical_shares casing check_resume
   checkpoint_minutes class_weights classes clip_norm columns compile_cache
-  deterministic
+  deterministic drop_leaks
   eval_batch_size eval_files eval_split file_format freeze grace_seconds
   init_from
   keep_every_n_hours label_smoothing log_example_ids log_interval
   log_weights_digest max_seq_length max_to_keep
-  on_damaged_shard on_nonfinite patience positive profile_steps quoting shapes
+  on_damaged_shard on_nonfinite patience positive profile_steps quoting reproducible
+  shapes
   skip_bad_lines
   startup_timeout steps_per_loop stop_file test_file threads train_files
-  unlabelled warmup_ratio weight weight_decay worker_hosts worker_index xla
+  train_fraction unlabelled warmup_ratio weight weight_decay worker_hosts
+  worker_index xla
 """
 
 PRINT = """

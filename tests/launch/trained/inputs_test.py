@@ -129,6 +129,6 @@ def test_a_task_of_ones_own_gets_lines(tmp_path):
   path = write(tmp_path / "x.csv", "text_a,text_b\n1,2\n\n3,4\n\n\n")
   rows = [*open_input(str(path), TaskConfig(), "example")]
   assert [row.line for row in rows] == ["text_a,text_b", "1,2", "", "3,4"]
-  assert open_input(str(path), TaskConfig(), "example").size == 28
+  assert open_input(str(path), TaskConfig(), "example").size == 25
   with pytest.raises(UserError, match="has no example"):
     [*open_input(str(write(path, "\n")), TaskConfig(), "example")]

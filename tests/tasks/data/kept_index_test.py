@@ -49,10 +49,17 @@ def facts_of(pairs):
     "labels": None if pairs.labels is None else pairs.labels.tolist(),
     "weights": None if pairs.weights is None else pairs.weights.tolist(),
     "texts": [pairs.texts(i) for i in every],
-    "digests": pairs.digests.tolist(),
+    "sentences": [x.tolist() for x in pairs.sentences],
     "digest": pairs.digest,
     "left": pairs.left,
   }
+
+
+def index_in(cache):
+  """The file of rows; that of sentences lies beside it."""
+  rows, sentences = sorted(cache.iterdir(), key=lambda x: len(x.name))
+  assert str(sentences) == kept_index.beside(str(rows))
+  return rows
 
 
 def passes(monkeypatch):
@@ -68,7 +75,7 @@ def test_a_second_start_reads_no_row_and_finds_the_same(
   table, cache, monkeypatch, caplog
 ):
   first = facts_of(PairsOnDisk(table, number))
-  [kept] = cache.iterdir()
+  kept = index_in(cache)
   assert f"later starts find its rows by {kept}" in caplog.text
   monkeypatch.setattr(row_index.Pass, "index", pytest.fail)
   assert facts_of(PairsOnDisk(table, number)) == first
@@ -88,7 +95,7 @@ def test_a_pair_takes_at_most_eight_bytes(tmp_path, cache, scores):
   path = write(tmp_path / "x.tsv", rows(4000, label), NAMES)
   answer = (lambda x, place: float(x)) if scores else number
   pairs = PairsOnDisk(table_of(path, weight="w"), answer, scores=scores)
-  [kept] = cache.iterdir()
+  kept = index_in(cache)
   assert bytes_of_columns(kept) <= 4000 * 8
   assert pairs.labels.tolist() == [answer(label(i), "") for i in range(4000)]
   assert pairs.weights.tolist() == [i / 4 for i in range(4000)]
@@ -107,8 +114,7 @@ def test_scores_that_all_differ_are_kept_as_float32(
   expected = np.float32([label(i) for i in range(900)]).astype(float).tolist()
   for pairs in found:
     assert pairs.labels.tolist() == expected
-    assert pairs.bits == 24
-  [kept] = cache.iterdir()
+  kept = index_in(cache)
   assert bytes_of_columns(kept) <= 904 * 8
 
 
@@ -248,7 +254,7 @@ def test_an_index_that_does_not_fit_is_made_anew_and_said(
 ):
   table = table_of(write(tmp_path / "x.tsv", rows(), NAMES))
   first = facts_of(PairsOnDisk(table, number))
-  [kept] = cache.iterdir()
+  kept = index_in(cache)
   damage(kept)
   made = passes(monkeypatch)
   assert facts_of(PairsOnDisk(table, number)) == first
@@ -259,13 +265,27 @@ def test_an_index_that_does_not_fit_is_made_anew_and_said(
     assert len(made) == 1
 
 
+@pytest.mark.parametrize("damage", [cut, flipped, of_something_else])
+def test_digests_of_sentences_that_do_not_fit_are_made_anew_and_said(
+  tmp_path, cache, monkeypatch, caplog, damage
+):
+  table = table_of(write(tmp_path / "x.tsv", rows(), NAMES))
+  first = facts_of(PairsOnDisk(table, number))
+  damage(pathlib.Path(kept_index.beside(str(index_in(cache)))))
+  made = passes(monkeypatch)
+  assert facts_of(PairsOnDisk(table, number)) == first
+  assert len(made) == 1
+  assert "not of use: " in caplog.text
+
+
 def test_an_index_of_another_file_is_not_taken(tmp_path, cache, caplog):
   one = table_of(write(tmp_path / "x.tsv", rows(), NAMES))
   other = table_of(write(tmp_path / "y.tsv", rows(40), NAMES))
   expected = facts_of(PairsOnDisk(one, number))
   PairsOnDisk(other, number)
   paths = [kept_index.path_of(x, "names") for x in (one, other)]
-  assert {*map(str, cache.iterdir())} == {*paths}
+  both = {x for path in paths for x in (path, kept_index.beside(path))}
+  assert {*map(str, cache.iterdir())} == both
   os.replace(paths[1], paths[0])
   assert facts_of(PairsOnDisk(one, number)) == expected
   assert "is of other files or settings" in caplog.text
@@ -292,7 +312,7 @@ def test_each_way_to_read_a_file_has_an_index_of_its_own(tmp_path, cache):
   for table in ways:
     PairsOnDisk(table, number)
   PairsOnDisk(ways[0])
-  assert len([*cache.iterdir()]) == 7
+  assert len([*cache.iterdir()]) == 2 * 7
 
 
 def test_a_cache_that_cannot_be_written_stops_nothing(
