@@ -71,8 +71,8 @@ RARE = """
   init_from
   keep_every_n_hours label_smoothing log_example_ids log_interval
   log_weights_digest max_seq_length max_to_keep
-  on_damaged_shard on_nonfinite patience positive profile_steps quoting reproducible
-  shapes
+  on_damaged_shard on_nonfinite patience positive profile_steps quoting
+  reproducible shapes
   skip_bad_lines
   startup_timeout steps_per_loop stop_file test_file threads train_files
   train_fraction unlabelled warmup_ratio weight weight_decay worker_hosts
