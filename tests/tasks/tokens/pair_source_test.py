@@ -40,10 +40,3 @@ def test_other_ways_of_batching_have_no_choice(batching):
   before = shapes_of(source)
   assert choose(source, 1e15) == ""
   assert shapes_of(source) == before
-
-
-def test_a_split_without_pairs_has_shapes():
-  source = source_of("pack", count=0)
-  assert choose(source, 1e9)
-  none = np.array([], np.int64)
-  assert source.layout(none, batch_size=8, shares=1).units == 0
