@@ -52,10 +52,11 @@ from engine.step.optimization import build_schedule
 from launch.jobs.encoding import Plan
 from launch.pages import pictures
 from launch.pages.model_picture import draw_model
-from launch.trained.api import Model, load
+from launch.trained.predictions import predict
 from launch.trained.restored import restore_run
 from tasks.config import SentencePairConfig
 from tasks.data.datasets import answers_of, read_split
+from tasks.data.pairs import Pairs
 from tasks.encoders import find as encoders
 from tasks.encoders.bert import weights
 from tasks.encoders.bert.config import BertConfig
@@ -63,7 +64,6 @@ from tasks.encoders.bert.encoder import BertEncoder
 from tasks.model.stream import expanded
 from tasks.sentence_pair import PairClassifier, SentencePairTask
 from tasks.tokens import shards
-from tasks.tokens.as_dataset import as_dataset
 from tasks.tokens.tokenizer import PairTokenizer
 
 tf.get_logger().setLevel("ERROR")
@@ -252,15 +252,23 @@ print(result["eval"])
 # likely one for each class.)
 
 # %%
-mine = [
-  (
+mine = Pairs(
+  texts_a=[
     "The rain in Spain falls mainly on the plain.",
+    "Look I fine tuned BERT.",
+  ],
+  texts_b=[
     "It mostly rains on the flat lands of Spain.",
-  ),
-  ("Look I fine tuned BERT.", "Is it working? This does not match."),
-]
-for pair, said in zip(mine, load(run_dir).predict(mine), strict=True):
-  print(said["label"], said["probabilities"], *pair, sep="  ")
+    "Is it working? This does not match.",
+  ],
+  labels=None,
+  ids=range(2),
+)
+restored = restore_run(run_dir)
+names = restored.task.classes
+shares = predict(restored, restored.task.pair_source(mine))["probabilities"]
+for pair, share in zip(zip(mine.texts_a, mine.texts_b), shares, strict=True):
+  print(names[share.argmax()], f"{share.max():.4f}", *pair, sep="  ")
 
 # %% [markdown]
 # ## 9. Export
@@ -274,12 +282,12 @@ restored = restore_run(run_dir, precision="float32")
 exported = os.path.join(WORK, "exported")
 print(restored.task.export(restored.model, "saved_model", exported))
 served = tf.saved_model.load(exported).signatures["raw_text"]
-texts_a, texts_b = zip(*mine, strict=True)
-answer = served(text_a=tf.constant(texts_a), text_b=tf.constant(texts_b))
+answer = served(
+  text_a=tf.constant(mine.texts_a), text_b=tf.constant(mine.texts_b)
+)
 print(answer["label"].numpy(), answer["probabilities"].numpy())
 # Exports compute in float32, whatever the run was trained in.
-said = Model(restored).predict(mine)
-shares = [[*each["probabilities"].values()] for each in said]
+shares = predict(restored, restored.task.pair_source(mine))["probabilities"]
 print("largest difference:", np.abs(answer["probabilities"] - shares).max())
 
 # %% [markdown]
@@ -316,16 +324,6 @@ directly = SentencePairTask(config.task)
 for split in ("train", "dev"):
   digests = [x.source(split).digest() for x in (from_files, directly)]
   print(split, digests, "equal" if digests[0] == digests[1] else "different")
-
-# %% [markdown]
-# Keras `fit`, or a pipeline of your own, takes them as a `tf.data.Dataset` of
-# the tutorial's features and labels. The other way, a finite dataset of your
-# own is the source of a task by `ArraySource.of_dataset`.
-
-# %%
-batches = as_dataset(from_files.source("train"), batch_size=32, length=128)
-features, labels = batches.element_spec
-print(len(batches), "batches of", *features.values(), labels, sep="\n")
 
 # %% [markdown]
 # ## 11. An encoder from TensorFlow Hub

@@ -109,7 +109,7 @@ class SentencePairConfig(TaskConfig):
   )
   encoder: str = setting(
     "demo",
-    "Encoder: demo, mpnet, tiny, base, large, a directory or address, hub:.",
+    "Encoder: demo, mpnet, tiny, base, large, a folder or address, hub:.",
     SHOWN,
   )
   freeze: str = setting(
