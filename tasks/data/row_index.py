@@ -9,7 +9,6 @@ them.
 
 import array
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,18 +48,6 @@ class RowIndex:
   facts: dict[str, Any]
   columns: dict[str, np.ndarray]
   sentences: Sentences
-
-  @property
-  def bits(self) -> int:
-    """How many bits of a digest there are."""
-    return 8 * self.columns["digests"].shape[1]
-
-  @functools.cached_property
-  def digests(self) -> np.ndarray:
-    """The last bits of each pair's digest, uint32 [pairs]."""
-    found = np.zeros([len(self.columns["digests"]), 4], np.uint8)
-    found[:, : self.bits // 8] = self.columns["digests"]
-    return found.view("<u4")[:, 0]
 
   def is_of(self, pair: int, text_a: str, text_b: str) -> bool:
     """Whether a pair has these sentences, as far as its bits can tell."""
