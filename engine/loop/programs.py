@@ -1,10 +1,12 @@
 """One compiled program for each declared shape, and a count of the traces."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager import context, executor
 
 from engine.measure.ledger import Ledger
 
@@ -73,12 +75,28 @@ def dispatching(*, ahead: bool) -> Iterator[None]:
   Raises:
     tf.errors.OpError: at the end, what failed in the queue.
   """
-  before = tf.config.experimental.get_synchronous_execution()
-  tf.config.experimental.set_synchronous_execution(not ahead)
+  here = context.context()
+  before = here.executor
+  before.wait()
+  here.executor = _executor(ahead)
   try:
-    yield
+    try:
+      yield
+    finally:
+      _executor(ahead).wait()
   except tf.errors.OpError:
     tf.experimental.async_clear_error()  # What failed keeps the queue shut.
     raise
   finally:
-    tf.config.experimental.set_synchronous_execution(before)
+    here.executor = before
+
+
+@functools.cache
+def _executor(ahead: bool) -> executor.Executor:
+  """Returns the one queue of its kind, which nothing deletes.
+
+  `tf.config.experimental.set_synchronous_execution` makes one at each call and
+  deletes it at the next, while the thread that writes a checkpoint may just be
+  waiting for all queues there are: the process crashes.
+  """
+  return executor.new_executor(enable_async=ahead)

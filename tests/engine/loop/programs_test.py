@@ -1,9 +1,12 @@
 """Each declared shape is traced once; what traces again stops the run."""
 
+import concurrent.futures
+
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
-from engine.loop.programs import Programs
+from engine.loop.programs import Programs, dispatching
 from engine.measure.ledger import Ledger
 
 
@@ -41,3 +44,24 @@ def test_the_first_call_is_booked_as_compilation():
   for _ in range(2):
     programs((1,), tf.constant(1.0))
   assert ledger.totals()["compile"] == 5.0
+
+
+def test_a_thread_that_waits_for_all_queues_harms_none():
+  """As one that writes a checkpoint does; a deleted queue is a crash."""
+  count = tf.Variable(0)
+  add = tf.function(lambda: count.assign_add(1))
+  stopped = False
+
+  def wait():
+    while not stopped:
+      context.async_wait()
+
+  with concurrent.futures.ThreadPoolExecutor(1) as beside:
+    waiting = beside.submit(wait)
+    for _ in range(2_000):
+      with dispatching(ahead=True):
+        for _ in range(3):
+          add()
+    stopped = True
+    waiting.result()
+  assert int(count.numpy()) == 6_000
