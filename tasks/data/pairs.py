@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.errors import UserError
 from tasks.data.json_lines import are_json, parse_record, value_of
-from tasks.data.sentences import Sentences, digest_of_sentence
+from tasks.data.sentences import Sentences, digests_of
 
 NO_ORDER = (
   "`symmetric` needs two sentences, but this run reads one: leave it out."
@@ -52,11 +52,8 @@ class Pairs:
   @functools.cached_property
   def sentences(self) -> Sentences:
     """What tells sentences apart."""
-    digests = lambda texts: np.fromiter(
-      map(digest_of_sentence, texts), np.int64, len(self)
-    )
-    second = None if self.texts_b is None else digests(self.texts_b)
-    return Sentences(digests(self.texts_a), second)
+    second = None if self.texts_b is None else digests_of(self.texts_b)
+    return Sentences(digests_of(self.texts_a), second)
 
   def swapped(self) -> "Pairs":
     """Returns the pairs in their other order.

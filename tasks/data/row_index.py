@@ -18,12 +18,13 @@ from engine.task import digest_of
 from tasks.data.left_out import LeftOut
 from tasks.data.pairs import digest_of_texts
 from tasks.data.row_files import opened
-from tasks.data.sentences import Sentences, digest_of_sentence
+from tasks.data.sentences import Sentences, digests_of
 from tasks.data.tables import Row, Table
 
 BLOCK = 8  # Pairs behind one place in a file.
 _BYTES = 8  # Of a pair, in all columns.
 _FEW = 2**16  # Values that are kept once.
+_TEXTS = 2**13  # Pairs whose sentences are looked at together.
 
 Number = Callable[[str, str], float]  # (label, its place) -> a number.
 
@@ -104,6 +105,7 @@ class Pass:
     self._labels: array.array[Any] = array.array("d" if scores else "L")
     self._weights = array.array("f")
     self._first, self._second = array.array("q"), array.array("q")
+    self._texts: list[tuple[str, str]] = []  # Whose digests are to come.
 
   def index(self, files: list[list[int]]) -> RowIndex:
     """Reads all rows.
@@ -125,6 +127,7 @@ class Pass:
           self._add(offset, row)
       firsts.append(first)
       bounds.append(len(self._digests))
+    self._digest()
     left, table.left = table.left, LeftOut()
     facts = {"files": files, "bounds": bounds, "firsts": firsts}
     facts |= {"rows": left.rows, "why": next(iter(left.bad.values()), "")}
@@ -134,9 +137,9 @@ class Pass:
     if len(self._digests) % BLOCK == 0:
       self._starts.append(offset)
     self._digests.append(digest_of_texts(row.text_a, row.text_b))
-    self._first.append(digest_of_sentence(row.text_a))
-    if row.text_b:
-      self._second.append(digest_of_sentence(row.text_b))
+    self._texts.append((row.text_a, row.text_b))
+    if len(self._texts) == _TEXTS:
+      self._digest()
     if self._table.roles.weight:
       self._weights.append(row.weight)
     if self._number is None or row.label is None:
@@ -148,6 +151,12 @@ class Pass:
         self.numbers.append(self._number(row.label, row.place))
         self._names[row.label] = len(self._names), row.place
       self._labels.append(self._names[row.label][0])
+
+  def _digest(self) -> None:
+    self._first.frombytes(digests_of([a for a, _ in self._texts]).tobytes())
+    if self._table.roles.text_b:
+      self._second.frombytes(digests_of([b for _, b in self._texts]).tobytes())
+    self._texts.clear()
 
   def _packed(self, facts: dict[str, Any], left: LeftOut) -> RowIndex:
     scores: list[float] = []

@@ -4,20 +4,25 @@ Words and numbers count, as `\w+` finds them: `It 's 1.5 %` and `it's 1.5%` are
 the same, and `it's 15%` is another.
 """
 
-import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
-_WORD = re.compile(r"\w")
+_SPACE = 32
+# Of ASCII: a word in lower case, the end of a text, or a space.
 _TABLE = bytes(
-  ord(chr(code).lower()) if code < 128 and _WORD.match(chr(code)) else 32
+  ord(chr(code).lower())
+  if code == 10 or (code < 128 and re.match(r"\w", chr(code)))
+  else _SPACE
   for code in range(256)
 )
 _OTHERS = re.compile(r"\W+")
 _MASK = 2**63 - 1  # Digests are int64.
+_BLOCK = 8192  # Texts that are looked at together.
 
 
 class Sentences(NamedTuple):
@@ -56,19 +61,40 @@ class Sentences(NamedTuple):
     return mixed ^ (mixed >> np.uint64(32))
 
 
-def digest_of_sentence(text: str) -> int:
-  """Returns 63 bits of the words of a text; of its signs, if it has none."""
-  words = words_of(text) or text.encode(errors="surrogatepass")
-  found = hashlib.blake2b(words, digest_size=8).digest()
-  return int.from_bytes(found, "little") & _MASK
+def digests_of(texts: Sequence[str]) -> np.ndarray:
+  """Returns what tells sentences apart, int64 [texts]: 63 bits of each.
+
+  They are of its words; of its signs, if it has none.
+  """
+  found = [np.zeros(0, np.int64)]
+  for start in range(0, len(texts), _BLOCK):
+    block = texts[start : start + _BLOCK]
+    words = words_of(block)
+    if b"" in words:
+      words = [
+        w or text.encode(errors="surrogatepass")
+        for w, text in zip(words, block, strict=True)
+      ]
+    found.append(tf.strings.to_hash_bucket_fast(words, _MASK).numpy())
+  return np.concatenate(found)
 
 
-def words_of(text: str) -> bytes:
-  """Returns the words of a text, in lower case with a space between each."""
+def words_of(texts: Sequence[str]) -> list[bytes]:
+  """Returns the words of each text, in lower case, with a space between."""
+  lines = "\n".join([*texts, ""])
+  if not lines.isascii() or lines.count("\n") != len(texts):
+    return [_OTHERS.sub(" ", _folded(x)).strip().encode() for x in texts]
+  signs = np.frombuffer(lines.encode().translate(_TABLE), np.uint8)
+  kept = signs != _SPACE
+  kept[:-1] |= signs[1:] > _SPACE  # Of some spaces the one before a word.
+  rest = signs[kept].tobytes().replace(b"\n ", b"\n").lstrip(b" ")
+  return rest.split(b"\n")[:-1]
+
+
+def _folded(text: str) -> str:
   if text.isascii():
-    return b" ".join(text.encode().translate(_TABLE).split())
-  folded = unicodedata.normalize("NFKC", text).casefold()
-  return _OTHERS.sub(" ", folded).strip().encode()
+    return text.lower()
+  return unicodedata.normalize("NFKC", text).casefold()
 
 
 def sentences_of_tokens(

@@ -1,11 +1,13 @@
 """Sentences are the same by their words and numbers."""
 
+import re
+
 import numpy as np
 import pytest
 
 from tasks.data.sentences import (
   Sentences,
-  digest_of_sentence,
+  digests_of,
   sentences_of_tokens,
   words_of,
 )
@@ -21,8 +23,8 @@ from tasks.data.sentences import (
   ],
 )
 def test_case_spaces_and_punctuation_do_not_count(one, other):
-  assert words_of(one) == words_of(other)
-  assert digest_of_sentence(one) == digest_of_sentence(other)
+  assert len({*words_of([one, other])}) == 1
+  assert len({*digests_of([one, other]).tolist()}) == 1
 
 
 @pytest.mark.parametrize(
@@ -36,15 +38,31 @@ def test_case_spaces_and_punctuation_do_not_count(one, other):
   ],
 )
 def test_words_and_numbers_do(one, other):
-  assert digest_of_sentence(one) != digest_of_sentence(other)
+  assert len({*digests_of([one, other]).tolist()}) == 2
 
 
 def test_words_are_what_a_pattern_finds():
-  import re
+  random = np.random.default_rng(0)
+  signs = np.array(list(map(chr, range(128))) + list("  \t..aZ9") * 8)
+  texts = ["", " ", "\n", ". a", "a .", "".join(signs)]
+  texts += ["".join(random.choice(signs, n)) for n in range(40)] * 2
+  expected = [" ".join(re.findall(r"\w+", x.lower())).encode() for x in texts]
+  assert words_of(texts) == expected
+  assert [words_of([x])[0] for x in texts] == expected
+  flat = [x.replace("\n", " ") for x in texts]  # Looked at all at once.
+  assert words_of(flat) == expected
+  assert words_of([*flat, "\u00c9t\u00e9 !"])[:-1] == expected
 
-  ascii_ = "".join(map(chr, range(128)))
-  expected = " ".join(re.findall(r"\w+", ascii_.lower()))
-  assert words_of(ascii_) == expected.encode()
+
+def test_a_digest_is_the_same_beside_whatever_others():
+  texts = [f"sentence {i}, or {i % 7}" for i in range(9000)] + ["?!", ""]
+  found = digests_of(texts)
+  assert found.dtype == np.int64 and (found >= 0).all()
+  assert len(np.unique(found)) == len(texts)
+  assert digests_of(texts[8500:8502]).tolist() == found[8500:8502].tolist()
+  assert digests_of(["?!"])[0] == found[-2] and len(digests_of([])) == 0
+  # Kept beside files, so the same for good.
+  assert digests_of(["a b"])[0] == 1087456389025357877
 
 
 def test_a_pair_is_the_same_in_both_orders():
