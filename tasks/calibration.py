@@ -13,13 +13,22 @@ from engine.formats import NUMBER, read_json
 BINS = 10  # Of confidences.
 ERRORS = ("ece", "brier", "nll")
 _LIMITS = (1e-3, 1e3)  # Of a temperature.
+_HALVINGS = 100  # At most; of so many examples together:
+_HALVED = 100_000
 _FILE = "calibration.json"  # In the directory of a run.
 _EACH = dict.fromkeys(ERRORS, NUMBER)
 _SHAPE = {
   "temperature": NUMBER,
   "split": str,
   "step": int,
-  "reports": {str: {"before": _EACH, "after": _EACH, "examples": int}},
+  "reports": {
+    str: {
+      "before": _EACH,
+      "after": _EACH,
+      "least": {"ece": NUMBER},
+      "examples": int,
+    }
+  },
 }
 
 
@@ -96,31 +105,48 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
   return float(np.exp(found.x))
 
 
-def on_other_halves(
-  labels: np.ndarray, logits: np.ndarray
-) -> dict[str, dict[str, float]]:
+def on_other_halves(labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
   """Returns the errors before and after, on pairs that were not fitted on.
 
-  Each half of the examples, every second one, has the temperature of the other.
+  Each half of the examples has the temperature of the other one; the errors
+  are means over many random halvings, since those of one vary.
 
   Args:
     labels: int [examples], two or more.
     logits: [examples, classes].
   """
-  after = np.empty(logits.shape)
-  for k in (0, 1):
-    temperature = fit_temperature(labels[1 - k :: 2], logits[1 - k :: 2])
-    after[k::2] = shares_of(logits[k::2], temperature)
-  return before_and_after(labels, shares_of(logits), after)
+  random, found = np.random.default_rng(0), []
+  for _ in range(max(1, min(_HALVINGS, _HALVED // len(labels)))):
+    order = random.permutation(len(labels))
+    after = np.empty(logits.shape)
+    for k in (0, 1):
+      own, other = order[k::2], order[1 - k :: 2]
+      temperature = fit_temperature(labels[other], logits[other])
+      after[own] = shares_of(logits[own], temperature)
+    found.append(before_and_after(labels, shares_of(logits), after))
+  mean = lambda kind: {
+    error: float(np.mean([x[kind][error] for x in found]))
+    for error in found[0][kind]
+  }
+  return {kind: mean(kind) for kind in ("before", "after", "least")} | {
+    "examples": len(labels)
+  }
 
 
 def before_and_after(
   labels: np.ndarray, before: np.ndarray, after: np.ndarray
 ) -> dict[str, Any]:
-  """Returns the errors of two ways to share out the same examples."""
+  """Returns the errors of two ways to share out the same examples.
+
+  And, as `least`, the `ece` that is to be expected of so few examples if the
+  second way were right: labels drawn from its shares do not meet it either.
+  """
+  random, sure = np.random.default_rng(0), after.max(-1)
+  drawn = [bins(sure, random.random(len(sure)) < sure)[2] for _ in range(100)]
   return {
     "before": errors_of(labels, before),
     "after": errors_of(labels, after),
+    "least": {"ece": float(np.mean(drawn))},
     "examples": len(labels),
   }
 

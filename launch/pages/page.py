@@ -130,11 +130,12 @@ def _calibration(run: Run) -> str:
   for name, report in kept["reports"].items():
     told = f"{name}, by halves" if name == kept["split"] else name
     errors = (float(report[when][error]) for error, when in columns)
-    rows.append([told, report["examples"], *errors])
+    least = float(report["least"]["ece"])
+    rows.append([told, report["examples"], *errors, least])
   return markup.table(
     f"{run.name}: temperature {kept['temperature']:.4f}, fitted on "
     f"{kept['split']} at step {kept['step']}",
-    ["split", "examples", *map(" ".join, columns)],
+    ["split", "examples", *map(" ".join, columns), "ece by chance"],
     rows,
   )
 

@@ -93,4 +93,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
       for error in ERRORS
     )
     how = ", by halves" if name == found["split"] else ""
-    yield f"  {name}{how} ({report['examples']} examples)  {values}"
+    yield (
+      f"  {name}{how} ({report['examples']} examples)  {values}; an ece of "
+      f"{report['least']['ece']:.4f} is chance"
+    )

@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics
 
 from tasks.calibration import (
+  before_and_after,
   bins,
   errors_of,
   fit_temperature,
@@ -65,3 +66,14 @@ def test_halves_are_not_mended_by_their_own_labels():
   own = fit_temperature(labels, logits)
   best = errors_of(labels, shares_of(logits, own))["nll"]
   assert on_other_halves(labels, logits)["after"]["nll"] > best
+
+
+def test_shares_that_are_right_have_the_error_of_chance():
+  least = []
+  for number in (100, 10_000):
+    labels, logits = drawn(number, 1.0)
+    right, sure = shares_of(logits), shares_of(logits * 5)
+    found = before_and_after(labels, sure, right)
+    least.append(found["least"]["ece"])
+    assert found["after"]["ece"] < 2.5 * least[-1] < found["before"]["ece"]
+  assert least[0] > 5 * least[1]
