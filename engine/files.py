@@ -14,6 +14,7 @@ import tensorflow as tf
 # What a disk says that is full, gone or read-only.
 DISK_ERRORS = (tf.errors.OpError, OSError)
 _CHUNK = 2**22  # Bytes.
+ABANDONED = 3600.0  # Seconds that no writer takes between two writes.
 _PART = re.compile(r"\.(.+)\.\d+\.\d+\.part")  # As `whole` names them.
 
 
@@ -107,13 +108,15 @@ def parts_in(directory: str, names: Collection[str]) -> list[str]:
   return found
 
 
-def sweep_parts(path: str) -> list[str]:
+def sweep_parts(path: str, *, idle: float = 0.0) -> list[str]:
   """Deletes what killed writers of a file or a directory left beside it.
 
   Nothing of a process that lives, and no link: that stays, with all behind it.
 
   Args:
     path: as `whole` was given it; a local one.
+    idle: seconds for which nothing has been written to it; where machines share
+      a directory, no process of another one is known here.
 
   Returns:
     What has gone.
@@ -122,6 +125,8 @@ def sweep_parts(path: str) -> list[str]:
   swept = []
   for part in parts_in(folder, [name]):
     if os.path.exists(f"/proc/{part.split('.')[-3]}"):
+      continue
+    if idle and time.time() - _written(part) < idle:
       continue
     if is_file(part):
       os.unlink(part)
@@ -134,6 +139,12 @@ def sweep_parts(path: str) -> list[str]:
     if not os.path.exists(part):
       swept.append(part)
   return swept
+
+
+def _written(part: str) -> float:
+  """When something was last written to a file, or below a directory."""
+  below = [os.path.join(root, x) for root, _, xs in os.walk(part) for x in xs]
+  return max(os.lstat(x).st_mtime for x in (part, *below))
 
 
 def write_atomically(path: str, content: str | bytes) -> None:

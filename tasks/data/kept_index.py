@@ -21,7 +21,14 @@ import safetensors.numpy
 from absl import logging
 
 from engine.errors import Missing, Unreadable, UserError, words_of
-from engine.files import DISK_ERRORS, cache_directory, reason_of, whole
+from engine.files import (
+  ABANDONED,
+  DISK_ERRORS,
+  cache_directory,
+  reason_of,
+  sweep_parts,
+  whole,
+)
 from engine.formats import NUMBER, misfit, size_of
 from tasks.data.forms import say_once
 from tasks.data.row_index import RowIndex
@@ -172,6 +179,8 @@ def write(index: RowIndex, table: Table, kind: str) -> None:
     facts = {**index.facts, "format": FORMAT, "of": _key(table, kind)}
     facts["checksum"] = _checksum(facts, index.columns)
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    for each in (beside(path), path):
+      sweep_parts(each, idle=ABANDONED)
     named = index.sentences._asdict()
     digests = {name: x for name, x in named.items() if x is not None}
     said = {"checksum": str(_checksum({}, digests))}

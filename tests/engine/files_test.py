@@ -101,6 +101,7 @@ def test_what_killed_writers_left_is_swept(tmp_path):
   make_file(tmp_path / f".a.{alive}.4.part")
   (tmp_path / f".a.{dead}.2.part" / "link").symlink_to(canary)
   (tmp_path / f".a.{dead}.3.part").symlink_to(canary)
+  assert not sweep_parts(str(tmp_path / "a"), idle=60.0)  # Just written.
   gone = sweep_parts(str(tmp_path / "a"))
   assert gone == [str(tmp_path / f".a.{dead}.{x}.part") for x in (1, 4)]
   assert (canary / "x").read_text() == "half"
@@ -108,3 +109,16 @@ def test_what_killed_writers_left_is_swept(tmp_path):
     [f".a.{alive}.1.part", f".a.{alive}.4.part", f".b.{dead}.1.part"]
     + [f".a.{dead}.2.part", f".a.{dead}.3.part", "canary"]
   )
+
+
+def test_parts_that_nobody_writes_to_any_more_are_swept(tmp_path):
+  """Of a process that is not known here, as one of another machine is not."""
+  dead = 2**22 + 1  # No process has it.
+  old, new = (tmp_path / f".a.{dead}.{i}.part" for i in (1, 2))
+  for part in (old, new):
+    part.mkdir()
+    (part / "x").write_text("half")
+  for path in (old / "x", old, new):
+    os.utime(path, (0, 0))
+  assert sweep_parts(str(tmp_path / "a"), idle=60.0) == [str(old)]
+  assert (new / "x").exists()

@@ -9,10 +9,12 @@ import tensorflow as tf
 from engine import files
 from engine.errors import Unreadable, UserError
 from engine.files import (
+  ABANDONED,
   DISK_ERRORS,
   digests_in,
   reason_of,
   sha256_of,
+  sweep_parts,
   whole,
   write_json,
 )
@@ -39,6 +41,8 @@ def cached(name: str, make: Callable[[str], None]) -> str:
   target = os.path.join(parent, f"{name}{_LISTED}")
   if not os.path.exists(target):
     try:
+      if os.path.isdir(parent):
+        sweep_parts(target, idle=ABANDONED)
       with whole(target) as part:
         _make_directory(part, parent)
         make(part)
