@@ -47,9 +47,9 @@ def main() -> None:
   for model_dir in model_dirs:
     check_run(model_dir, "model_dir")
   check_splits("split", splits)
-  if output != "-":
-    check_output("output", output, directory=True)
   moved = {x: values[x].value for x in _PLACES if values[x].present}
+  if output != "-":
+    check_output("output", output, directory=bool(splits or moved))
   if (splits or moved) and values["input"].present:
     raise UserError("`input` is given beside a split: name one of them.")
   # Imported behind the checks: TensorFlow takes seconds.
@@ -84,12 +84,16 @@ def main() -> None:
     raise UserError(
       f"`output` {output} must be a directory for the files of {splits}."
     )
-  for split in splits:
-    name = wanted.get(split, f"{split}.tsv")
-    _write(
-      os.path.join(output, name) if is_folder else output,
-      predict_split(restored, split, values.batch_size),
-    )
+  paths = {
+    split: os.path.join(output, wanted.get(split, f"{split}.tsv"))
+    if is_folder
+    else output
+    for split in splits
+  }
+  for path in {*paths.values()} - {"-"}:
+    check_output("output", path)
+  for split, path in paths.items():
+    _write(path, predict_split(restored, split, values.batch_size))
 
 
 def _write(output: str, lines: Iterable[str]) -> None:

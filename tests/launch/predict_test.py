@@ -103,6 +103,15 @@ def test_predict_labels_a_split_for_its_leaderboard(trained, tmp_path):
   ended = ask("--split=train,dev")
   assert (ended.status, ended.out) == (2, "")
   assert "must be a directory" in ended.err
+  taken = tmp_path / "taken" / "dev.tsv"
+  taken.mkdir(parents=True)
+  for flags in (
+    (f"--output={taken}",),
+    ("--split=dev", f"--output={tmp_path}/taken"),
+  ):
+    ended = ask(*flags, stdin="a\tb\n")
+    assert (ended.status, ended.out) == (2, "")
+    assert f"{taken} is a directory: name a file in it." in ended.err
   ended = ask("--split=dev", "--input=x.tsv")
   assert (ended.status, ended.out) == (2, "")
   assert "`input` is given beside a split" in ended.err
