@@ -9,6 +9,7 @@ import tensorflow as tf
 import yaml
 
 from engine.files import DISK_ERRORS, is_local, sweep_parts, write_atomically
+from engine.measure.result import told_best, told_weights
 from engine.measure.terminal import INTERVALS
 from launch.pages import comparison_text, evaluation, markup
 from launch.pages.charts import Line, line_chart, stacked_bars
@@ -107,7 +108,13 @@ def _remarks(runs: Sequence[Run]) -> Iterable[str]:
   """Says of each run what nobody should overlook."""
   for run in runs:
     collapsed = (run.result.get("eval") or {}).get("collapsed")
-    for remark in (collapsed and f"collapsed: {collapsed}", run.overfitting):
+    weights, best = told_weights(run.result), told_best(run.result)
+    for remark in (
+      collapsed and f"collapsed: {collapsed}",
+      run.overfitting,
+      weights and f"evaluated are {weights}",
+      best and f"better weights: {best}",
+    ):
       if remark:
         yield f"<p>{html.escape(f'{run.name}: {remark}.')}</p>"
 

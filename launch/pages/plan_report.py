@@ -27,6 +27,7 @@ def plan_lines(plan: Any, config: ExperimentConfig, where: str) -> list[str]:
       ("replicas", f"{plan.replicas} ({where})"),
       *_batches("train", train),
       ("epochs end at", _few([str(step) for step in plan.epoch_ends])),
+      ("evaluates at", _few([str(step) for step in plan.evaluates_at])),
       ("learning rate", _few(rates, shown=6)),
       *_batches("eval", evaluation),
       (

@@ -21,7 +21,8 @@ RUN = f"""
   {PAIRS}
   accumulate_steps async_checkpoint batching best_metric best_to_keep casing
   canonical_shares checkpoint_minutes class_weights clip_norm compile_cache
-  deterministic drop_leaks dropout encoder epochs eval_batch_size eval_split
+  deterministic drop_leaks dropout encoder epochs eval_batch_size eval_interval
+  eval_split
   freeze global_batch_size grace_seconds init_from keep_every_n_hours
   label_smoothing learning_rate max_seq_length max_to_keep num_virtual_devices
   on_damaged_shard on_nonfinite patience positive precision
@@ -67,8 +68,8 @@ RARE = """
   best_metric best_to_keep calibrate canonical_shares casing check_resume
   checkpoint_minutes class_weights classes clip_norm columns compile_cache
   deterministic drop_leaks
-  eval_batch_size eval_files eval_split file_format freeze grace_seconds
-  init_from
+  eval_batch_size eval_files eval_interval eval_split file_format freeze
+  grace_seconds init_from
   keep_every_n_hours label_smoothing log_example_ids log_interval
   log_weights_digest max_seq_length max_to_keep
   on_damaged_shard on_nonfinite patience positive profile_steps quoting
