@@ -106,7 +106,10 @@ def define_trust() -> None:
 
 
 def config_from_flags(
-  names: Iterable[str] | None = None, *, own_tasks: bool = False
+  names: Iterable[str] | None = None,
+  *,
+  own_tasks: bool = False,
+  evaluates: bool = False,
 ) -> ExperimentConfig:
   """Builds the config that the command line asks for.
 
@@ -114,6 +117,7 @@ def config_from_flags(
     names: the flags to read, by default all; those that are not defined say
       nothing.
     own_tasks: whether the door takes tasks that are no sentence pairs.
+    evaluates: whether it asks for a run that evaluates.
 
   Raises:
     UserError: where it asks for what there is not.
@@ -127,6 +131,8 @@ def config_from_flags(
     if name in values and values[name].value is not None
   ]
   config = configs.build_config(layers)
+  if evaluates:
+    config = configs.with_held_out(config, layers)
   if not own_tasks:
     registry.require_pairs(config.task, "this door")
   return config

@@ -13,9 +13,9 @@ from tests.support.testing import ROOT
 
 # Other programs rely on these names.
 PAIRS = """
-  classes columns data_dir eval_file eval_files file_format kind label quoting
-  skip_bad_lines task test_file text_a text_b train_file train_files unlabelled
-  weight
+  classes columns data_dir eval_file eval_files eval_fraction file_format
+  kind label quoting skip_bad_lines task test_file text_a text_b train_file
+  train_files unlabelled weight
 """
 RUN = f"""
   {PAIRS}
@@ -68,7 +68,8 @@ RARE = """
   best_metric best_to_keep calibrate canonical_shares casing check_resume
   checkpoint_minutes class_weights classes clip_norm columns compile_cache
   deterministic drop_leaks
-  eval_batch_size eval_files eval_interval eval_split file_format freeze
+  eval_batch_size eval_files eval_fraction eval_interval eval_split file_format
+  freeze
   grace_seconds init_from
   keep_every_n_hours label_smoothing log_example_ids log_interval
   log_weights_digest max_seq_length max_to_keep
