@@ -47,10 +47,10 @@ demo: .venv/ready
 mpnet: .venv/ready
 	$(BIN)/python -m tasks.encoders.fetch mpnet
 
-test: .venv/test .venv/bench .venv/beam
+test: .venv/test .venv/bench .venv/beam .venv/search
 	$(BIN)/python -m pytest $(IN_TWO)
 
-test-slow: .venv/test .venv/bench .venv/beam
+test-slow: .venv/test .venv/bench .venv/beam .venv/search
 	$(BIN)/python -m pytest -m slow
 
 # Campaigns against the files, the moments and the readers of a run: hours. All

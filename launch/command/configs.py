@@ -168,8 +168,12 @@ def nest(name: str, value: Any) -> dict[str, Any]:
   return value
 
 
-def read_file(path: str) -> dict[str, Any]:
+def read_file(path: str, flag: str = "config_file") -> dict[str, Any]:
   """Reads a layer from a YAML file.
+
+  Args:
+    path: of the file.
+    flag: that names it.
 
   Raises:
     UserError: where the file is missing or no mapping.
@@ -179,7 +183,7 @@ def read_file(path: str) -> dict[str, Any]:
       values = yaml_text.parse(file.read(yaml_text.LONGEST + 1))
   except (OSError, ValueError) as error:
     raise UserError(
-      f"`config_file` {path} cannot be read "
+      f"`{flag}` {path} cannot be read "
       f"({getattr(error, 'strerror', None) or error}): name a file of YAML "
       "that holds name: value."
     ) from error

@@ -150,10 +150,7 @@ def answers_of(config: SentencePairConfig) -> Answers:
     UserError: where the classes cannot be found.
   """
   named = NAMED_SETS.get(config.name)
-  kind = config.kind
-  if kind == "auto":
-    kind = "regression" if named and not named.classes else "classes"
-  if kind == "regression":
+  if has_scores(config):
     _check_scores(config)
     return Score(named.board.limits) if named else Score()
   known = _known_classes(config)
@@ -163,6 +160,14 @@ def answers_of(config: SentencePairConfig) -> Answers:
     positive=config.positive,
     smoothing=config.label_smoothing,
   )
+
+
+def has_scores(config: SentencePairConfig) -> bool:
+  """Whether the labels of a task are scores, not classes."""
+  if config.kind != "auto":
+    return config.kind == "regression"
+  named = NAMED_SETS.get(config.name)
+  return bool(named and not named.classes)
 
 
 def _check_scores(config: SentencePairConfig) -> None:

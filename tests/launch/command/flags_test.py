@@ -59,6 +59,11 @@ NAMES = {
   "supervise": RESTARTS,
   "checkpoints": "dry_run keep model_dir other_dir other_step step",
   "doctor": "model_dir smoke timeout",
+  "search": f"""
+    {RUN} {LAYERS} checkpoint_interval check_resume finalists log_example_ids
+    log_interval log_weights_digest model_dir prune seeds space steps_per_loop
+    trials
+  """,
   "report": "output",
 }
 
