@@ -1,4 +1,4 @@
-"""The study of a search: what Optuna keeps of it, in SQLite, and how it asks."""
+"""The study of a search: what Optuna keeps in SQLite, and how it is asked."""
 
 import os
 import types
