@@ -52,7 +52,7 @@ def open_study(
       "'apsis[search]'."
     ) from error
   optuna.logging.set_verbosity(optuna.logging.WARNING)
-  pruner = optuna.pruners.NopPruner()
+  pruner: Any = optuna.pruners.NopPruner()
   if prunes:
     pruner = optuna.pruners.MedianPruner(n_startup_trials=_FREE)
   path = os.path.abspath(os.path.join(directory, FILE))

@@ -26,7 +26,8 @@ def charts(table: Mapping[str, np.ndarray]) -> Iterator[str]:
   """
   if are_scores(table):
     labels, scores = table["labels"], table["outputs"][:, 0]
-    line = Line("", labels, scores, dots=True, joined=False)
+    pairs = labels.tolist(), scores.tolist()
+    line = Line("", *pairs, dots=True, joined=False)
     yield line_chart("score", [line], x_label="label", diagonal=True)
     yield _by_length(table, np.square(scores - labels), "squared error")
     return

@@ -6,8 +6,6 @@ import re
 import runpy
 import types
 
-import yaml
-
 from tests.support.testing import ROOT
 
 HOOK = runpy.run_path(os.path.join(ROOT, "docs", "site_pages.py"))
@@ -37,16 +35,13 @@ def test_links_lead_from_where_a_page_stands_on_the_site():
 
 def test_each_page_of_the_docs_is_on_the_site():
   with open(os.path.join(ROOT, "mkdocs.yml")) as file:
-    text = re.sub(
-      r"(?m)^ *- \S+: ([\w/]+\.(?:md|ipynb))$", r"- \1", file.read()
-    )
-  named = set(re.findall(r"[\w/]+\.(?:md|ipynb)\b", text))
+    text = file.read()
+  named = set(re.findall(r"(?m)^ *- .*: (\S+\.(?:md|ipynb))$", text))
   pages = {
     os.path.basename(x) for x in glob.glob(os.path.join(ROOT, "docs", "*"))
   }
-  pages = {x for x in pages if x.endswith((".md", ".ipynb"))}
-  assert pages <= named
-  assert yaml.safe_load(text)["validation"]["anchors"] == "warn"
+  assert {x for x in pages if x.endswith((".md", ".ipynb"))} <= named
+  assert "anchors: warn" in text  # And `make site` takes no warning.
 
 
 def test_the_reference_names_what_there_is():

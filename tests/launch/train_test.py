@@ -394,6 +394,6 @@ def test_files_without_any_to_evaluate_on_are_split_and_stay_split(tmp_path):
   # Another pair at the end: other pairs are held out, and that is refused.
   with open(tmp_path / "all.tsv", "a") as file:
     file.write("a 60\tb 60\tno\n")
-  again = enter(tmp_path, *command)
+  again = enter(tmp_path, "launch.predict", run, "--split=dev")
   assert again.status == 2
-  assert "holds a run on other data (train: 54 examples" in again.err
+  assert "is a part of train_file, which has changed since" in again.err

@@ -93,7 +93,7 @@ RATED = {**POINT, "steps_per_second": 2.0}
   [
     (20, "20%  step 2/10  0:0"),  # What matters comes first.
     (30, "20%  step 2/10  0:04 left"),
-    (49, "[###...............] 20%  step 2/10  0:04 left"),
+    (49, "[####................] 20%  step 2/10  0:04 left"),
     (200, f"[{'#' * 6}{'.' * 24}] 20%  step 2/10  0:04 left"),
   ],
 )
