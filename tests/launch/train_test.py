@@ -391,9 +391,8 @@ def test_files_without_any_to_evaluate_on_are_split_and_stay_split(tmp_path):
   said = enter(tmp_path, "launch.predict", run, "--split=dev").out.splitlines()
   kept = np.load(tmp_path / "run/examples/dev.npz", allow_pickle=False)
   assert [x.split("\t")[0] for x in said[1:]] == [str(x) for x in kept["ids"]]
-  # Another pair at the end: other pairs are held out, and that is refused.
-  with open(tmp_path / "all.tsv", "a") as file:
-    file.write("a 60\tb 60\tno\n")
+  # Rows in another order: other pairs are held out, and that is refused.
+  (tmp_path / "all.tsv").write_text("\n".join([header, *rows[::-1], ""]))
   again = enter(tmp_path, "launch.predict", run, "--split=dev")
   assert again.status == 2
   assert "is a part of train_file, which has changed since" in again.err

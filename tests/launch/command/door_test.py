@@ -52,14 +52,11 @@ def test_a_full_disk_behind_the_output_is_one_line(tmp_path):
 
 
 def test_our_lines_have_no_prefix_and_those_of_libraries_have_one():
-  from absl import logging as absl_logging
-
   from launch.command.door import _OwnLines
 
   def shown(path):
     where = ("absl", logging.WARNING, path, 7, "%d pairs", (3,), None)
-    record = absl_logging.ABSLLogRecord(*where)
-    return _OwnLines().format(record)
+    return _OwnLines().format(logging.LogRecord(*where))
 
   assert shown(os.path.join(ROOT, "tasks/data/leaks.py")) == "3 pairs"
   foreign = shown("/usr/lib/python3/dist-packages/other/tasks/leaks.py")

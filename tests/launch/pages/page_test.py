@@ -359,7 +359,9 @@ def test_axes_do_not_blow_up_what_hardly_differs(values, ends):
 
 def test_means_say_of_how_many_examples_they_are():
   page = page_of([run_of(splits={"dev": table(count=100)})])
-  (chart,) = re.findall("<figure><figcaption>accuracy .expected.*?</fig", page)
+  (chart,) = re.findall(
+    "<figure><figcaption>accuracy .expected.*?</figure>", page
+  )
   assert chart.count(">20</text>") == 5
   assert "20 examples" in chart
   # Of fewer there is no curve.
