@@ -71,6 +71,8 @@ def line_chart(
     ends = _whole_span(np.append(xs, ys))
     xs, ys = np.append(xs, ends), np.append(ys, ends)
   x0, x1, y0, y1 = (*_span(xs, x_from), *_span(ys, y_from))
+  if any(len(line.counts) for line in kept):
+    y1 += (y1 - y0) / 12  # Room for a count above the highest point.
 
   def place(x, y):
     across = _LEFT + (x - x0) / (x1 - x0) * (_WIDTH - _LEFT - _RIGHT)
@@ -127,8 +129,8 @@ def _drawn(line: Line, place: Callable[[float, float], str]) -> Iterator[str]:
       f'cx="{across}" cy="{down}">{title}</circle>'
     )
     if len(line.counts):
-      above = max(10.0, float(down) - 6)
-      yield _text(across, f"{above:.1f}", f"{line.counts[i]:,}", "middle")
+      above = f"{float(down) - 6:.1f}"
+      yield _text(across, above, f"{line.counts[i]:,}", "middle", "count")
 
 
 def stacked_bars(
@@ -204,9 +206,13 @@ def _legend(legend: Sequence[tuple[str, str]]) -> str:
   return f'<div class="legend">{names}</div>'
 
 
-def _text(x: float | str, y: float | str, text: str, anchor: str) -> str:
+def _text(
+  x: float | str, y: float | str, text: str, anchor: str, kind: str = ""
+) -> str:
+  named = f' class="{kind}"' if kind else ""
   return (
-    f'<text x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>'
+    f'<text{named} x="{x}" y="{y}" text-anchor="{anchor}">'
+    f"{html.escape(text)}</text>"
   )
 
 
@@ -266,4 +272,4 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
   form = ".1e" if small else f".{digits}f"
   first = np.ceil(low / step) * step
   ticks = np.arange(first, high + step * 1e-6, step).tolist()
-  return [(tick, f"{tick:{form}}") for tick in ticks]
+  return [(tick, f"{tick + 0.0:z{form}}") for tick in ticks]

@@ -12,7 +12,7 @@ from launch.pages import markup
 from launch.pages.charts import Line, line_chart
 from tasks.calibration import bins, shares_of
 
-_BINS = 10  # Of confidences.
+_BINS = 8  # Of confidences.
 _LEAST = 20  # Examples of a mean that is drawn.
 _LENGTHS = 5  # Groups of examples by length.
 _MISTAKES = 20  # That are shown of a split.
