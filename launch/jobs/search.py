@@ -8,11 +8,12 @@ to the trials that the undisturbed one would have made.
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.durability.run_directory import RunDirectory
-from engine.errors import CannotBeRead, SaveFailed, UserError
+from engine.errors import CannotBeRead, SaveFailed, UserError, one_line
 from engine.formats import read_json
 from engine.lines.reading import read_jsonl
 from engine.measure.goal import Goal
@@ -122,6 +123,10 @@ class Search:
     elif finished and watched.values:
       self._study.tell(trial, max(watched.values))
     elif finished or status == _DIVERGED:
+      why = "no evaluation"
+      if not finished:
+        why = one_line(self._output.last_line(trial.number))
+      print(f"trial {trial.number} failed: {why}", file=sys.stderr, flush=True)
       self._study.tell(trial, state=states().FAIL)
     elif status == 2:
       raise UserError(self._output.last_line(trial.number))

@@ -38,7 +38,7 @@ def write(
 def table(trials: Records, goal: Goal) -> list[str]:
   """Returns the trials as lines, the best first."""
   ranked = _ranked(trials, goal.sign)
-  rows = [_header(trials, goal.metric), *map(_cells, ranked)]
+  rows = [_header(trials, goal.metric), *_rows(ranked)]
   return _aligned(rows)
 
 
@@ -52,7 +52,7 @@ def page(trials: Records, finalists: Records, goal: Goal) -> str:
   metric, ranked = goal.metric, _ranked(trials, goal.sign)
   body = [
     f"<h1>Search: {len(trials)} trials by {metric}</h1>",
-    markup.table("Trials", _header(trials, metric), map(_cells, ranked)),
+    markup.table("Trials", _header(trials, metric), _rows(ranked)),
   ]
   if finalists:
     rows = map(_seed_cells, finalists)
@@ -125,21 +125,28 @@ def _ranked(trials: Records, sign: int) -> Records:
 
 
 def _header(trials: Records, metric: str) -> list[str]:
-  names = dict.fromkeys(name for x in trials for name in x["settings"])
-  return ["trial", "state", metric, *names]
+  return ["trial", "state", metric, *_names(trials)]
 
 
-def _cells(trial: Mapping[str, Any]) -> list[str]:
-  value = trial["value"] if trial["state"] == "complete" else None
-  return [
-    str(trial["trial"]),
-    trial["state"],
-    "-" if value is None else f"{value:.4f}",
-    *(
-      f"{x:.4g}" if isinstance(x, float) else str(x)
-      for x in trial["settings"].values()
-    ),
-  ]
+def _names(trials: Records) -> list[str]:
+  return sorted({name for x in trials for name in x["settings"]})
+
+
+def _rows(trials: Records) -> list[list[str]]:
+  names = _names(trials)
+  rows = []
+  for trial in trials:
+    value = trial["value"] if trial["state"] == "complete" else None
+    settings = (trial["settings"].get(name, "-") for name in names)
+    rows.append(
+      [
+        str(trial["trial"]),
+        trial["state"],
+        "-" if value is None else f"{value:.4f}",
+        *(f"{x:.4g}" if isinstance(x, float) else str(x) for x in settings),
+      ]
+    )
+  return rows
 
 
 def _seed_header(goal: Goal) -> list[str]:
