@@ -30,7 +30,7 @@ export FITS
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo mpnet test test-slow attack lint bench notebook settings clean
+.PHONY: demo mpnet test test-slow attack lint bench notebook settings site clean
 
 demo: .venv/ready
 	$(BIN)/python -m launch.train --task=demo --epochs=6 \
@@ -47,10 +47,10 @@ demo: .venv/ready
 mpnet: .venv/ready
 	$(BIN)/python -m tasks.encoders.fetch mpnet
 
-test: .venv/test .venv/bench .venv/beam
+test: .venv/test .venv/bench .venv/beam .venv/search
 	$(BIN)/python -m pytest $(IN_TWO)
 
-test-slow: .venv/test .venv/bench .venv/beam
+test-slow: .venv/test .venv/bench .venv/beam .venv/search
 	$(BIN)/python -m pytest -m slow
 
 # Campaigns against the files, the moments and the readers of a run: hours. All
@@ -76,6 +76,10 @@ bench: .venv/bench .venv/peers
 # Executes docs/tutorial.py as a notebook; TFDS_DATA_DIR names prepared data.
 notebook: .venv/bench .venv/docs
 	$(BIN)/jupytext --to ipynb --execute docs/tutorial.py
+
+# The site of the docs, in build/site; a warning, as of a link to nothing, ends it.
+site: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # The page of all settings, as their dataclasses have them.
 settings: .venv/ready

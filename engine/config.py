@@ -261,6 +261,12 @@ class EvaluationConfig(Settings):
     min=1,
     max=2**20,
   )
+  eval_interval: int = setting(
+    0,
+    "Steps between evaluations; the last is at the end (0: ends of epochs).",
+    RARE,
+    min=0,
+  )
   patience: int = setting(
     0,
     "Evaluations without a better one after which training ends (0: off).",
@@ -269,7 +275,7 @@ class EvaluationConfig(Settings):
   )
   split: str = free(
     "dev",
-    "Splits to evaluate after each epoch; the first says what is best.",
+    "Splits to evaluate; the first says what is best.",
     Flag(name="eval_split", rare=True),
   )
   timeout: float = free(

@@ -29,7 +29,7 @@ define_settings(SETTINGS)
 
 def main() -> None:
   """Writes five PNG files, and prints what a run will be given."""
-  config = config_from_flags(SETTINGS)
+  config = config_from_flags(SETTINGS, evaluates=True)
   out, split = require("out"), flags.FLAGS.split
   check_splits("split", [split])
   make_directory("out", out)

@@ -54,7 +54,8 @@ define_settings([name for name in settings() if name not in _UNPLANNED])
 
 def main() -> None:
   """Prints the plan, then what the compiler says of it."""
-  config, values = config_from_flags(own_tasks=True), flags.FLAGS
+  config = config_from_flags(own_tasks=True, evaluates=True)
+  values = flags.FLAGS
   if values.output:
     check_output("output", values.output)
   cluster = find_cluster(config.runtime, os.environ)

@@ -9,13 +9,19 @@ from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
 
 flags.DEFINE_string(
-  "output", "", "HTML file to write; by default report.html in the first run."
+  "output",
+  "",
+  "HTML file to write; by default report.html in the run; of several runs "
+  "report_RUN_RUN.html in the first.",
 )
 
 
 def main(*directories: str) -> None:
   """Writes the page; several runs stand side by side."""
-  path = flags.FLAGS.output or os.path.join(directories[0], "report.html")
+  # Of several runs: the page of the first one alone stays.
+  names = [os.path.basename(os.path.abspath(x))[:40] for x in directories]
+  name = "_".join(["report", *names[:3]] if len(names) > 1 else ["report"])
+  path = flags.FLAGS.output or os.path.join(directories[0], f"{name}.html")
   for directory in directories:
     check_run(directory)
   check_output("output", path, named=bool(flags.FLAGS.output))

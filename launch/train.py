@@ -49,9 +49,9 @@ define_settings()
 
 def main() -> None:
   """Runs the experiment that the flags describe."""
-  config = config_from_flags(own_tasks=True)
-  model_dir = require("model_dir")
   mode = flags.FLAGS.mode
+  config = config_from_flags(own_tasks=True, evaluates=mode != "train")
+  model_dir = require("model_dir")
   if mode.startswith("train") and not flags.FLAGS.allow_other_files:
     check_model_dir(model_dir)
   calibrated_on = flags.FLAGS.calibrate

@@ -20,6 +20,9 @@ NAMES = (DEMO, *NAMED_SETS)
 # Before the name of a SavedModel that runs as the encoder.
 RUNS_ITSELF = "hub:"
 
+# Of the training files, where none are named to evaluate on.
+HELD_OUT = 0.1
+
 # What training with an encoder starts from where the user says nothing else.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
   "demo": {"optimizer": {"learning_rate": 1e-4}},
@@ -85,6 +88,13 @@ class SentencePairConfig(TaskConfig):
   train_fraction: float = setting(
     1.0, "Part of the training split to train with.", above=0, max=1
   )
+  eval_fraction: float = setting(
+    0.0,
+    "Part of train_file held out as dev; where there is no eval_file, 0.1.",
+    _RARE_DATA,
+    min=0,
+    max=0.5,
+  )
   drop_leaks: bool = setting(
     False,
     "Leave out training pairs that share a sentence with another split.",
@@ -137,6 +147,12 @@ class SentencePairConfig(TaskConfig):
       "task",
       self.name,
       f"one of {(*NAMES, FILES)}, or module:Class of your own",
+    )
+    check(
+      not self.eval_fraction or (self.name == FILES and not self.eval_file),
+      "eval_fraction",
+      self.eval_fraction,
+      f"0 beside an --eval_file, or with another task than {FILES}",
     )
     check(
       len(self.classes) != 1 and len({*self.classes}) == len(self.classes),

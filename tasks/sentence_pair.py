@@ -97,6 +97,10 @@ class SentencePairTask(Task):
     """Names of the classes, in the order of the labels; none for a score."""
     return self.answers.classes
 
+  def tokenize(self, text: str) -> list[str]:
+    """Returns the pieces of a text, without special ones."""
+    return self._words.tokenize(text)
+
   def build_model(self) -> tf_keras.Model:
     rate = self.config.dropout
     model = PairClassifier(

@@ -139,6 +139,16 @@ class BestCheckpoints:
         )
     return sorted(self._lost)
 
+  @property
+  def best(self) -> dict[str, Any] | None:
+    """What is known of the best that is kept: step, metric, value."""
+    for step in self._best():
+      if manifest.is_committed(self._prefix(step)):
+        metric = self._goal.metric
+        value = self._known[step][metric]
+        return {"step": step, "metric": metric, "value": value}
+    return None
+
   def _look(self) -> None:
     """Learns what is kept; what cannot be read now is known from before."""
     for prefix in manifest.prefixes(self._directory):

@@ -1,11 +1,11 @@
-"""How long a run is, and where its epochs end."""
+"""How long a run is, where its epochs end, and where it evaluates."""
 
 import math
 
-from engine.config import TrainConfig
+from engine.config import ExperimentConfig, TrainConfig
 from engine.settings import check
 
-_MOST = 2_000_000  # Epochs.
+_MOST = 2_000_000  # Epochs, or evaluations.
 
 
 def positions(train: TrainConfig, num_examples: int) -> int:
@@ -32,3 +32,22 @@ def epoch_ends(train: TrainConfig, num_examples: int) -> list[int]:
   epochs = range(1, total * size // num_examples + 1)
   ends = {math.ceil(epoch * num_examples / size) for epoch in epochs}
   return sorted({end for end in ends if end < total} | {total})
+
+
+def evaluation_steps(config: ExperimentConfig, num_examples: int) -> list[int]:
+  """Returns the steps behind which a run evaluates, the last step included.
+
+  Raises:
+    UserError: where there are more of them than anybody can wait for.
+  """
+  ends = epoch_ends(config.train, num_examples)
+  interval = config.evaluation.eval_interval
+  if not interval:
+    return ends
+  check(
+    ends[-1] // interval <= _MOST,
+    "eval_interval",
+    interval,
+    f"at least {ends[-1] // _MOST + 1}, for {ends[-1]:,} steps",
+  )
+  return [*range(interval, ends[-1], interval), ends[-1]]

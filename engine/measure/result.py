@@ -10,7 +10,7 @@ import tf_keras
 
 from engine.measure.ledger import Work
 from engine.measure.peaks import LEAST_FLOPS, Peak
-from engine.measure.terminal import scores
+from engine.measure.terminal import INTERVALS, OF_RECORD, scores
 
 
 def rates(
@@ -83,6 +83,39 @@ def weights_sha256(model: tf_keras.Model) -> str:
   return digest.hexdigest()
 
 
+def weights_at(step: int, *, averages: object) -> dict[str, Any]:
+  """Returns which weights an evaluation of the newest ones speaks of.
+
+  Args:
+    step: at which they are.
+    averages: of them, which are evaluated where there are some.
+  """
+  return {"which": "last", "step": step, "averaged": averages is not None}
+
+
+def told_weights(result: Mapping[str, Any]) -> str:
+  """Says which weights a result speaks of; "" where an old one does not."""
+  weights = result.get("eval_weights")
+  if not weights:
+    return ""
+  average = "the average of " if weights["averaged"] else ""
+  text = f"{average}the {weights['which']} weights, of step {weights['step']}"
+  if (result.get("best") or {}).get("step") == weights["step"]:
+    text += ", which are the best"
+  return text
+
+
+def told_best(result: Mapping[str, Any]) -> str:
+  """Says where better weights are than those evaluated; "" where none are."""
+  best = result.get("best")
+  if not best or best["step"] == result["global_step"]:
+    return ""
+  return (
+    f"{best['metric']} {best['value']:.4f} at step {best['step']}: "
+    f"best/ckpt-{best['step']}, for --checkpoint=best"
+  )
+
+
 def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
   """The last lines that a user of a run sees.
 
@@ -95,10 +128,14 @@ def summary_lines(result: Mapping[str, Any], directory: str) -> list[str]:
     lines[0] += ": stopped early, the last evaluations brought nothing better"
   evaluation, train = result["eval"], result["train"]
   if evaluation:
-    lines.append(
-      f"  evaluation   {scores(evaluation)}  "
-      f"({evaluation['examples_seen']} examples)"
-    )
+    said = scores(evaluation)
+    if evaluation.get(OF_RECORD) not in evaluation.get(INTERVALS, {}):
+      said += f"  of {evaluation['examples_seen']:,}"
+    lines.append(f"  evaluation   {said}")
+    if weights := told_weights(result):
+      lines.append(f"  weights      evaluated are {weights}")
+    if best := told_best(result):
+      lines.append(f"  best         {best}")
   if train["timed_steps"]:
     lines.append(
       f"  throughput   {train['examples_per_second']:.1f} examples/s  "

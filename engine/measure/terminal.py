@@ -1,13 +1,15 @@
 """What a person sees of a run that goes on."""
 
-import shutil
+import os
 import sys
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 # In an evaluation: the metric that it is judged by, and how sure metrics are.
 OF_RECORD, INTERVALS = "of_record", "intervals"
-_BAR = 30  # Characters.
+_BAR, _LEAST_BAR = 30, 5  # Characters.
+_WIDTH = 80  # Of a terminal that does not know its own.
 
 
 class Terminal:
@@ -26,8 +28,10 @@ class Terminal:
     self._train_steps = train_steps
     self._quiet = quiet
     self._stream = stream or sys.stdout
-    self._live = self._stream.isatty()
+    dumb = os.environ.get("TERM", "") in ("dumb", "unknown")
+    self._live = self._stream.isatty() and not dumb
     self._block: list[str] = []  # What stands at the end of the screen.
+    self._width = 0  # When that was written.
     self._last: Mapping[str, Any] = {}  # Train point, for its work.
     self._evaluation = ""
 
@@ -56,18 +60,33 @@ class Terminal:
 
   def _renew(self, lines: list[str], above: str = "") -> None:
     """Writes a block over the one before it."""
-    width = shutil.get_terminal_size().columns
+    width = self._columns()
+    if width != self._width:
+      # Who knows where the old one is: it stays, and a new one begins.
+      self._width, self._block = width, []
     over = f"\033[{len(self._block)}A\r\033[J" if self._block else ""
-    self._block = [line[: width - 1] for line in lines]
+    self._block = [cut(line, width - 1) for line in lines]
     self._write(over + above + "".join(f"{line}\n" for line in self._block))
+
+  def _columns(self) -> int:
+    """Returns how wide the terminal is now."""
+    try:
+      return os.get_terminal_size(self._stream.fileno()).columns or _WIDTH
+    except (OSError, ValueError):
+      return _WIDTH
 
   def _lines(self, step: int, point: Mapping[str, Any]) -> list[str]:
     """Returns progress, loss, rates and the last evaluation, a line each."""
     total = self._train_steps
-    done = _BAR * step // total
+    told = (
+      f"{100 * step // total}%  step {step}/{total}  "
+      f"{time_left(step, total, point)}"
+    )
+    room = min(_BAR, self._columns() - len(told) - 4)
+    done = room * step // total
+    bar = f"[{'#' * done}{'.' * (room - done)}] "
     lines = [
-      f"[{'#' * done}{'.' * (_BAR - done)}] {100 * step // total}%  "
-      f"step {step}/{total}  {time_left(step, total, point)}",
+      bar + told if room >= _LEAST_BAR else told,
       "  ".join(
         f"{name.replace('_', ' ')} {point[name]:{form}}"
         for name, form in (
@@ -94,6 +113,16 @@ class Terminal:
       self._stream.flush()
     except BrokenPipeError:
       self._quiet = True
+
+
+def cut(text: str, width: int) -> str:
+  """Returns as much of a text as takes at most `width` columns."""
+  taken = 0
+  for i, character in enumerate(text):
+    taken += 1 + (unicodedata.east_asian_width(character) in "WF")
+    if taken > width:
+      return text[:i]
+  return text
 
 
 def work_rates(

@@ -11,7 +11,7 @@ import math
 import tf_keras
 
 from engine.config import ExperimentConfig
-from engine.loop.epochs import epoch_ends
+from engine.loop.epochs import epoch_ends, evaluation_steps
 from engine.loop.inputs import Inputs
 from engine.step.optimization import build_schedule, warmup_steps
 
@@ -53,7 +53,8 @@ class Plan:
     replicas: over which each batch is spread.
     train: the batches of training.
     evaluation: those of one evaluation.
-    epoch_ends: steps after which the run evaluates; the last one ends it.
+    epoch_ends: steps at which epochs end; the last one ends the run.
+    evaluates_at: steps after which the run evaluates.
     learning_rates: step -> rate with which that step updates: the first, the
       end of the warm-up, the first of each epoch, the last.
     parameters: trainable numbers of the model.
@@ -65,6 +66,7 @@ class Plan:
   train: Batches
   evaluation: Batches
   epoch_ends: list[int]
+  evaluates_at: list[int]
   learning_rates: dict[int, float]
   parameters: int
   checkpoint_bytes: int
@@ -132,6 +134,7 @@ def make_plan(
       replicas=replicas,
     ),
     epoch_ends=ends,
+    evaluates_at=evaluation_steps(config, len(train.source)),
     learning_rates={
       step: float(schedule(step))
       for step in sorted({0, peak, *ends[:-1], ends[-1] - 1})

@@ -18,6 +18,7 @@ from engine.errors import UserError
 from engine.loop.boundary import Boundary
 from engine.loop.epochs import epoch_ends
 from engine.measure.ledger import Ledger
+from engine.measure.result import weights_at
 from engine.measure.terminal import Terminal
 from engine.process.parent import ends_with_parent
 from engine.process.preemption import Notices
@@ -197,6 +198,9 @@ class Experiment:
     agree_on(job.strategy, step_of_the_checkpoint=step)
     return {
       "global_step": step,
+      "eval_weights": weights_at(
+        step, averages=getattr(checkpoint, "averages", None)
+      ),
       **evaluator.evaluate(tf.constant(-1)),
     }
 

@@ -21,6 +21,7 @@ def outcome(
   trainer: Trainer,
   logs: Logs,
   *,
+  best: Mapping[str, Any] | None,
   saves: Mapping[str, Any],
   stopped_early: bool,
   lost: Mapping[str, Any],
@@ -32,6 +33,7 @@ def outcome(
     model: as it was trained.
     trainer: at its last step.
     logs: of all of the run.
+    best: step, metric and value of the best weights that are kept.
     saves: how long they held the training up.
     stopped_early: whether nothing got better any more.
     lost: what could not be brought back, by its name.
@@ -51,6 +53,8 @@ def outcome(
     "global_step": step,
     "seed": job.config.train.seed,
     "eval": evaluations[-1] if evaluations else None,
+    "eval_weights": result.weights_at(step, averages=trainer.averages),
+    "best": best,
     "train": result.rates(work, job.strategy.num_replicas_in_sync, peak),
     "ledger": booked,
     "down_seconds": down,

@@ -11,7 +11,7 @@ from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
 from engine.files import DISK_ERRORS, reason_of
 from engine.lines.reading import read_jsonl
-from engine.loop.epochs import epoch_ends
+from engine.loop.epochs import epoch_ends, evaluation_steps
 from engine.measure import environment
 from engine.measure.goal import goal_of, stops_early
 from engine.measure.journal import POINT
@@ -29,7 +29,7 @@ from engine.telemetry.logs import Logs
 class Session:
   """A run that trains: restored, with its logs open, wired into Orbit.
 
-  for end in ends of epochs:
+  for end in ends of epochs, or steps of an interval:
     train until end, saving on the way and there
     evaluate, keep the weights if they are among the best
   write result.json
@@ -70,8 +70,10 @@ class Session:
     self._job = job
     self._terminal = terminal
     self._data, self._changed = data, changed
-    self._ends = epoch_ends(job.config.train, len(train))
     self._evaluates = bool(devs)
+    self._ends = epoch_ends(job.config.train, len(train))
+    if devs:
+      self._ends = evaluation_steps(job.config, len(train))
     self._model, self._trainer, self._evaluator = builder.parts(
       train, *devs, order=data["train"]["order"]
     )
@@ -217,6 +219,7 @@ class Session:
       self._model,
       self._trainer,
       self._logs,
+      best=self._best.best,
       saves=checkpoints.stalls(self._manager),
       stopped_early=early,
       lost=lost,

@@ -59,7 +59,7 @@ def check_model_dir(path: str) -> None:
   Raises:
     UserError: naming something that it holds.
   """
-  if "://" in path or not os.path.isdir(path) or _is_run(path):
+  if "://" in path or not os.path.isdir(path) or is_run(path):
     return
   names = sorted(os.listdir(path))
   locked = "lock.json" in names
@@ -85,7 +85,7 @@ _NOBODYS = re.compile(
 _FOLDERS = ("assets", "checkpoints", "best", "examples", "tensorboard")
 
 
-def _is_run(path: str) -> bool:
+def is_run(path: str) -> bool:
   """Whether a directory has a checkpoint of ours, or the settings of a run."""
   with contextlib.suppress(OSError):
     for name in os.listdir(os.path.join(path, "checkpoints")):

@@ -19,6 +19,7 @@ from engine.errors import UserError, quoted
 from engine.settings import check, fields_of, flatten, leaves
 from launch.command.hints import meant
 from tasks import registry
+from tasks.config import FILES, HELD_OUT, SentencePairConfig
 
 _DEEPEST = 32  # Dots in the name of a setting.
 
@@ -47,6 +48,30 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> ExperimentConfig:
   recipe = from_dict({"task": said.get("task", {})}).task.recipe()
   _check_names(recipe, default)
   return from_dict(merge(dataclasses.asdict(default), recipe, said))
+
+
+def with_held_out(
+  config: ExperimentConfig, layers: Iterable[Mapping[str, Any]]
+) -> ExperimentConfig:
+  """Holds a part of the training files out, where nothing else is evaluated.
+
+  Args:
+    config: of a run that evaluates.
+    layers: the user's: one that speaks of it decides.
+  """
+  task = config.task
+  said = merge({}, *layers).get("task") or {}
+  if (
+    "eval_fraction" in said
+    or not isinstance(task, SentencePairConfig)
+    or task.name != FILES
+    or task.eval_file
+    or not task.train_file
+    or "dev" not in config.evaluation.splits
+  ):
+    return config
+  task = dataclasses.replace(task, eval_fraction=HELD_OUT)
+  return dataclasses.replace(config, task=task)
 
 
 def from_dict(values: Mapping[str, Any]) -> ExperimentConfig:
@@ -143,8 +168,12 @@ def nest(name: str, value: Any) -> dict[str, Any]:
   return value
 
 
-def read_file(path: str) -> dict[str, Any]:
+def read_file(path: str, flag: str = "config_file") -> dict[str, Any]:
   """Reads a layer from a YAML file.
+
+  Args:
+    path: of the file.
+    flag: that names it.
 
   Raises:
     UserError: where the file is missing or no mapping.
@@ -154,7 +183,7 @@ def read_file(path: str) -> dict[str, Any]:
       values = yaml_text.parse(file.read(yaml_text.LONGEST + 1))
   except (OSError, ValueError) as error:
     raise UserError(
-      f"`config_file` {path} cannot be read "
+      f"`{flag}` {path} cannot be read "
       f"({getattr(error, 'strerror', None) or error}): name a file of YAML "
       "that holds name: value."
     ) from error

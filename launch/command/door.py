@@ -41,6 +41,8 @@ _DISK = tuple(
     errno.EFBIG,
   )
 )
+_FLOORS = ("engine", "tasks", "launch", "examples")
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 _WRITERS = ("tensorflow", "safetensors", "safetensors_rust")
 
 
@@ -92,7 +94,9 @@ def run_door(
     # TensorFlow's one frequent warning, of traces, is counted by the engine.
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    absl_logging.get_absl_handler().addFilter(_printable)
+    handler = absl_logging.get_absl_handler()
+    handler.addFilter(_printable)
+    handler.setFormatter(_OwnLines())
     with _failures_told():
       main(*([argv[1:]] if takes_rest else argv[1:] if files else []))
 
@@ -139,6 +143,16 @@ def open_streams() -> None:
       os.open(os.devnull, os.O_RDWR)  # Gets the lowest number that is free.
       mode = "w" if number else "r"
       setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+class _OwnLines(absl_logging.PythonFormatter):
+  """Leaves our lines as they are; those of libraries say whose they are."""
+
+  def format(self, record: logging.LogRecord) -> str:
+    floor = os.path.relpath(record.pathname, _ROOT).split(os.sep)[0]
+    if floor in _FLOORS:
+      return logging.Formatter("%(message)s").format(record)
+    return super().format(record)
 
 
 def _printable(record: logging.LogRecord) -> bool:

@@ -106,7 +106,10 @@ def define_trust() -> None:
 
 
 def config_from_flags(
-  names: Iterable[str] | None = None, *, own_tasks: bool = False
+  names: Iterable[str] | None = None,
+  *,
+  own_tasks: bool = False,
+  evaluates: bool = False,
 ) -> ExperimentConfig:
   """Builds the config that the command line asks for.
 
@@ -114,22 +117,40 @@ def config_from_flags(
     names: the flags to read, by default all; those that are not defined say
       nothing.
     own_tasks: whether the door takes tasks that are no sentence pairs.
+    evaluates: whether it asks for a run that evaluates.
 
   Raises:
     UserError: where it asks for what there is not.
   """
-  values = flags.FLAGS
-  layers = [configs.read_file(path) for path in values.config_file]
-  layers.append(configs.parse_overrides(values.params_override))
-  layers += [
-    configs.nest(settings()[name].path, values[name].value)
-    for name in (settings() if names is None else names)
-    if name in values and values[name].value is not None
-  ]
+  layers = [*files_layers(), *said_layers(names)]
   config = configs.build_config(layers)
+  if evaluates:
+    config = configs.with_held_out(config, layers)
   if not own_tasks:
     registry.require_pairs(config.task, "this door")
   return config
+
+
+def files_layers() -> list[dict[str, Any]]:
+  """Returns what --config_file names, as layers."""
+  return [configs.read_file(path) for path in flags.FLAGS.config_file]
+
+
+def said_layers(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+  """Returns what the command line says itself, as layers.
+
+  Args:
+    names: as `config_from_flags` takes it.
+  """
+  values = flags.FLAGS
+  return [
+    configs.parse_overrides(values.params_override),
+    *(
+      configs.nest(settings()[name].path, values[name].value)
+      for name in (settings() if names is None else names)
+      if name in values and values[name].value is not None
+    ),
+  ]
 
 
 def require(name: str) -> str:

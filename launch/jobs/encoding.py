@@ -27,7 +27,8 @@ from engine.formats import read_json
 from engine.process.parent import ends_with
 from tasks.config import SentencePairConfig
 from tasks.data import record_files, store_files
-from tasks.data.datasets import RecordSplit, answers_of, open_split
+from tasks.data.datasets import answers_of, open_split
+from tasks.data.places import RecordSplit
 from tasks.encoders import find as encoders
 from tasks.tokens import sealing, shards
 from tasks.tokens.shards import Shard

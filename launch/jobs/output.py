@@ -3,14 +3,18 @@
 import collections
 import contextlib
 import os
+import shlex
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from engine.process.parent import ends_with
+from launch.command.checks import is_run
 
 _PIECE = 2**16  # Characters of a line that are held at once.
+_WAITING = 2_000  # Pieces of lines for a log whose directory is not there.
 _TAIL = 20  # Lines of each rank that are kept.
 _DRAIN = 5.0  # Seconds for output of a rank that has ended.
 
@@ -19,16 +23,23 @@ class Output:
   """Starts processes and copies what they print, line by line."""
 
   def __init__(
-    self, stream: TextIO, *, prefix: Callable[[int], str] = lambda index: ""
+    self,
+    stream: TextIO,
+    *,
+    prefix: Callable[[int], str] = lambda index: "",
+    log: Callable[[int], str] = lambda index: "",
   ):
     """Initializes the output.
 
     Args:
       stream: where the lines go.
       prefix: of the lines of the rank of an index.
+      log: path of a file that gets them too, once its directory is that of a
+        run; "": there is none.
     """
     self._stream = stream
     self._prefix = prefix
+    self._log = log
     self._lock = threading.Lock()
     self._tails: dict[int, collections.deque[str]] = {}
     self._readers: dict[int, threading.Thread] = {}
@@ -57,7 +68,7 @@ class Output:
     self._tails[index] = collections.deque(maxlen=_TAIL)
     self._readers[index] = threading.Thread(
       target=self._copy,
-      args=(process.stdout, self._prefix(index), self._tails[index]),
+      args=(process.stdout, index, shlex.join(command)),
       daemon=True,
     )
     self._readers[index].start()
@@ -74,15 +85,48 @@ class Output:
     for reader in self._readers.values():
       reader.join(_DRAIN)  # Children of a rank may hold its pipe open.
 
-  def _copy(
-    self, source: TextIO, prefix: str, tail: collections.deque[str]
-  ) -> None:
-    begins = True
+  def _copy(self, source: TextIO, index: int, command: str) -> None:
+    prefix, tail = self._prefix(index), self._tails[index]
+    begins, log = True, LogFile(self._log(index))
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    log.write(f"# {when}: {command}\n")
     # To the end: a full pipe would stop the rank.
     while piece := source.readline(_PIECE):
       if begins:
         tail.append(piece)
+      log.write(piece)
       with self._lock, contextlib.suppress(OSError, ValueError):
         self._stream.write(prefix + piece if begins else piece)
         self._stream.flush()
       begins = piece.endswith("\n")
+    log.write("")  # One that has printed nothing had no other moment.
+
+
+class LogFile:
+  """A file of lines that is begun once its directory is that of a run.
+
+  Who is refused makes no directory, and leaves no file in another one. What the
+  disk refuses is lost, and stops nobody.
+  """
+
+  def __init__(self, path: str):
+    """Initializes it.
+
+    Args:
+      path: of the file; "": there is none.
+    """
+    self._path = path
+    self._begun = False
+    self._waiting: collections.deque[str] = collections.deque(maxlen=_WAITING)
+
+  def write(self, text: str) -> None:
+    """Appends a piece of a line, or keeps it until there is a place for it."""
+    if not self._path:
+      return
+    self._waiting.append(text)
+    with contextlib.suppress(OSError):
+      self._begun = self._begun or is_run(os.path.dirname(self._path))
+      if self._begun:
+        with open(self._path, "a", errors="replace") as file:
+          file.write("".join(self._waiting))
+        self._waiting.clear()

@@ -61,6 +61,16 @@ def train_command(arguments: Sequence[str]) -> list[str]:
   return [sys.executable, "-m", "launch.train", *arguments]
 
 
+def model_dir_of(command: Sequence[str]) -> str:
+  """Returns the local run directory that a command names; "": it names none."""
+  for word, following in zip(command, [*command[1:], ""], strict=True):
+    name, equals, value = word.partition("=")
+    if name.lstrip("-") == "model_dir" and name.startswith("-"):
+      path = value if equals else following
+      return "" if "://" in path else path
+  return ""
+
+
 def run_workers(
   command: Sequence[str],
   number: int,
@@ -83,7 +93,14 @@ def run_workers(
   Returns:
     0, or the exit status that `Supervisor.run` describes.
   """
-  output = Output(stream or sys.stdout, prefix=lambda index: f"[{index}] ")
+  directory = model_dir_of(command)
+  output = Output(
+    stream or sys.stdout,
+    prefix=lambda index: f"[{index}] ",
+    log=lambda index: (
+      directory and os.path.join(directory, f"worker_{index}.log")
+    ),
+  )
   hosts: list[str] = []
   shared = with_token(os.environ)
 

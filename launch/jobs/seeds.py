@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -172,12 +172,12 @@ def _check(config: ExperimentConfig) -> None:
     )
 
 
-def given_flags() -> list[str]:
-  """Returns the flags of the command line, but for those of the seeds."""
+def given_flags(but: Collection[str] = _OURS) -> list[str]:
+  """Returns the flags of the command line, but for those of the door itself."""
   given: list[str] = []
   for name in flags.FLAGS:
     flag = flags.FLAGS[name]
-    if flag.present and name not in _OURS:
+    if flag.present and name not in but:
       text, several = flag.serialize(), flag.flag_type().startswith("multi")
       given += text.split("\n") if several else [text]
   return given

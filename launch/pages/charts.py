@@ -2,7 +2,7 @@
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,8 +11,10 @@ COLOURS = (
   "#5b6fb5", "#b5a55b", "#8b8b8b", "#c04f4f",
 )  # fmt: skip
 _WIDTH, _HEIGHT = 420, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 26
 _MOST_POINTS = 600  # Of a line: more than there are pixels.
+_MOST_HOVERED = 60  # Points of a line that say their value under a mouse.
+_DASHES = ("", "7 5", "2 4", "9 3 2 3")  # Lines that lie on each other.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +25,11 @@ class Line:
     name: for the legend.
     x: of its points.
     y: likewise.
-    colour: index into `COLOURS`.
+    colour: index into `COLOURS`; later ones are dashed, so that one that lies
+      on another shows both.
     dots: whether the points are marked.
+    joined: whether a line joins them.
+    counts: examples behind each point, which are written at it; none.
   """
 
   name: str
@@ -32,6 +37,8 @@ class Line:
   y: Sequence[float]
   colour: int = 0
   dots: bool = False
+  joined: bool = True
+  counts: Sequence[int] = ()
 
 
 def line_chart(
@@ -40,6 +47,9 @@ def line_chart(
   *,
   x_label: str = "step",
   diagonal: bool = False,
+  x_from: float | None = None,
+  y_from: float | None = None,
+  marks: Sequence[tuple[float, str]] = (),
 ) -> str:
   """Draws lines; "" where there is no point.
 
@@ -48,6 +58,9 @@ def line_chart(
     lines: in the order of the legend.
     x_label: below the axis.
     diagonal: whether to draw where x equals y.
+    x_from: where the axis begins at the latest; None: at the first point.
+    y_from: likewise, of the other axis.
+    marks: (x, what is there) of upright lines.
   """
   kept = [_thinned(line) for line in lines]
   kept = [line for line in kept if len(line.x)]
@@ -55,8 +68,11 @@ def line_chart(
     return ""
   xs, ys = (np.concatenate([getattr(k, a) for k in kept]) for a in "xy")
   if diagonal:
-    xs, ys = np.append(xs, [0, 1]), np.append(ys, [0, 1])
-  x0, x1, y0, y1 = (*_span(xs), *_span(ys))
+    ends = _whole_span(np.append(xs, ys))
+    xs, ys = np.append(xs, ends), np.append(ys, ends)
+  x0, x1, y0, y1 = (*_span(xs, x_from), *_span(ys, y_from))
+  if any(len(line.counts) for line in kept):
+    y1 += (y1 - y0) / 12  # Room for a count above the highest point.
 
   def place(x, y):
     across = _LEFT + (x - x0) / (x1 - x0) * (_WIDTH - _LEFT - _RIGHT)
@@ -72,21 +88,49 @@ def line_chart(
     across = place(tick, y0).split(",")[0]
     parts.append(_text(across, _HEIGHT - 8, text, "middle"))
   if diagonal:
-    parts.append(f'<path class="grid" d="M{place(0, 0)}L{place(1, 1)}"/>')
-  for line in kept:
-    colour = COLOURS[line.colour % len(COLOURS)]
-    points = [place(x, y) for x, y in zip(line.x, line.y, strict=True)]
+    low, high = max(x0, y0), min(x1, y1)
     parts.append(
-      f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" '
+      f'<path class="grid" d="M{place(low, low)}L{place(high, high)}"/>'
+    )
+  for x, what in marks:
+    if x0 <= x <= x1:
+      parts.append(
+        f'<path class="mark" d="M{place(x, y0)}L{place(x, y1)}">'
+        f"<title>{html.escape(what)}</title></path>"
+      )
+  for line in kept:
+    parts += _drawn(line, place)
+  return _figure(title, parts, legend_of(kept), x_label)
+
+
+def _drawn(line: Line, place: Callable[[float, float], str]) -> Iterator[str]:
+  """Yields a line, its points, and what these say."""
+  colour = COLOURS[line.colour % len(COLOURS)]
+  points = [place(x, y) for x, y in zip(line.x, line.y, strict=True)]
+  if line.joined and len(points) > 1:
+    dash = _DASHES[line.colour % len(_DASHES)]
+    dashed = f' stroke-dasharray="{dash}"' if dash else ""
+    yield (
+      f'<polyline fill="none" stroke="{colour}" stroke-width="1.5"{dashed} '
       f'points="{" ".join(points)}"/>'
     )
-    if line.dots:
-      parts += [
-        f'<circle r="2.5" fill="{colour}" cx="{p.split(",")[0]}" '
-        f'cy="{p.split(",")[1]}"/>'
-        for p in points
-      ]
-  return _figure(title, parts, legend_of(kept), x_label)
+  step = -(-len(points) // _MOST_HOVERED)
+  for i, point in enumerate(points):
+    across, down = point.split(",")
+    said = i % step == 0
+    if not (line.dots or said):
+      continue
+    kind = "dot" if line.dots else "hover"
+    count = f", {line.counts[i]:,} examples" if len(line.counts) else ""
+    text = f"{line.name} {line.x[i]:.6g}: {line.y[i]:.4g}{count}".strip()
+    title = f"<title>{html.escape(text)}</title>" if said else ""
+    yield (
+      f'<circle class="{kind}" r="{3 if line.dots else 5}" fill="{colour}" '
+      f'cx="{across}" cy="{down}">{title}</circle>'
+    )
+    if len(line.counts):
+      above = f"{float(down) - 6:.1f}"
+      yield _text(across, above, f"{line.counts[i]:,}", "middle", "count")
 
 
 def stacked_bars(
@@ -162,9 +206,13 @@ def _legend(legend: Sequence[tuple[str, str]]) -> str:
   return f'<div class="legend">{names}</div>'
 
 
-def _text(x: float | str, y: float | str, text: str, anchor: str) -> str:
+def _text(
+  x: float | str, y: float | str, text: str, anchor: str, kind: str = ""
+) -> str:
+  named = f' class="{kind}"' if kind else ""
   return (
-    f'<text x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>'
+    f'<text{named} x="{x}" y="{y}" text-anchor="{anchor}">'
+    f"{html.escape(text)}</text>"
   )
 
 
@@ -179,12 +227,37 @@ def _thinned(line: Line) -> Line:
       keep |= {int(span[y[span].argmin()]), int(span[y[span].argmax()])}
     places = sorted(keep)
     x, y = x[places], y[places]
-  return dataclasses.replace(line, x=x, y=y)
+  counts = line.counts
+  if len(counts):
+    counts = [n for n, there in zip(counts, finite, strict=True) if there]
+  return dataclasses.replace(line, x=x, y=y, counts=counts)
 
 
-def _span(values: np.ndarray) -> tuple[float, float]:
+def _span(values: np.ndarray, start: float | None) -> tuple[float, float]:
+  """Returns where an axis begins and ends.
+
+  Of equal values, and of shares that hardly differ, it has room around them: a
+  difference of noise must not fill a chart.
+  """
   low, high = float(values.min()), float(values.max())
-  return (low, high) if high > low else (low - 0.5, high + 0.5)
+  if start is not None:
+    low = min(low, start)
+  if start is None and low >= 0 and high <= 1:
+    room = max(0.0, 0.1 - (high - low)) / 2
+    low, high = max(0.0, low - room), min(1.0, high + room)
+  if high > low:
+    return low, high
+  half = abs(low) / 10 or 0.5
+  return (
+    (low, high + 2 * half) if start is not None else (low - half, high + half)
+  )
+
+
+def _whole_span(values: np.ndarray) -> list[float]:
+  """Returns the ends of both axes of a chart with a diagonal."""
+  if values.min() >= 0 and values.max() <= 1:
+    return [0.0, 1.0]
+  return [float(values.min()), float(values.max())]
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
@@ -199,4 +272,4 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
   form = ".1e" if small else f".{digits}f"
   first = np.ceil(low / step) * step
   ticks = np.arange(first, high + step * 1e-6, step).tolist()
-  return [(tick, f"{tick:{form}}") for tick in ticks]
+  return [(tick, f"{tick + 0.0:z{form}}") for tick in ticks]

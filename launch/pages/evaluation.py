@@ -12,7 +12,8 @@ from launch.pages import markup
 from launch.pages.charts import Line, line_chart
 from tasks.calibration import bins, shares_of
 
-_BINS = 10  # Of scores.
+_BINS = 8  # Of confidences.
+_LEAST = 20  # Examples of a mean that is drawn.
 _LENGTHS = 5  # Groups of examples by length.
 _MISTAKES = 20  # That are shown of a split.
 
@@ -25,19 +26,20 @@ def charts(table: Mapping[str, np.ndarray]) -> Iterator[str]:
   """
   if are_scores(table):
     labels, scores = table["labels"], table["outputs"][:, 0]
-    line = _means(labels, scores, _BINS)
-    yield line_chart("mean score", [line], x_label="label")
+    pairs = labels.tolist(), scores.tolist()
+    line = Line("", *pairs, dots=True, joined=False)
+    yield line_chart("score", [line], x_label="label", diagonal=True)
     yield _by_length(table, np.square(scores - labels), "squared error")
     return
   if not are_classes(table):
     return
   shares = shares_of(table["outputs"])
   sure, right = shares.max(-1), shares.argmax(-1) == table["labels"]
-  confidences, accuracies, error = bins(sure, right)
+  *_, error = bins(sure, right)
   yield line_chart(
     f"accuracy (expected calibration error {error:.3f})",
-    [Line("", confidences, accuracies, dots=True)],
-    x_label="confidence",
+    [_means(sure, right, _BINS)],
+    x_label="confidence, with the number of examples",
     diagonal=True,
   )
   yield _by_length(table, right.astype(float), "accuracy")
@@ -48,18 +50,19 @@ def _by_length(
 ) -> str:
   """Draws the mean of values for groups of examples of similar size."""
   sizes = table["sizes"]
-  if len(set(sizes.tolist())) < 2:
-    return ""
   line = _means(sizes, values, _LENGTHS)
-  return line_chart(name, [line], x_label="length")
+  if len(set(sizes.tolist())) < 2 or len(line.x) < 2:
+    return ""
+  label = "length, with the number of examples"
+  return line_chart(name, [line], x_label=label, y_from=0.0)
 
 
 def _means(by: np.ndarray, values: np.ndarray, most: int) -> Line:
   """Means of [examples] values over groups of similar ones, `most` at most."""
   order = np.argsort(by, kind="stable")
-  groups = np.array_split(order, min(most, len(order)))
+  groups = np.array_split(order, max(1, min(most, len(order) // _LEAST)))
   x, y = ([float(of[g].mean()) for g in groups] for of in (by, values))
-  return Line("", x, y, dots=True)
+  return Line("", x, y, dots=True, counts=[len(g) for g in groups])
 
 
 _MARKS = {
@@ -130,7 +133,7 @@ def tables(
     )
     yield markup.table(
       "Classes",
-      ["class", "precision", "recall", "F1", "examples"],
+      ["class", "examples", "share", "called", "precision", "recall", "F1"],
       [[name, *row] for name, row in zip(names, _each(matrix), strict=True)],
     )
     tell = lambda i: (
@@ -148,16 +151,18 @@ def tables(
 
 
 def _each(matrix: np.ndarray) -> list[list[Any]]:
-  """Returns precision, recall, F1 and examples of each class."""
+  """Returns number, share, calls, precision, recall and F1 of each class."""
   right, called, there = np.diag(matrix), matrix.sum(0), matrix.sum(1)
   share = lambda part, of: (part / np.maximum(of, 1)).tolist()
   return [
     list(row)
     for row in zip(
+      there.tolist(),
+      share(there, there.sum()),
+      called.tolist(),
       share(right, called),
       share(right, there),
       share(2 * right, called + there),
-      there.tolist(),
       strict=True,
     )
   ]

@@ -3,14 +3,17 @@
 import dataclasses
 import functools
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from engine.durability.committer import covers
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Unreadable, UserError
+from engine.files import DISK_ERRORS
 from engine.formats import NUMBER
 from engine.lines.cover import Cover
 from engine.lines.reading import read_counted, read_jsonl
@@ -35,6 +38,7 @@ class Run:
     classes: names of the classes; none for a score, or where no name is known.
     left_out: what of its files cannot be read, and why.
     calibration: as `tasks.calibration` keeps it; {} where there is none.
+    when: the day and minute (UTC) of its last log point; "" if nobody knows.
   """
 
   name: str
@@ -45,6 +49,7 @@ class Run:
   classes: Sequence[str]
   left_out: Sequence[str] = ()
   calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  when: str = ""
 
   @classmethod
   def read(cls, directory: str) -> "Run":
@@ -88,6 +93,7 @@ class Run:
       classes=found(lambda: read_classes(assets), ()),
       left_out=left_out,
       calibration=found(lambda: read_calibration(directory), {}),
+      when=_when(log),
     )
 
   @property
@@ -103,6 +109,39 @@ class Run:
       if line["kind"] == kind and isinstance(line.get(name), int | float)
     ]
     return [step for step, _ in found], [value for _, value in found]
+
+
+def read_runs(directories: Sequence[str]) -> list[Run]:
+  """Reads runs, and gives them names that are all different.
+
+  Raises:
+    UserError: where a directory holds none.
+  """
+  runs = [Run.read(directory) for directory in directories]
+  paths = [os.path.abspath(x).split(os.sep) for x in directories]
+  for depth in range(2, max(map(len, paths), default=0) + 1):
+    names = [run.name for run in runs]
+    if len(set(names)) == len(names):
+      return runs
+    runs = [
+      run
+      if names.count(run.name) == 1
+      else dataclasses.replace(run, name="/".join(path[-depth:]))
+      for run, path in zip(runs, paths, strict=True)
+    ]
+  return [
+    dataclasses.replace(run, name=f"{run.name} ({i})") if i else run
+    for i, run in enumerate(runs)
+  ]
+
+
+def _when(path: str) -> str:
+  """Returns when a file was written last; "" where that is not known."""
+  try:
+    seconds = tf.io.gfile.stat(path).mtime_nsec / 1e9
+  except DISK_ERRORS:
+    return ""
+  return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def _covers(directory: RunDirectory) -> list[Cover]:

@@ -14,6 +14,10 @@ grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr))}
 figure{margin:0}figcaption{font-weight:600}small{font-weight:400;opacity:.7}
 svg{width:100%;height:auto;overflow:visible}
 svg text{font-size:11px;fill:currentColor}svg .grid{stroke:var(--line)}
+svg .mark{stroke:currentColor;stroke-dasharray:3 3;opacity:.6}
+svg .hover{opacity:0}svg circle:hover{opacity:1;stroke:currentColor}
+svg .count{font-size:9px}
+.about{margin:-.6rem 0 1rem;opacity:.7}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem .8rem;font-size:.85rem}
 .legend i{display:inline-block;width:.8em;height:.8em;margin-right:.3em}
 .bar{display:flex;height:1.4rem;margin:.2rem 0 .6rem}

@@ -9,10 +9,11 @@ import tensorflow as tf
 import yaml
 
 from engine.files import DISK_ERRORS, is_local, sweep_parts, write_atomically
+from engine.measure.result import told_best, told_weights
 from engine.measure.terminal import INTERVALS
-from launch.pages import comparison_text, evaluation, markup
-from launch.pages.charts import Line, line_chart, stacked_bars
-from launch.pages.facts import Run
+from launch.pages import comparison_text, evaluation, markup, progress
+from launch.pages.charts import stacked_bars
+from launch.pages.facts import Run, read_runs
 from launch.pages.sides import metrics_of
 from tasks.calibration import ERRORS
 
@@ -26,7 +27,7 @@ def write_page(directories: Sequence[str], path: str) -> list[str]:
   Raises:
     UserError: where one of the directories holds no run.
   """
-  runs = [Run.read(directory) for directory in directories]
+  runs = read_runs(directories)
   write_atomically(path, page_of(runs))
   with contextlib.suppress(*DISK_ERRORS):
     if is_local(path):
@@ -50,11 +51,12 @@ def page_of(runs: Sequence[Run]) -> str:
     title += f" and {len(runs) - 3} more"
   body = [
     f"<h1>{html.escape(title)}</h1>",
+    *(_about(run, several=len(runs) > 1) for run in runs),
     _summary(runs),
     *_remarks(runs),
     comparison_text.section(runs),
     *(_calibration(run) for run in runs if run.calibration),
-    markup.section("Curves", _curves(runs)),
+    markup.section("Curves", progress.charts(runs)),
     f"<h2>Where the seconds went</h2>{_ledger(runs)}",
   ]
   for run in runs:
@@ -69,6 +71,19 @@ def page_of(runs: Sequence[Run]) -> str:
       body += evaluation.tables(table, run.classes)
   body += [_settings(runs), _environment(runs)]
   return markup.document(title, "".join(body))
+
+
+def _about(run: Run, *, several: bool) -> str:
+  """Says what a run learned, with what, and when."""
+  encoder = run.config.get("task.encoder", "")
+  parts = [
+    run.name if several else "",
+    f"task {run.config.get('task.name') or '-'}",
+    f"encoder {encoder}" if encoder else "",
+    f"seed {run.config.get('train.seed', 0)}",
+    run.when,
+  ]
+  return f'<p class="about">{html.escape(", ".join(filter(None, parts)))}</p>'
 
 
 def _summary(runs: Sequence[Run]) -> str:
@@ -107,9 +122,22 @@ def _remarks(runs: Sequence[Run]) -> Iterable[str]:
   """Says of each run what nobody should overlook."""
   for run in runs:
     collapsed = (run.result.get("eval") or {}).get("collapsed")
-    for remark in (collapsed and f"collapsed: {collapsed}", run.overfitting):
+    weights, best = told_weights(run.result), told_best(run.result)
+    for remark in (
+      collapsed and f"collapsed: {collapsed}",
+      run.overfitting,
+      weights and f"evaluated are {weights}",
+      best and f"better weights: {best}",
+    ):
       if remark:
         yield f"<p>{html.escape(f'{run.name}: {remark}.')}</p>"
+  seen: dict[str, str] = {}
+  for run in runs:
+    digest = run.result.get("weights_sha256", run.name)
+    if digest in seen:
+      told = f"{run.name} and {seen[digest]} have the same weights, to the bit."
+      yield f"<p>{html.escape(told)}</p>"
+    seen.setdefault(digest, run.name)
 
 
 def _with_interval(evaluation: Mapping[str, Any], name: str) -> Any:
@@ -138,29 +166,6 @@ def _calibration(run: Run) -> str:
     ["split", "examples", *map(" ".join, columns), "ece by chance"],
     rows,
   )
-
-
-def _curves(runs: Sequence[Run]) -> Iterable[str]:
-  def chart(title, kind, name):
-    lines = [
-      Line(run.name, *run.points(kind, name), colour=i, dots=kind == "eval")
-      for i, run in enumerate(runs)
-    ]
-    return line_chart(title, lines)
-
-  yield chart("training loss", "train", "loss")
-  seen = dict.fromkeys(
-    name
-    for run in runs
-    for line in run.lines
-    if line["kind"] == "eval"
-    for name, value in line.items()
-    if isinstance(value, float) and not name.endswith("majority")
-  )
-  for name in seen:
-    yield chart(f"evaluation: {name}", "eval", name)
-  for name in ("learning_rate", "gradient_norm", "examples_per_second"):
-    yield chart(name.replace("_", " "), "train", name)
 
 
 def _ledger(runs: Sequence[Run]) -> str:

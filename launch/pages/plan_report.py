@@ -27,6 +27,7 @@ def plan_lines(plan: Any, config: ExperimentConfig, where: str) -> list[str]:
       ("replicas", f"{plan.replicas} ({where})"),
       *_batches("train", train),
       ("epochs end at", _few([str(step) for step in plan.epoch_ends])),
+      *_evaluations(plan),
       ("learning rate", _few(rates, shown=6)),
       *_batches("eval", evaluation),
       (
@@ -36,6 +37,13 @@ def plan_lines(plan: Any, config: ExperimentConfig, where: str) -> list[str]:
       ),
     ),
   ]
+
+
+def _evaluations(plan: Any) -> list[tuple[str, str]]:
+  """Says where a run evaluates, if that is not where its epochs end."""
+  if plan.evaluates_at == plan.epoch_ends:
+    return []
+  return [("evaluates at", _few([str(step) for step in plan.evaluates_at]))]
 
 
 def tpu_lines(record: Mapping[str, Any], topology: Topology) -> list[str]:

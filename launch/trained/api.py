@@ -1,9 +1,12 @@
 """A trained run in a program of one's own."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from engine.errors import UserError
+from engine.files import whole
 from launch.trained.inputs import Row
 from launch.trained.predictions import predict_rows
 from launch.trained.restored import Restored, restore_run
@@ -54,6 +57,24 @@ class Model:
         found.append({**values, **more})
     return found
 
+  def export(self, directory: str, form: str = "saved_model") -> str:
+    """Writes the model for other programs, as `launch.export` does.
+
+    Args:
+      directory: a new one; it appears whole.
+      form: saved_model, hub, huggingface or tflite.
+
+    Returns:
+      What the directory holds, in a line.
+
+    Raises:
+      UserError: where it is there already, or the run has no such form.
+    """
+    if os.path.exists(directory):
+      raise UserError(f"{directory} exists: name a new directory.")
+    with whole(directory) as part:
+      return self.restored.task.export(self.restored.model, form, part)
+
 
 def _row(number: int, pair: Sequence[str] | str) -> Row:
   if isinstance(pair, str):
@@ -62,15 +83,21 @@ def _row(number: int, pair: Sequence[str] | str) -> Row:
   return Row(f"pair {number}", line, 0, "json")
 
 
-def load(model_dir: str, *, best: bool = False, task: str = "") -> Model:
+def load(
+  model_dir: str, *, best: bool = False, task: str = "", precision: str = ""
+) -> Model:
   """Loads a run.
 
   Args:
     model_dir: directory of the run.
     best: whether to take the best evaluation's weights, not the newest.
     task: module:Class of the run's task, if it is your own: its code runs.
+    precision: of products, the run's by default; exports are in float32.
 
   Raises:
     UserError: where there is no run, or it has no checkpoint.
   """
-  return Model(restore_run(model_dir, best=best, task_name=task))
+  restored = restore_run(
+    model_dir, best=best, task_name=task, precision=precision or None
+  )
+  return Model(restored)

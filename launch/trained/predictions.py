@@ -10,10 +10,12 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
+from engine.durability.run_directory import RunDirectory
 from engine.errors import UserError
 from engine.loop.evaluator import Evaluator
 from engine.loop.inputs import Inputs
 from engine.measure.ledger import Ledger
+from engine.run.found import differences, facts_of, noted_data
 from engine.task import Source, Task, each_of
 from launch.trained import ensemble, lines
 from launch.trained.by_size import BySize
@@ -195,6 +197,21 @@ def _tell(unread: Mapping[int, str], rows: int) -> None:
     )
 
 
+def _check_parts(restored: Restored, split: str) -> None:
+  """Refuses training files that are not those that the run has split.
+
+  Other pairs would be held out of them: the run was trained on some.
+  """
+  noted = noted_data(RunDirectory(restored.directory))
+  if split in noted:
+    facts = facts_of(restored.task.source(split))
+    for told in differences(noted, {split: facts}).values():
+      raise UserError(
+        f"`split` {split!r} is a part of train_file, which has changed since "
+        f"the run split it ({told}): bring the old file back."
+      )
+
+
 def predict_split(
   restored: Restored, split: str, batch_size: int
 ) -> Iterator[str]:
@@ -203,6 +220,8 @@ def predict_split(
   Raises:
     UserError: where the split is not there.
   """
+  if getattr(restored.config.task, "eval_fraction", 0):
+    _check_parts(restored, split)
   source = restored.task.read_split(split)
   readings = predict(restored, source, batch_size)
   if restored.others or restored.symmetric:

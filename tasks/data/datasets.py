@@ -4,7 +4,6 @@
 files asks what it returns.
 """
 
-import abc
 import dataclasses
 import functools
 import os
@@ -22,40 +21,11 @@ from tasks.data.forms import FormSettings, find_files
 from tasks.data.labels import Labels, check_labelled, find_classes
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk, is_large
+from tasks.data.places import PartSplit, PublishedSplit, RecordSplit, Split
 from tasks.data.tables import Choice, Roles, Table, pairs_of
 from tasks.named_sets import NAMED_SETS
 
 DEMO_CLASSES = ("different", "paraphrase")
-
-
-class Split(abc.ABC):
-  """A split, before it is read.
-
-  Attributes:
-    table: the text files that hold it, if such do.
-  """
-
-  table: Table | None = None
-
-  @abc.abstractmethod
-  def read(self, answers: Answers | None) -> Pairs | PairsOnDisk:
-    """Reads the pairs, or where they are; labels are None if nobody has them.
-
-    Args:
-      answers: what labels mean; None: they are not looked at, and all pairs
-        are read that can be.
-
-    Raises:
-      UserError: where they are not there, or are not as they must be.
-    """
-
-  @abc.abstractmethod
-  def find_classes(self) -> Sequence[str]:
-    """Returns the names of the classes, of a training split.
-
-    Raises:
-      UserError: where it has none.
-    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +35,7 @@ class TextSplit(Split):
   config: SentencePairConfig
   name: str
   table: Table
+  tells: bool = True  # What it leaves out.
 
   def read(self, answers: Answers | None) -> Pairs | PairsOnDisk:
     table = self.table
@@ -82,7 +53,8 @@ class TextSplit(Split):
       pairs = pairs_of(table.rows(), answers)
       left = table.left
       pairs = dataclasses.replace(pairs, unread=left.bad)
-    left.tell(table.paths)
+    if self.tells:
+      left.tell(table.paths)
     if not len(pairs):
       raise UserError(f"{shortened(paths, 100)} has no pair of {self.name!r}.")
     return pairs
@@ -101,52 +73,6 @@ class TextSplit(Split):
     return find_classes(self.table)
 
 
-@dataclasses.dataclass(frozen=True)
-class RecordSplit(Split):
-  """Pairs that `launch.encode` has turned into tokens.
-
-  Attributes:
-    config: of the task.
-    paths: of TFRecord files, or of the shards of a store.
-    mapped: whether it is a store.
-  """
-
-  config: SentencePairConfig
-  paths: Sequence[str]
-  mapped: bool = False
-
-  def read(self, answers: Answers | None) -> Pairs:
-    raise UserError(
-      f"{self.paths[0]} holds no texts: name the files it was made of."
-    )
-
-  def find_classes(self) -> Sequence[str]:
-    classes = record_files.read_meta(self.paths).get("classes")
-    if not classes:
-      raise UserError(
-        f"{self.config.train_file} does not say its classes: name them by "
-        "--classes=no,yes, in the order of the labels."
-      )
-    return classes
-
-
-@dataclasses.dataclass(frozen=True)
-class PublishedSplit(Split):
-  """Pairs of a named set that TFDS has, or fetches."""
-
-  config: SentencePairConfig
-  name: str
-
-  def read(self, answers: Answers | None) -> Pairs:
-    return published.read_tfds(self.config, self.name, answers)
-
-  def find_classes(self) -> Sequence[str]:
-    raise UserError(
-      f"`kind` is {self.config.kind!r}, but the labels of {self.config.name} "
-      "are scores: drop --kind."
-    )
-
-
 def open_split(
   config: SentencePairConfig, split: str, *, labelled: bool = True
 ) -> Split:
@@ -161,6 +87,30 @@ def open_split(
   Raises:
     UserError: where it is not there, or what its files hold is not clear.
   """
+  if config.eval_fraction and split in ("train", "dev"):
+    return _part_of_files(config, split)
+  return _open_whole(config, split, labelled)
+
+
+def _part_of_files(config: SentencePairConfig, split: str) -> PartSplit:
+  """Opens what is held out of the training files, or all else of them."""
+  whole = _open_whole(config, "train", labelled=True)
+  if isinstance(whole, RecordSplit):
+    raise UserError(
+      f"{shortened(config.train_file, 100)} is encoded, and nothing can be "
+      "held out of it: name --eval_file=..., or encode the texts with "
+      f"--eval_fraction={config.eval_fraction:g}."
+    )
+  held = split == "dev"
+  if isinstance(whole, TextSplit) and held:
+    whole = dataclasses.replace(whole, tells=False)  # Training has said it.
+  return PartSplit(config, held, whole, lambda: answers_of(config))
+
+
+def _open_whole(
+  config: SentencePairConfig, split: str, labelled: bool
+) -> Split:
+  """As `open_split`, of all pairs that files or a published split hold."""
   setting, pattern = _file_of(config, split)
   if pattern:
     paths = find_files(store_files.pattern_of(pattern, split), setting)
@@ -180,7 +130,7 @@ def open_split(
 
 def open_texts(config: SentencePairConfig, split: str) -> Table:
   """As `open_split`, of a split that is known to be in text files."""
-  found = open_split(config, split)
+  found = _open_whole(config, split, labelled=True)
   assert isinstance(found, TextSplit), found
   return found.table
 
@@ -200,10 +150,7 @@ def answers_of(config: SentencePairConfig) -> Answers:
     UserError: where the classes cannot be found.
   """
   named = NAMED_SETS.get(config.name)
-  kind = config.kind
-  if kind == "auto":
-    kind = "regression" if named and not named.classes else "classes"
-  if kind == "regression":
+  if has_scores(config):
     _check_scores(config)
     return Score(named.board.limits) if named else Score()
   known = _known_classes(config)
@@ -213,6 +160,14 @@ def answers_of(config: SentencePairConfig) -> Answers:
     positive=config.positive,
     smoothing=config.label_smoothing,
   )
+
+
+def has_scores(config: SentencePairConfig) -> bool:
+  """Whether the labels of a task are scores, not classes."""
+  if config.kind != "auto":
+    return config.kind == "regression"
+  named = NAMED_SETS.get(config.name)
+  return bool(named and not named.classes)
 
 
 def _check_scores(config: SentencePairConfig) -> None:
@@ -262,9 +217,12 @@ def _file_of(config: SentencePairConfig, split: str) -> tuple[str, str]:
   if value or config.name == FILES:
     published.check_split(config.name, split, known)
   if config.name == FILES and not value:
+    cure = ""
+    if split == "dev" and config.train_file:
+      cure = ", or hold some of train_file out by --eval_fraction=0.1"
     raise UserError(
       f"`{setting}` is not given: add --{setting}=... with the pairs of the "
-      f"split {split!r}."
+      f"split {split!r}{cure}."
     )
   return setting, value
 

@@ -9,10 +9,11 @@ from absl import logging
 from engine.errors import UserError
 from tasks.config import DEMO, FILES, SentencePairConfig
 from tasks.data import published
-from tasks.data.datasets import RecordSplit, open_split
+from tasks.data.datasets import open_split
 from tasks.data.leaks import partners
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
+from tasks.data.places import RecordSplit
 from tasks.named_sets import NAMED_SETS
 
 
@@ -94,7 +95,7 @@ def other_splits(config: SentencePairConfig) -> Iterator[str]:
     yield "dev"
     return
   if config.name == FILES or config.eval_file or config.test_file:
-    if config.eval_file:
+    if config.eval_file or config.eval_fraction:
       yield "dev"
     if config.test_file:
       yield "test"

@@ -73,6 +73,10 @@ class Pairs:
     some: dict[str, Any] = {name: pick(getattr(self, name)) for name in columns}
     return dataclasses.replace(self, **some)
 
+  def unlabelled(self) -> "Pairs":
+    """Returns the same pairs, of which nothing but the texts is known."""
+    return dataclasses.replace(self, labels=None, weights=None, unread={})
+
   def __getitem__(self, place: slice) -> "Pairs":
     """Returns some pairs in a row."""
     part = lambda column: None if column is None else column[place]

@@ -113,6 +113,12 @@ class PairsOnDisk:
     other.ids = np.asarray(self.ids)[indices].tolist()
     return other
 
+  def unlabelled(self) -> "PairsOnDisk":
+    """As `Pairs.unlabelled`."""
+    other = copy.copy(self)
+    other.labels = other.weights = None
+    return other
+
   def texts(self, index: int) -> str:
     """Returns the sentences of a pair in one line."""
     return self.read([index]).texts(0)

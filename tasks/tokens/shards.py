@@ -199,7 +199,11 @@ def is_written(shard: Shard) -> bool:
 @functools.lru_cache(maxsize=2)
 def _named(config: SentencePairConfig, split: str) -> Pairs:
   pairs = read_split(config, split, answers_of(config))
-  assert isinstance(pairs, Pairs), "files are cut, not read"
+  if not isinstance(pairs, Pairs):
+    raise UserError(
+      f"`eval_fraction` is given, but {config.train_file} is too large to be "
+      "split here: split it into two files, and name both."
+    )
   return pairs
 
 

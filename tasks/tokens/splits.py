@@ -12,11 +12,12 @@ from engine.files import sha256_of
 from engine.task import digest_of
 from tasks.answers import Answers
 from tasks.config import FILES, SentencePairConfig
-from tasks.data.datasets import RecordSplit, open_split
+from tasks.data.datasets import open_split
 from tasks.data.held_out import check_chosen, chosen
 from tasks.data.leaks import Leaks
 from tasks.data.pairs import Pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
+from tasks.data.places import RecordSplit
 from tasks.data.record_files import check_meta, facts_of, read_meta
 from tasks.data.weights import (
   check_counts,

@@ -21,6 +21,9 @@ def test_cluster_runs_two_workers_to_the_result_of_one(trained, tmp_path):
   assert ended.status == 0, ended.out + ended.err
   assert "[0] strategy multi_worker: 2 workers found in TF_CONFIG" in ended.out
   assert "[1] step" not in ended.out  # The chief speaks for all.
+  logs = [(tmp_path / f"m/worker_{i}.log").read_text() for i in (0, 1)]
+  assert "step 4/4" in logs[0] and "[0]" not in logs[0]
+  assert "step 4/4" not in logs[1]
   result = json.loads((tmp_path / "m" / "result.json").read_text())
   assert (result["workers"], result["replicas"]) == (2, 2)
   assert result["eval"]["confusion"] == single["eval"]["confusion"]

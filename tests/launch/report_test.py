@@ -62,6 +62,14 @@ def test_the_door_writes_one_page_of_several_runs(run, tmp_path):
   assert config["task"]["name"] == "demo"
 
 
+def test_a_page_of_several_runs_leaves_that_of_the_first_alone(run, tmp_path):
+  before = (run / "report.html").read_bytes()
+  ended = doors.enter(tmp_path, "launch.report", str(run), str(run))
+  assert ended.status == 0, ended.err
+  assert f"{run}/report_run_run.html" in ended.out
+  assert (run / "report.html").read_bytes() == before
+
+
 @pytest.mark.parametrize(
   "arguments, complaint",
   [

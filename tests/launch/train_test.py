@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 
 from launch.jobs.ranks import free_ports
@@ -366,3 +367,32 @@ def test_mrpc_without_data_and_network_says_what_to_do(tmp_path, monkeypatch):
   ):
     config = SentencePairConfig(name="mrpc", data_dir=str(tmp_path))
     read_split(config, "train", answers_of(config))
+
+
+def test_files_without_any_to_evaluate_on_are_split_and_stay_split(tmp_path):
+  """All doors of the run know what it was not trained on."""
+  rows = [f"a {i}\tb {i}\t{'no' if i % 3 else 'yes'}" for i in range(60)]
+  header = "sentence1\tsentence2\tlabel"
+  (tmp_path / "all.tsv").write_text("\n".join([header, *rows, ""]))
+  run = f"--model_dir={tmp_path / 'run'}"
+  command = (
+    *("launch.train", run, "--task=pairs", "--encoder=tiny"),
+    *(f"--train_file={tmp_path / 'all.tsv'}", "--train_steps=2"),
+  )
+  first = enter(tmp_path, *command)
+  assert first.status == 0, first.err
+  assert first.err.count("6 of 60 pairs of") == 1
+  assert "'dev' has 4 no, 2 yes." in first.err
+  result = json.loads((tmp_path / "run/result.json").read_text())
+  assert result["eval"]["examples_seen"] == 6
+  noted = json.loads((tmp_path / "run/data.json").read_text())["splits"]
+  assert [noted[x]["examples"] for x in ("train", "dev")] == [54, 6]
+  assert "eval_fraction: 0.1" in (tmp_path / "run/config.yaml").read_text()
+  said = enter(tmp_path, "launch.predict", run, "--split=dev").out.splitlines()
+  kept = np.load(tmp_path / "run/examples/dev.npz", allow_pickle=False)
+  assert [x.split("\t")[0] for x in said[1:]] == [str(x) for x in kept["ids"]]
+  # Rows in another order: other pairs are held out, and that is refused.
+  (tmp_path / "all.tsv").write_text("\n".join([header, *rows[::-1], ""]))
+  again = enter(tmp_path, "launch.predict", run, "--split=dev")
+  assert again.status == 2
+  assert "is a part of train_file, which has changed since" in again.err

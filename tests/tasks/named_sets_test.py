@@ -116,7 +116,7 @@ def test_both_splits_of_mnli_are_evaluated(tmp_path):
       model_dir=str(tmp_path / "run"),
       strategy=strategy_of(replicas),
     ).run(mode)
-    assert result.pop("global_step") == 2
+    assert result.pop("global_step") == result.pop("eval_weights")["step"] == 2
     found[split, replicas] = result
   matched, mismatched = recipe.split(",")
   both = found[recipe, 1]

@@ -1,9 +1,22 @@
 """What a person sees: one block that renews itself, or plain lines."""
 
+import fcntl
 import io
+import os
+import pty
 import re
+import struct
+import termios
 
-from engine.measure.terminal import Terminal, progress_line, scores, time_left
+import pytest
+
+from engine.measure.terminal import (
+  Terminal,
+  cut,
+  progress_line,
+  scores,
+  time_left,
+)
 
 POINT = {"loss": 0.5, "learning_rate": 1e-4}
 
@@ -72,14 +85,81 @@ def test_a_terminal_has_one_block_that_renews_itself():
   assert len(screen.lines()) == 7
 
 
-def test_the_block_fits_the_screen(monkeypatch):
-  monkeypatch.setenv("COLUMNS", "20")
+RATED = {**POINT, "steps_per_second": 2.0}
+
+
+@pytest.mark.parametrize(
+  ("columns", "first"),
+  [
+    (20, "20%  step 2/10  0:0"),  # What matters comes first.
+    (30, "20%  step 2/10  0:04 left"),
+    (49, "[####................] 20%  step 2/10  0:04 left"),
+    (200, f"[{'#' * 6}{'.' * 24}] 20%  step 2/10  0:04 left"),
+  ],
+)
+def test_the_block_fits_the_screen(monkeypatch, columns, first):
+  monkeypatch.setattr(Terminal, "_columns", lambda _: columns)
   screen = Screen()
   live = terminal(screen)
   for step in (1, 2):
-    live.show("train", step, POINT)
+    live.show("train", step, RATED)
   assert len(screen.lines()) == 2
-  assert max(map(len, screen.lines())) < 20
+  assert screen.lines()[0] == first
+  assert max(map(len, screen.lines())) < columns
+
+
+def test_a_block_behind_a_resize_is_a_new_one(monkeypatch):
+  """The old one may have been wrapped: nobody knows how high it is."""
+  widths = iter([80] * 2 + [30] * 4)
+  monkeypatch.setattr(Terminal, "_columns", lambda _: next(widths))
+  screen = Screen()
+  live = terminal(screen)
+  for step in (1, 2, 3):
+    live.show("train", step, RATED)
+  shown = screen.lines()
+  assert len(shown) == 4
+  assert "step 1/10" in shown[0] and shown[2] == "30%  step 3/10  0:03 left"
+
+
+def test_the_width_is_that_of_the_stream():
+  """COLUMNS says what it was when a shell began."""
+  ours, theirs = pty.openpty()
+  with open(theirs, "w", closefd=True) as stream:
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 24, 33, 0, 0))
+    assert terminal(stream)._columns() == 33
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 0, 0, 0, 0))
+    assert terminal(stream)._columns() == 80
+  os.close(ours)
+  assert terminal(io.StringIO())._columns() == 80
+
+
+def test_wide_characters_take_two_columns():
+  assert cut("猫と犬 a", 6) == "猫と犬"
+  assert cut("猫と犬 a", 5) == "猫と"
+  assert cut("abc", 3) == "abc"
+
+
+@pytest.mark.parametrize("kind", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_move_gets_plain_lines(monkeypatch, kind):
+  monkeypatch.setenv("TERM", kind)
+  screen = Screen()
+  live = terminal(screen)
+  live.show("train", 1, POINT)
+  live.show("train", 2, POINT)
+  assert screen.getvalue().count("\n") == 2
+  assert "\033" not in screen.getvalue()
+
+
+def test_no_colour_is_ever_written(monkeypatch):
+  """So NO_COLOR has nothing to turn off."""
+  screen = Screen()
+  live = terminal(screen)
+  for step in (1, 2):
+    live.show("train", step, RATED)
+  assert set(re.findall(r"\033\[\d*([A-Za-z])", screen.getvalue())) == {
+    "A",
+    "J",
+  }
 
 
 def test_a_file_gets_plain_lines_and_quiet_gets_none():

@@ -8,7 +8,7 @@ import yaml
 from engine.errors import UserError
 from engine.settings import fields_of
 from launch.command import configs
-from tasks.config import RECIPES
+from tasks.config import HELD_OUT, RECIPES
 
 
 def test_later_layers_win():
@@ -97,3 +97,27 @@ def test_each_setting_has_its_sentence():
   assert len(fields) > 20
   for field in fields:
     assert field.metadata["help"].endswith("."), field.name
+
+
+@pytest.mark.parametrize(
+  ("task", "share"),
+  [
+    ({"name": "pairs", "train_file": "a"}, HELD_OUT),
+    ({"name": "pairs", "train_file": "a", "eval_fraction": 0.0}, 0.0),
+    ({"name": "pairs", "train_file": "a", "eval_fraction": 0.3}, 0.3),
+    ({"name": "pairs", "train_file": "a", "eval_file": "b"}, 0.0),
+    ({"name": "demo"}, 0.0),
+    ({"name": "pairs"}, 0.0),
+  ],
+)
+def test_files_are_split_where_nobody_says_on_what_to_evaluate(task, share):
+  layers = [{"task": task}]
+  config = configs.with_held_out(configs.build_config(layers), layers)
+  assert config.task.eval_fraction == share
+
+
+def test_nothing_is_held_out_where_another_split_is_evaluated():
+  task = {"name": "pairs", "train_file": "a", "test_file": "b"}
+  layers = [{"task": task, "evaluation": {"split": "test"}}]
+  config = configs.with_held_out(configs.build_config(layers), layers)
+  assert config.task.eval_fraction == 0

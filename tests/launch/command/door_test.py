@@ -1,5 +1,6 @@
 """What all doors do alike."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -48,3 +49,15 @@ def test_a_full_disk_behind_the_output_is_one_line(tmp_path):
   )
   assert ended.returncode == 2
   assert ended.stderr.startswith("plan.py: ") and ended.stderr.count("\n") == 1
+
+
+def test_our_lines_have_no_prefix_and_those_of_libraries_have_one():
+  from launch.command.door import _OwnLines
+
+  def shown(path):
+    where = ("absl", logging.WARNING, path, 7, "%d pairs", (3,), None)
+    return _OwnLines().format(logging.LogRecord(*where))
+
+  assert shown(os.path.join(ROOT, "tasks/data/leaks.py")) == "3 pairs"
+  foreign = shown("/usr/lib/python3/dist-packages/other/tasks/leaks.py")
+  assert foreign.startswith("W") and foreign.endswith("leaks.py:7] 3 pairs")

@@ -13,15 +13,16 @@ from tests.support.testing import ROOT
 
 # Other programs rely on these names.
 PAIRS = """
-  classes columns data_dir eval_file eval_files file_format kind label quoting
-  skip_bad_lines task test_file text_a text_b train_file train_files unlabelled
-  weight
+  classes columns data_dir eval_file eval_files eval_fraction file_format
+  kind label quoting skip_bad_lines task test_file text_a text_b train_file
+  train_files unlabelled weight
 """
 RUN = f"""
   {PAIRS}
   accumulate_steps async_checkpoint batching best_metric best_to_keep casing
   canonical_shares checkpoint_minutes class_weights clip_norm compile_cache
-  deterministic drop_leaks dropout encoder epochs eval_batch_size eval_split
+  deterministic drop_leaks dropout encoder epochs eval_batch_size eval_interval
+  eval_split
   freeze global_batch_size grace_seconds init_from keep_every_n_hours
   label_smoothing learning_rate max_seq_length max_to_keep num_virtual_devices
   on_damaged_shard on_nonfinite patience positive precision
@@ -58,6 +59,11 @@ NAMES = {
   "supervise": RESTARTS,
   "checkpoints": "dry_run keep model_dir other_dir other_step step",
   "doctor": "model_dir smoke timeout",
+  "search": f"""
+    {RUN} {LAYERS} checkpoint_interval check_resume finalists log_example_ids
+    log_interval log_weights_digest model_dir prune seeds space steps_per_loop
+    trials
+  """,
   "report": "output",
 }
 
@@ -67,8 +73,9 @@ RARE = """
   best_metric best_to_keep calibrate canonical_shares casing check_resume
   checkpoint_minutes class_weights classes clip_norm columns compile_cache
   deterministic drop_leaks
-  eval_batch_size eval_files eval_split file_format freeze grace_seconds
-  init_from
+  eval_batch_size eval_files eval_fraction eval_interval eval_split file_format
+  freeze
+  grace_seconds init_from
   keep_every_n_hours label_smoothing log_example_ids log_interval
   log_weights_digest max_seq_length max_to_keep
   on_damaged_shard on_nonfinite patience positive profile_steps quoting

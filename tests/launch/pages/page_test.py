@@ -12,14 +12,15 @@ import pytest
 from engine.measure import per_example as examples
 from engine.task import ArraySource
 from launch.pages.charts import COLOURS, Line, line_chart, stacked_bars
-from launch.pages.facts import Run
-from launch.pages.page import page_of
+from launch.pages.facts import Run, read_runs
+from launch.pages.page import page_of, write_page
+from tests.support.finished_runs import write_run
 
 
 class Checker(html.parser.HTMLParser):
   """Fails where tags do not close, and collects texts and addresses."""
 
-  VOID = ("meta", "path", "polyline", "circle", "rect", "link")
+  VOID = ("meta", "link")
 
   def __init__(self, page):
     super().__init__()
@@ -29,7 +30,7 @@ class Checker(html.parser.HTMLParser):
 
   def handle_starttag(self, tag, attrs):
     self.tags.append((tag, dict(attrs)))
-    if tag not in self.VOID or tag == "rect":
+    if tag not in self.VOID:
       self.open.append(tag)
 
   def handle_startendtag(self, tag, attrs):
@@ -96,7 +97,7 @@ def test_a_page_needs_nothing_from_elsewhere():
   ) in checked.tags
   told = " ".join(checked.texts)
   for part in (
-    "training loss",
+    "training",
     "Confusion",
     "called <yes>",
     "text 0 <b>&",
@@ -173,7 +174,7 @@ def test_runs_stand_side_by_side_and_what_differs_is_marked():
 def test_scores_have_no_confusion():
   page = page_of([run_of(splits={"dev": table(classes=1)})])
   Checker(page)
-  assert "mean score" in page
+  assert "<figcaption>score " in page
   assert "squared error" in page
   assert "Confusion" not in page
 
@@ -304,3 +305,86 @@ def test_of_long_examples_fewer_texts_are_kept(tmp_path, monkeypatch):
   monkeypatch.setattr(examples, "_ROOM", 6)
   assert len(write()) == 50
   assert examples.read(str(tmp_path), "dev")["texts"].nbytes == 50 * 3 * 4
+
+
+def test_a_metric_that_was_evaluated_once_has_no_curve():
+  run = run_of()
+  once = [x for x in run.lines if (x["kind"], x["step"]) != ("eval", 50)]
+  assert "evaluation: accuracy" in page_of([run])
+  page = page_of([dataclasses.replace(run, lines=once)])
+  assert "evaluation: accuracy" not in page
+  assert "<figcaption>loss " in page  # That of training is a curve.
+
+
+def test_both_losses_are_in_one_chart_with_the_best_step():
+  best = {"step": 50, "metric": "accuracy", "value": 0.55}
+  page = page_of([run_of(best=best)])
+  (chart,) = re.findall("<figure><figcaption>loss .*?</figure>", page)
+  for part in (
+    ">training<",
+    ">evaluation<",
+    "best accuracy 0.5500, at step 50",
+  ):
+    assert part in chart, part
+  assert chart.count('class="mark"') == 1
+
+
+def test_equal_runs_are_told_apart_and_called_equal():
+  runs = [run_of(name, weights_sha256="ab") for name in ("one", "two")]
+  page = page_of(runs)
+  assert "two and one have the same weights, to the bit." in page
+  (chart,) = re.findall("<figure><figcaption>learning rate .*?</figure>", page)
+  lines = re.findall("<polyline.*?/>", chart)
+  assert len(lines) == 2
+  assert [("dasharray" in line) for line in lines] == [False, True]
+
+
+@pytest.mark.parametrize(
+  ("values", "ends"),
+  [
+    ([0.8113], (0.76, 0.86)),  # Of one share: no axis of 0.6 to 1.4.
+    ([0.80, 0.81], (0.75, 0.86)),  # Noise does not fill the chart.
+    ([1.0, 0.98], (0.94, 1.0)),
+    ([0.2, 0.9], (0.2, 0.9)),
+  ],
+)
+def test_axes_do_not_blow_up_what_hardly_differs(values, ends):
+  chart = line_chart("x", [Line("a", range(len(values)), values, dots=True)])
+  downs = {float(x) for x in re.findall('cy="(.*?)"', chart)}
+  low, high = ends
+  shares = sorted((value - low) / (high - low) for value in values)
+  heights = sorted((194 - down) / 180 for down in downs)
+  np.testing.assert_allclose(heights, shares, atol=0.03)
+
+
+def test_means_say_of_how_many_examples_they_are():
+  page = page_of([run_of(splits={"dev": table(count=100)})])
+  (chart,) = re.findall(
+    "<figure><figcaption>accuracy .expected.*?</figure>", page
+  )
+  assert chart.count(">20</text>") == 5
+  assert "20 examples" in chart
+  # Of fewer there is no curve.
+  few = page_of([run_of(splits={"dev": table(count=30)})])
+  assert "by length" not in few
+
+
+def test_a_point_says_its_value_under_the_mouse():
+  chart = line_chart("x", [Line("a", range(500), np.arange(500) / 7)])
+  titles = re.findall("<title>(.*?)</title>", chart)
+  assert 40 < len(titles) <= 60 and "a 0: 0" in titles[0]
+
+
+def test_runs_of_one_name_are_told_by_their_folders(tmp_path):
+  labels, outputs = np.arange(8) % 2, np.zeros([8, 2])
+  for name in ("a/run", "b/run", "c"):
+    write_run(tmp_path / name, labels=labels, outputs=outputs)
+  paths = [str(tmp_path / name) for name in ("a/run", "b/run", "c")]
+  assert [x.name for x in read_runs(paths)] == ["a/run", "b/run", "c"]
+  assert [x.name for x in read_runs(paths[:1])] == ["run"]
+  twice = [x.name for x in read_runs([paths[2]] * 2)]
+  assert twice[0] != twice[1]
+  write_page(paths, str(tmp_path / "page.html"))
+  page = (tmp_path / "page.html").read_text()
+  Checker(page)
+  assert "a/run, task demo, seed 0, 20" in page

@@ -21,3 +21,8 @@ def test_what_is_no_pair_is_named(build):
   for bad in (("a", " "), ("a",)):
     with pytest.raises(UserError, match="pair 1: "):
       Model(build()).predict([("a", "b"), bad])
+
+
+def test_an_export_needs_a_new_directory(build, tmp_path):
+  with pytest.raises(UserError, match="exists: name a new directory"):
+    Model(build()).export(str(tmp_path))
