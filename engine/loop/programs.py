@@ -1,10 +1,13 @@
 """One compiled program for each declared shape, and a count of the traces."""
 
+import concurrent.futures
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context, executor
 
@@ -89,6 +92,32 @@ def dispatching(*, ahead: bool) -> Iterator[None]:
     raise
   finally:
     here.executor = before
+
+
+class Arrival(NamedTuple):
+  """What a program has told, and when.
+
+  Attributes:
+    value: of its tensor.
+    seconds: of a steady clock of the host, once it was there.
+  """
+
+  value: np.ndarray
+  seconds: float
+
+
+def arrival(tensor: tf.Tensor) -> "concurrent.futures.Future[Arrival]":
+  """Waits for a tensor in a thread beside, which sees when it comes.
+
+  A clock in the program itself would be a call from the device to the host in
+  each step, for which an accelerator waits.
+  """
+  return _waiting().submit(lambda: Arrival(tensor.numpy(), time.monotonic()))
+
+
+@functools.cache
+def _waiting() -> concurrent.futures.ThreadPoolExecutor:
+  return concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="told")
 
 
 @functools.cache

@@ -75,8 +75,9 @@ class Session:
     self._model, self._trainer, self._evaluator = builder.parts(
       train, *devs, order=data["train"]["order"]
     )
-    if self._trainer.inputs.choice:
-      terminal.say(self._trainer.inputs.choice)
+    for said in (self._trainer.inputs.choice, str(builder.xla)):
+      if said:
+        terminal.say(said)
     self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
