@@ -22,7 +22,7 @@ from engine.step.replica_step import ReplicaStep
 from engine.task import Layout
 
 LogPoint = Callable[[int, Mapping[str, Any]], None]
-_AHEAD = 4  # Steps, at most, that wait behind the one that runs.
+AHEAD = 4  # Steps, at most, that wait behind the one that runs.
 
 
 class Given(NamedTuple):
@@ -98,9 +98,9 @@ class Trainer(orbit.AbstractTrainer):
     self._steps_per_loop = steps_per_loop
     self.log_interval = log_interval or steps_per_loop
     self._ledger = ledger
-    self._device_step = DeviceStep(replica_step, inputs, strategy, xla)
-    self.window = self._device_step.window
-    self.programs = Programs(self._device_step.program, ledger)
+    self.device_step = DeviceStep(replica_step, inputs, strategy, xla)
+    self.window = self.device_step.window
+    self.programs = Programs(self.device_step.program, ledger)
     self.work = Work()
     self.log_points: Sequence[LogPoint] = ()  # Called with step and scalars.
     self._boundary = boundary
@@ -150,7 +150,7 @@ class Trainer(orbit.AbstractTrainer):
         look = min(end, step + max(1, most))
       self._give(step, closes=step + 1 == end or self._logs_at(step + 1))
       step += 1
-      while len(self._given) > min(most, _AHEAD):
+      while len(self._given) > min(most, AHEAD):
         self._read()
       if self._reached + len(self._given) < step:
         break

@@ -31,7 +31,7 @@ def programs(task, config, replicas=1):
   )
   step = tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.bool)
   return {
-    "train": trace(trainer, trainer._device_step.program, *step),
+    "train": trace(trainer, trainer.device_step.program, *step),
     "eval": trace(evaluator, evaluator._program),
   }
 

@@ -58,7 +58,7 @@ NAMES = {
   "cluster": f"{RESTARTS} num_workers",
   "supervise": RESTARTS,
   "checkpoints": "dry_run keep model_dir other_dir other_step step",
-  "doctor": "model_dir smoke timeout",
+  "doctor": "gpus model_dir smoke timeout",
   "report": "output",
 }
 
