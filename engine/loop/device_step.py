@@ -111,18 +111,19 @@ class DeviceStep:
     self._strategy = strategy
     self.window = Window()
 
-  def program(self, shape: Shape) -> Callable[..., tf.Tensor]:
+  def program(self, shape: Shape) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """Returns the function of batches of one shape.
 
     It takes a batch as `Inputs.fetch` gives it; its global step, int64 scalar;
-    and whether a log point is behind it, bool scalar. It returns `Numbers`.
+    whether a log point is behind it, bool scalar; and what this worker adds to
+    the sum of all (`Boundary.signals`). It returns `Numbers` and that sum.
     """
 
-    def step_of(batch, step, closes):
+    def step_of(batch, step, closes, signals):
       optimizer, guard = self._replica_step.optimizer, self._replica_step.guard
       tried_scale = self._scale()
       ran = tf.equal(optimizer.iterations, step)
-      self._take(batch, shape, ran)
+      signals = self._take(batch, shape, ran, signals)
       counted = ran & tf.not_equal(optimizer.iterations, step)
       numbers = Numbers(
         ran=ran,
@@ -140,7 +141,7 @@ class DeviceStep:
       told = tf.stack([tf.cast(x, tf.float64) for x in numbers])
       with tf.control_dependencies([told]):
         self.window.begin(closes & counted)
-      return told
+      return told, signals
 
     if self._xla:
       return tf.function(plain(step_of), jit_compile=True)
@@ -151,16 +152,20 @@ class DeviceStep:
     return tf.identity(scale.scale) if scale else tf.constant(0.0)
 
   def _take(
-    self, batch: dict[str, tf.Tensor], shape: Shape, turn: tf.Tensor
-  ) -> None:
-    """Takes the step, in the cross-replica context."""
+    self,
+    batch: dict[str, tf.Tensor],
+    shape: Shape,
+    turn: tf.Tensor,
+    signals: tf.Tensor,
+  ) -> tf.Tensor:
+    """Takes the step, in the cross-replica context; returns summed signals."""
 
-    def replica_step(batch, turn):
-      return self._replica_step(self._inputs.pick(batch, shape), turn)
+    def replica_step(batch, turn, signals):
+      return self._replica_step(self._inputs.pick(batch, shape), turn, signals)
 
-    loss, norm = (
+    loss, norm, signals = (
       self._strategy.experimental_local_results(x)[0]
-      for x in self._strategy.run(replica_step, args=(batch, turn))
+      for x in self._strategy.run(replica_step, args=(batch, turn, signals))
     )
     guard = self._replica_step.guard
     counted = tf.convert_to_tensor(guard.counted)
@@ -170,3 +175,4 @@ class DeviceStep:
       taken=tf.convert_to_tensor(guard.taken),
       repeated=turn & ~counted,
     )
+    return signals

@@ -125,7 +125,7 @@ class Evaluator(orbit.StandardEvaluator):
     with dispatching(ahead=True):
       for step in range(self.inputs.order.num_batches):
         if self._boundary:
-          self._boundary.check(ahead=bool(given))
+          self._boundary.check(asks=True)
         given.append(self._give(step))
         gathered += map(_read, given[:-1])
         given = given[-1:]

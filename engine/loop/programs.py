@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context, executor
 
@@ -98,21 +97,26 @@ class Arrival(NamedTuple):
   """What a program has told, and when.
 
   Attributes:
-    value: of its tensor.
+    value: of its tensors, in their structure.
     seconds: of a steady clock of the host, once it was there.
   """
 
-  value: np.ndarray
+  value: Any
   seconds: float
 
 
-def arrival(tensor: tf.Tensor) -> "concurrent.futures.Future[Arrival]":
-  """Waits for a tensor in a thread beside, which sees when it comes.
+def arrival(tensors: Any) -> "concurrent.futures.Future[Arrival]":
+  """Waits for tensors in a thread beside, which sees when they come.
 
   A clock in the program itself would be a call from the device to the host in
   each step, for which an accelerator waits.
   """
-  return _waiting().submit(lambda: Arrival(tensor.numpy(), time.monotonic()))
+
+  def waited() -> Arrival:
+    value = tf.nest.map_structure(lambda x: x.numpy(), tensors)
+    return Arrival(value, time.monotonic())
+
+  return _waiting().submit(waited)
 
 
 @functools.cache

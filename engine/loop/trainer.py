@@ -36,7 +36,7 @@ class Given(NamedTuple):
     timed: whether it counts in a rate; the first of a program compiles.
     follows: whether the device had the one before when it was given.
     since: when it was given, in seconds.
-    numbers: float64 [fields of `Numbers`], once it has run.
+    numbers: what its program returned, once it has run.
   """
 
   step: int
@@ -145,14 +145,14 @@ class Trainer(orbit.AbstractTrainer):
     while step < end:
       if step == look:
         with self._bucket("other"):
-          self._boundary.check(self._reached, ahead=bool(self._given))
+          self._boundary.check(self._reached)
         most = self._boundary.limit(self._steps_per_loop)
         look = min(end, step + max(1, most))
       self._give(step, closes=step + 1 == end or self._logs_at(step + 1))
       step += 1
       while len(self._given) > min(most, AHEAD):
         self._read()
-      if self._reached + len(self._given) < step:
+      if self._boundary.told or self._reached + len(self._given) < step:
         break
     self._read_all()
 
@@ -174,7 +174,11 @@ class Trainer(orbit.AbstractTrainer):
       self._read_all()  # Their seconds are no compilation.
     follows, since = bool(self._given), time.monotonic()
     numbers = self.programs(
-      shape, arrays, tf.constant(step, tf.int64), tf.constant(closes)
+      shape,
+      arrays,
+      tf.constant(step, tf.int64),
+      tf.constant(closes),
+      tf.constant(self._boundary.signals),
     )
     self._given.append(
       Given(
@@ -199,8 +203,9 @@ class Trainer(orbit.AbstractTrainer):
     Raises:
       FloatingPointError: where trying it again would go on for ever.
     """
-    value, ended = self._given[0].numbers.result()
+    (value, signals), ended = self._given[0].numbers.result()
     numbers = Numbers(*value.tolist())
+    self._boundary.hear(signals)
     given = self._given.popleft()
     # The device begins where it has done the one before, or where it is given.
     began = max(given.since, self._ended)

@@ -15,7 +15,7 @@ from engine.planning.lowering import Lowered, lower, replica_specs
 from engine.planning.plan import Batches
 
 # What a step of training takes beside its batch; no feature is called so.
-_STEP, _CLOSES = "/global_step", "/closes"
+_STEP, _CLOSES, _SIGNALS = "/global_step", "/closes", "/signals"
 
 
 class PlannedStep:
@@ -58,11 +58,12 @@ class PlannedStep:
     more = {
       _STEP: tf.TensorSpec([], tf.int64),
       _CLOSES: tf.TensorSpec([], tf.bool),
+      _SIGNALS: tf.TensorSpec([self.replicas if self.replicas > 1 else 0, 2]),
     }
 
     def step(arrays):
       batch = {name: x for name, x in arrays.items() if name not in more}
-      return program(batch, arrays[_STEP], arrays[_CLOSES])
+      return program(batch, *(arrays[name] for name in more))
 
     return lower(step, specs | more, self._strategy, whole=True)
 

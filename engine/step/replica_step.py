@@ -87,17 +87,23 @@ class ReplicaStep:
     )
 
   def __call__(
-    self, batch: dict[str, tf.Tensor], turn: tf.Tensor | bool = True
-  ) -> tuple[tf.Tensor, tf.Tensor]:
+    self,
+    batch: dict[str, tf.Tensor],
+    turn: tf.Tensor | bool = True,
+    signals: tf.Tensor | None = None,
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Takes the step, in a replica context.
 
     Args:
       batch: this replica's rows, and `TOTAL`.
       turn: bool scalar, whether the global step is that of the batch. A branch
         would let the host of a GPU wait for it before the step could begin.
+      signals: float32 [workers, 2], what this worker tells all others. It rides
+        on the sum of the gradients.
 
     Returns:
-      The loss and the gradient norm of the global batch, float32 scalars.
+      The loss and the gradient norm of the global batch, float32 scalars; and
+      the signals of all workers.
     """
     replica = tf.distribute.get_replica_context()
     batch, total = columns(batch, (TOTAL,))
@@ -107,6 +113,10 @@ class ReplicaStep:
     first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
     variables = self.model.trainable_variables
     shapes = [variable.shape for variable in variables]
+    # Those of one worker are the same on all of its replicas.
+    told = [] if signals is None or not signals.shape[0] else [signals]
+    if told:
+      told = [signals / (replica.num_replicas_in_sync // signals.shape[0])]
     if self.shares:
       part_of = self._cut(batch, first_row)
       loss, gradients = self.shares.sum(
@@ -115,17 +125,20 @@ class ReplicaStep:
         shapes,
         turn,
       )
+      if told:  # These sums have an order of their own.
+        told = replica.all_reduce("SUM", told)
     else:
       if self._parts == 1:
         loss, gradients = self._gradient(batch, first_row, total)
       else:
         loss, gradients = self._accumulated(batch, first_row, total)
-      loss, *gradients = sum_gradients(
+      loss, *summed = sum_gradients(
         replica,
-        [loss, *gradients],
-        [loss.shape, *shapes],
+        [loss, *gradients, *told],
+        [loss.shape, *shapes, *(x.shape for x in told)],
         self._pack_bytes,
       )
+      gradients, told = summed[: len(shapes)], summed[len(shapes) :]
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
     squares = squares_of(gradients)
     finite = self.guard.update(
@@ -148,7 +161,7 @@ class ReplicaStep:
       zip(map(tf.convert_to_tensor, gradients), variables, strict=True),
       skip_gradients_aggregation=True,
     )
-    return loss, norm
+    return loss, norm, told[0] if told else tf.zeros([0, 2])
 
   def _part(
     self, batch: dict[str, tf.Tensor], first_row: tf.Tensor, total: tf.Tensor

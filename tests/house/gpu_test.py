@@ -29,7 +29,11 @@ def programs(task, config, replicas=1):
   _, trainer, evaluator = builder.parts(
     task.source("train"), task.source("dev")
   )
-  step = tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.bool)
+  step = (
+    tf.TensorSpec([], tf.int64),
+    tf.TensorSpec([], tf.bool),
+    tf.TensorSpec([replicas if replicas > 1 else 0, 2]),
+  )
   return {
     "train": trace(trainer, trainer.device_step.program, *step),
     "eval": trace(evaluator, evaluator._program),

@@ -41,9 +41,14 @@ def trainer(request):
 
 def give(trainer, step, *, closes=False):
   batch, arrays = trainer.inputs.fetch(step)
-  return trainer.programs(
-    batch.layout.shape, arrays, tf.constant(step, tf.int64), tf.constant(closes)
+  numbers, _ = trainer.programs(
+    batch.layout.shape,
+    arrays,
+    tf.constant(step, tf.int64),
+    tf.constant(closes),
+    tf.zeros([0, 2]),
   )
+  return numbers
 
 
 def read(numbers):

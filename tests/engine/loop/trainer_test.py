@@ -1,5 +1,6 @@
 """The host gives steps ahead, and looks where it says."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -18,8 +19,12 @@ class Looks(Boundary):
 
   def __init__(self, most, stops_at=99):
     self.most, self.stops_at, self.events = most, stops_at, []
+    self.told, self.signals = False, np.zeros([0, 2], np.float32)
 
-  def check(self, step=None, *, ahead=False):
+  def hear(self, signals):
+    assert signals.shape == (0, 2)
+
+  def check(self, step=None, *, asks=False):
     self.events.append(("look", step))
     if step >= self.stops_at:
       raise StopRequested("SIGTERM")
