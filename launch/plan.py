@@ -78,7 +78,7 @@ def main() -> None:
   if compiler:
     replicas, where = compiler.topology.devices, compiler.topology.name
     if config.runtime.shapes == "auto":
-      kind = "gpu" if is_gpus(where) else "tpu"
+      kind: Any = "gpu" if is_gpus(where) else "tpu"
       runtime = dataclasses.replace(config.runtime, shapes=kind)
       config = dataclasses.replace(config, runtime=runtime)
   elif cluster and cluster.size > 1:
@@ -118,7 +118,7 @@ def main() -> None:
       compiler, steps, largest=values.largest_batch, say=said
     )
     of_device = record["gpu" if is_gpus(where) else "tpu"] = {
-      "topology": dataclasses.asdict(compiler.topology),
+      "topology": {**vars(compiler.topology)},
       **compiler.facts,
       "steps": compiled,
     }

@@ -125,12 +125,9 @@ class Checkpoints(tf.train.CheckpointManager):
       initialize()
     return self._newest
 
-  def follow(self, step: int) -> str:
-    """Takes what the chief has restored for its own; returns the path."""
-    self._newest = self._latest_checkpoint = os.path.join(
-      self._directory, f"ckpt-{step}"
-    )
-    return self._newest
+  def follow(self, step: int) -> None:
+    """Takes for its own what the chief has restored."""
+    self._newest = f"{self._checkpoint_prefix}-{step}"
 
   def _manage(self, committed: Sequence[str]) -> None:
     """Finds which checkpoints may be deleted in their turn.
@@ -159,7 +156,7 @@ class Checkpoints(tf.train.CheckpointManager):
     """Saves at each multiple of the interval, or at once without the check."""
     if not self._committer.writes:
       return None
-    step, prefix = self.step, self._prefix_of_now()
+    step, prefix = self._step(), self._prefix_of_now()
     due = not check_interval or step % self.checkpoint_interval == 0
     if self._seconds:
       due |= self._clock() - self._saved_at >= self._seconds
@@ -256,13 +253,11 @@ class Checkpoints(tf.train.CheckpointManager):
         manifest.delete(prefix)
       own.remove_leftovers(self.directory)
 
-  @property
-  def step(self) -> int:
-    """The global step, as the variables have it."""
+  def _step(self) -> int:
     return int(self._step_counter.numpy())
 
   def _prefix_of_now(self) -> str:
-    return os.path.join(self.directory, f"ckpt-{self.step}")
+    return os.path.join(self.directory, f"ckpt-{self._step()}")
 
   def _record_state(self) -> None:
     """Writes TensorFlow's list, of which nothing here depends."""
@@ -284,7 +279,7 @@ class Checkpoints(tf.train.CheckpointManager):
 
   def clear(self) -> None:
     """Deletes what killed saves left behind the restored step."""
-    step = self.step
+    step = self._step()
     with contextlib.suppress(*DISK_ERRORS):
       for prefix in manifest.prefixes(self.directory):
         later = manifest.step_of(prefix) > step

@@ -6,6 +6,7 @@ for the plan of one that has not begun.
 
 import dataclasses
 import re
+from typing import Any
 
 _TERA = 1e12
 # Dense TFLOP/s by the whole name of a GPU; `tf32` is what TensorFlow does with
@@ -77,7 +78,7 @@ class Gpu:
 
 # From NVIDIA's data sheets and the whitepapers of both architectures; clocks,
 # caches and memory as the CUDA runtime reports them of the SXM cards.
-_HOPPER = {
+_HOPPER: dict[str, Any] = {
   "link": 450e9,
   "capability": 9,
   "cores": 132,

@@ -217,6 +217,7 @@ def costs(executable: Any, module: Any, hlo: bytes) -> dict[str, float]:
   """
   import jax
   import jaxlib.xla_client
+  from jaxlib import _hlo
 
   try:
     cost = executable.cost_analysis()
@@ -229,7 +230,7 @@ def costs(executable: Any, module: Any, hlo: bytes) -> dict[str, float]:
     pass
   analyse = jaxlib.xla_client._xla.hlo_module_cost_analysis
   host = jax.devices("cpu")[0].client
-  given = jaxlib.xla_client._xla.HloModule.from_serialized_hlo_module_proto(hlo)
+  given = _hlo.HloModule.from_serialized_hlo_module_proto(hlo)
   return {
     "flops": analyse(host, given)["flops"],
     "accessed_bytes": analyse(host, module)["bytes accessed"],

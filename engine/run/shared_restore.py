@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from engine.cluster.peers import gather, together
 from engine.cluster.strategies import is_chief, workers_of
+from engine.durability import manifest
 from engine.durability.checkpoints import Checkpoints
 from engine.errors import UserError
 from engine.telemetry.job import Job
@@ -47,14 +48,17 @@ def begin(
     if chief:
       found = manager.begin(lambda: None, config=job.config, allowed=allowed)
   (step, *_), *_ = gather(
-    job.strategy, np.array([-1 if found is None else manager.step], np.int64)
+    job.strategy,
+    np.array([-1 if found is None else manifest.step_of(found)], np.int64),
   )
   if step < 0:
     initialize()
     return None
   with together(job.strategy):
     broadcast(job.strategy, variables_of(manager.checkpoint))
-  return found if chief else manager.follow(int(step))
+  if not chief:
+    manager.follow(int(step))
+  return manager.restore_or_initialize()
 
 
 def variables_of(checkpoint: tf.train.Checkpoint) -> list[tf.Variable]:
@@ -78,7 +82,7 @@ def broadcast(
   local = strategy.experimental_local_results
 
   def value(variable):
-    return np.ascontiguousarray(local(variable)[0].numpy())
+    return np.asarray(local(variable)[0].numpy())
 
   def digest():
     found = hashlib.sha256()

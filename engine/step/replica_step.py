@@ -114,8 +114,8 @@ class ReplicaStep:
     variables = self.model.trainable_variables
     shapes = [variable.shape for variable in variables]
     # Those of one worker are the same on all of its replicas.
-    told = [] if signals is None or not signals.shape[0] else [signals]
-    if told:
+    told: list[tf.Tensor] = []
+    if signals is not None and signals.shape[0]:
       told = [signals / (replica.num_replicas_in_sync // signals.shape[0])]
     if self.shares:
       part_of = self._cut(batch, first_row)

@@ -17,9 +17,11 @@ STEPS = 12
 class Looks(Boundary):
   """A boundary that notes what happens, and lets loops be `most` steps long."""
 
+  signals = np.zeros([0, 2], np.float32)
+  told = False
+
   def __init__(self, most, stops_at=99):
     self.most, self.stops_at, self.events = most, stops_at, []
-    self.told, self.signals = False, np.zeros([0, 2], np.float32)
 
   def hear(self, signals):
     assert signals.shape == (0, 2)
