@@ -103,8 +103,9 @@ class Inputs:
     def part(context):
       place = self._own.index(context.replica_id_in_sync_group)
       first = place * rows
+      device = devices[place % len(devices)]
       # Else all of them would come by the first GPU.
-      with tf.device(devices[place % len(devices)]):
+      with tf.device(device if "GPU" in device else None):
         return {
           TOTAL: tf.constant(batch.total, tf.float32),
           **{
