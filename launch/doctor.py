@@ -12,11 +12,12 @@ from absl import flags
 from engine.config import LONGEST
 from engine.errors import one_line
 from launch.command.door import run_door
-from launch.jobs.checkup import check_all
+from launch.jobs.checkup import check_all, check_gpus
 from launch.jobs.finding import BROKEN, OK, WARNING, Finding
 
 flags.DEFINE_string("model_dir", "runs", "Directory where runs shall be.")
 flags.DEFINE_bool("smoke", True, "Train five steps with each strategy.")
+flags.DEFINE_bool("gpus", False, "Say what there is of GPUs, and no more.")
 flags.DEFINE_float(
   "timeout",
   300.0,
@@ -36,9 +37,16 @@ def main() -> None:
     "temporary files": tempfile.gettempdir(),
   }
   worst, levels = OK, (OK, WARNING, BROKEN)
-  for finding in check_all(directories, os.environ):
+  findings = (
+    check_gpus(os.environ)
+    if values.gpus
+    else check_all(directories, os.environ)
+  )
+  for finding in findings:
     show(finding)
     worst = max(worst, finding.level, key=levels.index)
+  if values.gpus:
+    sys.exit(worst == BROKEN)
   if values.smoke and worst != BROKEN:
     for finding in smoke(strategies(), values.timeout):
       show(finding)
@@ -66,6 +74,8 @@ def strategies() -> dict[str, Sequence[str]]:
     "mirrored": train if gpus else (*train, "--num_virtual_devices=2"),
     "multi_worker": ("launch.cluster", "--num_workers=2", "--"),
   }
+  if len(gpus) == 1:  # One GPU makes neither.
+    del found["mirrored"], found["multi_worker"]
   if os.path.exists("/dev/accel0") or os.path.exists("/dev/vfio/0"):
     found["tpu"] = ("launch.train", "--tpu=local")
   return found

@@ -1,4 +1,4 @@
-"""Plans a run, and compiles it for TPUs that are elsewhere: --help."""
+"""Plans a run, and compiles it for devices that are elsewhere: --help."""
 
 import dataclasses
 import os
@@ -9,7 +9,10 @@ from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.config import LONGEST
-from engine.planning.tpu import Compiler, Topology
+from engine.errors import UserError
+from engine.planning.compiler import Compiler, Topology
+from engine.planning.gpu import Gpus, is_gpus
+from engine.planning.tpu import Tpus
 from launch.command.checks import check_output
 from launch.command.door import run_door
 from launch.command.flags import config_from_flags, define_settings, settings
@@ -19,7 +22,9 @@ from tasks import registry
 LARGEST = ("estimate", "search", "off")
 
 flags.DEFINE_string(
-  "topology", None, "TPUs to compile for, without one: v5e:2x2, v4:2x2x1, ..."
+  "topology",
+  None,
+  "What to compile for, without one: h100, h200:8, v5e:2x2, v4:2x2x1, ...",
 )
 flags.DEFINE_enum(
   "largest_batch",
@@ -31,7 +36,8 @@ flags.DEFINE_string("chip_config", "", "megacore: a v4 chip as one device.")
 flags.DEFINE_string(
   "plan_python",
   None,
-  "Python with jax and libtpu; on a TPU VM not the one that trains. [this]",
+  "Python with jax and the compiler; on a TPU VM not the one that trains. "
+  "[this]",
 )
 flags.DEFINE_float(
   "compile_timeout",
@@ -73,7 +79,8 @@ def main() -> None:
   if compiler:
     replicas, where = compiler.topology.devices, compiler.topology.name
     if config.runtime.shapes == "auto":
-      runtime = dataclasses.replace(config.runtime, shapes="tpu")
+      kind: Any = "gpu" if is_gpus(where) else "tpu"
+      runtime = dataclasses.replace(config.runtime, shapes=kind)
       config = dataclasses.replace(config, runtime=runtime)
   elif cluster and cluster.size > 1:
     replicas, where = cluster.size, f"workers found in {cluster.found_in}"
@@ -111,13 +118,16 @@ def main() -> None:
     compiled = compile_steps(
       compiler, steps, largest=values.largest_batch, say=said
     )
-    record["tpu"] = {
-      "topology": dataclasses.asdict(compiler.topology),
+    of_device = record["gpu" if is_gpus(where) else "tpu"] = {
+      "topology": {**vars(compiler.topology)},
       **compiler.facts,
       "steps": compiled,
     }
     print()
-    print("\n".join(plan_report.tpu_lines(record["tpu"], compiler.topology)))
+    lines = plan_report.device_lines(
+      of_device, compiler.topology, config.train.precision
+    )
+    print("\n".join(lines))
   if values.output:
     write_json(values.output, record)
   if not all(step["ok"] for step in compiled.values()):
@@ -127,8 +137,18 @@ def main() -> None:
 def find_compiler() -> Compiler:
   """Returns the compiler that the flags name, once it has answered."""
   values = flags.FLAGS
+  topology: Topology
+  if is_gpus(values.topology):
+    topology = Gpus(values.topology)
+    if values.chip_config:
+      raise UserError(
+        f"`chip_config` is {values.chip_config!r}, but GPUs have none: leave "
+        "it out."
+      )
+  else:
+    topology = Tpus(values.topology, values.chip_config)
   return Compiler(
-    Topology(values.topology, values.chip_config),
+    topology,
     python=values.plan_python or sys.executable,
     timeout=values.compile_timeout,
   )
@@ -141,4 +161,4 @@ def said(message: str, end: str = "\n") -> None:
 
 
 if __name__ == "__main__":
-  run_door(main, "Plans a run; with --topology, compiles it for TPUs.")
+  run_door(main, "Plans a run; with --topology, compiles it for TPUs or GPUs.")

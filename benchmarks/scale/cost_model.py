@@ -39,6 +39,10 @@ class Link:
     messages = 2 * (replicas - 1)
     return messages * self.latency + messages / replicas * size / self.bandwidth
 
+  def all_gather(self, replicas: int, size: float) -> float:
+    """Seconds in which each gets `size` bytes of each other over a ring."""
+    return (replicas - 1) * (self.latency + size / self.bandwidth)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compute:
@@ -133,6 +137,52 @@ def predict(
     step=step,
     efficiency=compute.work(examples) / step,
     reduce_share=reduce / step,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Together:
+  """What workers do together beside the sum of the gradients.
+
+  Attributes:
+    vote: seconds of a step that go to the notices to stop.
+    restore: seconds until all have a checkpoint.
+    read: bytes that are read of the store for it, by all.
+  """
+
+  vote: float
+  restore: float
+  read: float
+
+
+def voting(
+  link: Link, *, workers: int, size: float, store: float, steps: float = 5.0
+) -> Together:
+  """Each loop ends in an all-gather of 776 bytes; each worker reads all.
+
+  Args:
+    link: between the workers.
+    workers: how many.
+    size: bytes of a checkpoint; it is hashed, and then read.
+    store: bytes a second that it gives all readers together.
+    steps: of a loop.
+  """
+  read = 2.0 * size * workers
+  return Together(
+    vote=link.all_gather(workers, 776) / steps, restore=read / store, read=read
+  )
+
+
+def riding(link: Link, *, workers: int, size: float, store: float) -> Together:
+  """Flags and paces ride on the sum; one worker reads, and all get it by a sum.
+
+  The sum exists anyway: what is added is 8 bytes for each worker.
+  """
+  more = 2 * (workers - 1) / workers * 8 * workers / link.bandwidth
+  return Together(
+    vote=more,
+    restore=2.0 * size / store + link.all_reduce(workers, size),
+    read=2.0 * size,
   )
 
 

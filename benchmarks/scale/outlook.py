@@ -12,13 +12,22 @@ import dataclasses
 
 import numpy as np
 
-from benchmarks.scale.cost_model import Compute, Link, Prediction, predict
+from benchmarks.scale.cost_model import (
+  Compute,
+  Link,
+  Prediction,
+  Together,
+  predict,
+  riding,
+  voting,
+)
 from engine.measure.hardware import TPUS, gpu_peak
 from tasks.model.flops import training_flops
 
 _WEIGHTS = 109.5e6
 _PAIR = 53  # Tokens.
 _LATENCY = 5e-6  # Seconds.
+_STORE = 5e9  # Bytes a second that a shared store gives all readers together.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,5 +106,34 @@ def told(replicas: int, examples: float, input_seconds: float) -> list[str]:
       f"{1e3 * alone:.1f} ms, {1e3 * step.step:.1f} with an all-reduce behind "
       f"it; the input measured here takes {input_seconds / alone:.0%} of the "
       "former"
+    )
+  return lines
+
+
+def together(workers: int) -> tuple[Together, Together]:
+  """What workers with a link of 50 GB/s each do beside sums: before, and now.
+
+  A checkpoint holds the weights and two moments.
+  """
+  link = Link(latency=_LATENCY, bandwidth=50e9)
+  size = 3 * 4 * _WEIGHTS
+  return (
+    voting(link, workers=workers, size=size, store=_STORE),
+    riding(link, workers=workers, size=size, store=_STORE),
+  )
+
+
+def table() -> list[str]:
+  """Returns the lines of `together` for 8 to 1,024 workers: before, now."""
+  lines = [
+    "workers: votes, ms of a step; restore, s; read of the store, GB; each "
+    "before, and now: predicted"
+  ]
+  for workers in (8, 64, 128, 512, 1024):
+    old, new = together(workers)
+    lines.append(
+      f"{workers}: {1e3 * old.vote:.3g}, {1e3 * new.vote:.2g}; "
+      f"{old.restore:.3g}, {new.restore:.2g}; "
+      f"{old.read / 1e9:.3g}, {new.read / 1e9:.2g}"
     )
   return lines

@@ -3,7 +3,7 @@
 import contextlib
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -21,16 +21,9 @@ def gather(strategy: tf.distribute.Strategy, own: np.ndarray) -> np.ndarray:
     strategy: of the workers.
     own: array [...], of one shape and type on all of them.
   """
-  return gathering(strategy, own)()
-
-
-def gathering(
-  strategy: tf.distribute.Strategy, own: np.ndarray
-) -> Callable[[], np.ndarray]:
-  """As `gather`, for those who give the device more before they hear of it."""
   workers = workers_of(strategy)
   if len(workers) < 2:
-    return lambda: own[None]
+    return own[None]
   rows = strategy.gather(
     strategy.experimental_distribute_values_from_function(
       lambda _: tf.constant(own[None])
@@ -38,7 +31,7 @@ def gathering(
     axis=0,
   )
   # A row for each replica comes.
-  return lambda: rows.numpy()[:: len(rows) // len(workers)]
+  return rows.numpy()[:: len(rows) // len(workers)]
 
 
 def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:

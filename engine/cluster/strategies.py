@@ -2,8 +2,10 @@
 
 import importlib.metadata
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from engine.cluster.discovery import Cluster
 from engine.cluster.rendezvous import ends_within
@@ -38,6 +40,8 @@ def create_strategy(
   """
   if config.fixes_bits:
     tf.config.experimental.enable_op_determinism()
+  gpus = tf.config.list_physical_devices("GPU")
+  _set_growth(gpus, config.memory_growth)
   if config.threads:
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
   kind = config.strategy
@@ -59,7 +63,7 @@ def create_strategy(
   hardware = "CPU"
   if config.num_virtual_devices:
     _split_cpu(config.num_virtual_devices)
-  elif tf.config.list_physical_devices("GPU"):
+  elif gpus:
     hardware = "GPU"
   devices = [device.name for device in tf.config.list_logical_devices(hardware)]
   found = f"{len(devices)} {hardware} device(s) found"
@@ -118,7 +122,12 @@ def _multi_worker(
     f"{config.startup_timeout:g} s: start all workers again.",
   ):
     try:
-      strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+      strategy = tf.distribute.MultiWorkerMirroredStrategy(
+        resolver,
+        tf.distribute.experimental.CommunicationOptions(
+          implementation=config.communication.upper()
+        ),
+      )
     except tf.errors.OpError as error:
       raise UserError(
         f"TensorFlow's cluster of {', '.join(hosts)} did not come up "
@@ -129,6 +138,15 @@ def _multi_worker(
     f"multi_worker: {cluster.size} workers found in {cluster.found_in}, "
     f"{strategy.num_replicas_in_sync} replicas{chosen}"
   )
+
+
+def _set_growth(gpus: Sequence[Any], growth: bool) -> None:
+  """Lets other processes have what this one does not need of a GPU's memory."""
+  for gpu in gpus:
+    try:
+      tf.config.experimental.set_memory_growth(gpu, growth)
+    except RuntimeError:  # In use already, by who may have set it.
+      logging.warning("%s is in use: memory_growth is not set.", gpu.name)
 
 
 def _tpu(config: RuntimeConfig) -> tuple[tf.distribute.Strategy, str]:

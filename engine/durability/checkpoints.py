@@ -125,6 +125,10 @@ class Checkpoints(tf.train.CheckpointManager):
       initialize()
     return self._newest
 
+  def follow(self, step: int) -> None:
+    """Takes for its own what the chief has restored."""
+    self._newest = f"{self._checkpoint_prefix}-{step}"
+
   def _manage(self, committed: Sequence[str]) -> None:
     """Finds which checkpoints may be deleted in their turn.
 

@@ -1,13 +1,12 @@
 """What all workers decide together between two device loops."""
 
 import collections
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from engine.cluster.peers import gathering
+from engine.cluster.peers import gather
 from engine.cluster.strategies import workers_of
 from engine.errors import StopRequested
 from engine.process.preemption import Notices
@@ -25,8 +24,13 @@ class Boundary:
   Loops are short enough for a look at the notices within the time of grace.
   How short depends on the slowest worker, so that all make the same loops.
 
-  Where the device has steps to do, workers ask at one look and hear at the next
-  one what was said: so the question waits for the device, and nobody else does.
+  What a worker has to say of this rides on the sum of each step's gradients, a
+  row of a table: its pace, and whether it was told to stop. So nobody votes
+  while nothing happens. All workers read the sum at the same place among the
+  steps that they give; where it says that one was told, they exchange reasons.
+
+  Attributes:
+    told: whether the newest sum said so.
   """
 
   def __init__(
@@ -50,7 +54,11 @@ class Boundary:
     self._notices = notices
     self._progress = progress or Progress("")
     self._pace = Pace(grace=grace)
-    self._asked: Callable[[], np.ndarray] | None = None
+    self.told = False
+    if len(self._workers) > 1:
+      # Nothing is known; what is measured here is not what others measure.
+      self._pace.agreed = 0.0
+      self._own = strategy.cluster_resolver.task_id
 
   def limit(self, steps: int) -> int:
     """Returns how many of `steps` may run before the next look.
@@ -63,40 +71,56 @@ class Boundary:
     """Notes what a device loop took."""
     self._pace.measured(steps, seconds)
 
-  def check(self, step: int | None = None, *, ahead: bool = False) -> None:
+  @property
+  def signals(self) -> np.ndarray:
+    """What this worker adds to the sum of a step: float32 [workers, 2].
+
+    All rows but its own are 0; where it is alone there are none.
+    """
+    if len(self._workers) < 2:
+      return np.zeros([0, 2], np.float32)
+    table = np.zeros([len(self._workers), 2], np.float32)
+    table[self._own] = self._pace.own, bool(self._reason)
+    return table
+
+  def hear(self, signals: np.ndarray) -> None:
+    """Takes the sum of what all workers have added to a step."""
+    if len(signals):
+      self._pace.agreed = float(signals[:, 0].max())
+      self.told = bool(signals[:, 1].any())
+
+  @property
+  def _reason(self) -> str:
+    return self._notices.reason if self._notices else ""
+
+  def check(self, step: int | None = None, *, asks: bool = False) -> None:
     """Ends the loop here if a worker was told to stop.
 
     Args:
       step: the global step that is reached; None in an evaluation.
-      ahead: whether the device has something to do; on all workers alike.
+      asks: whether the others are asked, since no sum says what they know; on
+        all workers alike.
 
     Raises:
       StopRequested: on all workers alike.
     """
     reached: dict[str, Any] = {} if step is None else {"step": step}
     self._progress.report(**reached)
-    reason = self._notices.reason if self._notices else ""
+    reason = self._reason
     if len(self._workers) > 1:
-      asked, self._asked = self._asked, self._ask(reason)
-      if not ahead:
-        asked, self._asked = self._asked, None
-      reason = self._hear(asked()) if asked else ""
+      reason = self._exchanged(reason) if asks or self.told else ""
+      self.told = False
     if reason:
       raise StopRequested(reason)
 
-  def _ask(self, reason: str) -> Callable[[], np.ndarray]:
-    """Tells the other workers the own reason and pace, and asks for theirs."""
+  def _exchanged(self, reason: str) -> str:
+    """Tells the other workers the own reason; returns the first of all."""
     words = reason.encode()[:_SIZE].ljust(_SIZE, b"\0")
-    own = np.array([self._pace.own, *words], np.float64)
-    return gathering(self._strategy, own)
-
-  def _hear(self, rows: np.ndarray) -> str:
-    """Takes the pace of the slowest; returns the first reason of all."""
-    self._pace.agreed = float(rows[:, 0].max())
-    for i, row in enumerate(rows[:, 1:]):
-      words = bytes(row.astype(np.uint8)).rstrip(b"\0")
-      if words:
-        told = words.decode(errors="replace")
+    # Collectives know no bytes.
+    own = np.frombuffer(words, np.uint8).astype(np.int32)
+    for i, row in enumerate(gather(self._strategy, own).astype(np.uint8)):
+      if row.any():
+        told = bytes(row).rstrip(b"\0").decode(errors="replace")
         return f"{told} (worker {i}, {self._workers[i]})"
     return ""
 
@@ -105,7 +129,7 @@ class Pace:
   """How many steps may run before the next look at the notices.
 
   Attributes:
-    agreed: seconds of a step of the slowest worker, once there was a vote.
+    agreed: seconds of a step of the slowest worker, where there are several.
   """
 
   def __init__(self, *, grace: float):

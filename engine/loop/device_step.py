@@ -1,6 +1,5 @@
 """What the device does with a step that it is given, and what it tells."""
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ class Numbers(NamedTuple):
   """What the host learns of a step; one float64 tensor on its way.
 
   Attributes:
-    began: when the device began with it, in seconds.
     ran: whether it was its turn; if not, it has changed nothing.
     counted: whether the global step counts it.
     loss: sum over the taken steps of the window.
@@ -28,10 +26,8 @@ class Numbers(NamedTuple):
     learning_rate: of the step.
     tried_scale: loss scale that it was tried with; 0: there is none.
     scale: the one behind it.
-    ended: when the device had done it, in seconds.
   """
 
-  began: float
   ran: float
   counted: float
   loss: float
@@ -43,7 +39,6 @@ class Numbers(NamedTuple):
   learning_rate: float
   tried_scale: float
   scale: float
-  ended: float
 
 
 class Window(tf.Module):
@@ -67,13 +62,13 @@ class Window(tf.Module):
     norm: tf.Tensor,
     *,
     taken: tf.Tensor,
-    counted: tf.Tensor,
+    repeated: tf.Tensor,
   ) -> None:
     """Adds a step, in the cross-replica context; one not taken adds nothing."""
     self.loss.assign_add(tf.where(taken, loss, 0.0))
     self.norm.assign(tf.where(taken, norm, self.norm))
     self.taken.assign_add(tf.cast(taken, tf.int32))
-    self.repeated.assign_add(1 - tf.cast(counted, tf.int32))
+    self.repeated.assign_add(tf.cast(repeated, tf.int32))
 
   def begin(self, anew: tf.Tensor) -> None:
     """Begins anew, where `anew` says so."""
@@ -84,14 +79,15 @@ class Window(tf.Module):
 class DeviceStep:
   """A step, if the global step is the one that it was made for.
 
-      if global_step == step:
-        replica_step(batch)       # on all replicas
-        window.add(loss, norm)
+      turn = global_step == step
+      replica_step(batch, turn)   # on all replicas
+      window.add(loss, norm)      # out of turn both change nothing
       tell numbers
       if it closes the window and is counted: window.begin()
 
   So a step may be given to the device before anybody knows how the one before
-  it came out.
+  it came out. Nothing in it asks the host: a GPU or TPU goes from step to step
+  by itself, and whoever reads the numbers learns when they came.
   """
 
   def __init__(
@@ -99,6 +95,7 @@ class DeviceStep:
     replica_step: ReplicaStep,
     inputs: Inputs,
     strategy: tf.distribute.Strategy,
+    xla: bool = False,
   ):
     """Initializes the step; call it in the scope of the strategy.
 
@@ -106,28 +103,29 @@ class DeviceStep:
       replica_step: what each replica does with its rows of a batch.
       inputs: the batches.
       strategy: the replicas.
+      xla: whether XLA compiles all of it, on one device.
     """
+    self._xla = xla
     self._replica_step = replica_step
     self._inputs = inputs
     self._strategy = strategy
     self.window = Window()
 
-  def program(self, shape: Shape) -> Callable[..., tf.Tensor]:
+  def program(self, shape: Shape) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """Returns the function of batches of one shape.
 
     It takes a batch as `Inputs.fetch` gives it; its global step, int64 scalar;
-    and whether a log point is behind it, bool scalar. It returns `Numbers`.
+    whether a log point is behind it, bool scalar; and what this worker adds to
+    the sum of all (`Boundary.signals`). It returns `Numbers` and that sum.
     """
 
-    def step_of(batch, step, closes):
-      began = _now()
+    def step_of(batch, step, closes, signals):
       optimizer, guard = self._replica_step.optimizer, self._replica_step.guard
       tried_scale = self._scale()
       ran = tf.equal(optimizer.iterations, step)
-      tf.cond(ran, lambda: self._take(batch, shape), lambda: False)
+      signals = self._take(batch, shape, ran, signals)
       counted = ran & tf.not_equal(optimizer.iterations, step)
       numbers = Numbers(
-        began=began,
         ran=ran,
         counted=counted,
         loss=self.window.loss,
@@ -139,46 +137,42 @@ class DeviceStep:
         learning_rate=optimizer.learning_rate,
         tried_scale=tried_scale,
         scale=self._scale(),
-        ended=0.0,
       )
-      with tf.device("CPU:0"):  # The host waits for them, and for no more.
-        told = tf.stack([tf.cast(x, tf.float64) for x in numbers[:-1]])
-        with tf.control_dependencies([told]):
-          told = tf.concat([told, [_now()]], 0)
-      self.window.begin(closes & counted)
-      return told
+      told = tf.stack([tf.cast(x, tf.float64) for x in numbers])
+      with tf.control_dependencies([told]):
+        self.window.begin(closes & counted)
+      return told, signals
 
+    if self._xla:
+      return tf.function(plain(step_of), jit_compile=True)
     return plain(step_of)
 
   def _scale(self) -> tf.Tensor:
     scale = self._replica_step.loss_scale
     return tf.identity(scale.scale) if scale else tf.constant(0.0)
 
-  def _take(self, batch: dict[str, tf.Tensor], shape: Shape) -> bool:
-    """Takes the step, in the cross-replica context."""
+  def _take(
+    self,
+    batch: dict[str, tf.Tensor],
+    shape: Shape,
+    turn: tf.Tensor,
+    signals: tf.Tensor,
+  ) -> tf.Tensor:
+    """Takes the step, in the cross-replica context; returns summed signals."""
 
-    def replica_step(batch):
-      return self._replica_step(self._inputs.pick(batch, shape))
+    def replica_step(batch, turn, signals):
+      return self._replica_step(self._inputs.pick(batch, shape), turn, signals)
 
-    loss, norm = (
+    loss, norm, signals = (
       self._strategy.experimental_local_results(x)[0]
-      for x in self._strategy.run(replica_step, args=(batch,))
+      for x in self._strategy.run(replica_step, args=(batch, turn, signals))
     )
     guard = self._replica_step.guard
+    counted = tf.convert_to_tensor(guard.counted)
     self.window.add(
       loss,
       norm,
       taken=tf.convert_to_tensor(guard.taken),
-      counted=tf.convert_to_tensor(guard.counted),
+      repeated=turn & ~counted,
     )
-    return True
-
-
-def _now() -> tf.Tensor:
-  """The seconds of a steady clock, once what stands before it has run.
-
-  Of the host: TensorFlow has no clock of its own for deterministic runs.
-  """
-  now = tf.numpy_function(time.monotonic, [], tf.float64)
-  now.set_shape([])
-  return now
+    return signals

@@ -55,6 +55,7 @@ class Evaluator(orbit.StandardEvaluator):
     boundary: Boundary | None = None,
     averages: Averages | None = None,
     own_shares: int = 0,
+    xla: bool = False,
   ):
     super().__init__(eval_dataset=None)
     self._task = task
@@ -66,6 +67,9 @@ class Evaluator(orbit.StandardEvaluator):
     self._averages = averages
     self.table: dict[str, Any] = {}  # Of the newest evaluation.
     self._own_shares = own_shares
+    self._forward = self._outputs_and_losses
+    if xla:
+      self._forward = tf.function(plain(self._forward), jit_compile=True)
     self._outputs = self._outputs_of
     if own_shares:
       self._outputs = alone(self._outputs_of)
@@ -121,7 +125,7 @@ class Evaluator(orbit.StandardEvaluator):
     with dispatching(ahead=True):
       for step in range(self.inputs.order.num_batches):
         if self._boundary:
-          self._boundary.check(ahead=bool(given))
+          self._boundary.check(asks=True)
         given.append(self._give(step))
         gathered += map(_read, given[:-1])
         given = given[-1:]
@@ -168,14 +172,20 @@ class Evaluator(orbit.StandardEvaluator):
     features, labels, weights, examples = columns(
       batch, (LABELS, WEIGHTS, EXAMPLES)
     )
-    outputs = self._task.forward(self._model, features, None)
+    # What is passed through is no part of what XLA compiles: a GPU would send
+    # back what the host has given.
+    outputs, losses = self._forward(features, labels)
     return {
       LABELS: labels,
       WEIGHTS: weights,
       EXAMPLES: examples,
-      "losses": self._task.loss(labels, outputs),
+      "losses": losses,
       "outputs": outputs,
     }
+
+  def _outputs_and_losses(self, features, labels):
+    outputs = self._task.forward(self._model, features, None)
+    return outputs, self._task.loss(labels, outputs)
 
 
 class SplitsEvaluator(orbit.AbstractEvaluator):
@@ -226,6 +236,7 @@ def build_evaluator(
   averages: Averages | None = None,
   program: float = 0.0,
   own_shares: int = 0,
+  xla: bool = False,
 ) -> Evaluator:
   """Builds an evaluator of a source in its own order, each example once.
 
@@ -233,7 +244,7 @@ def build_evaluator(
   costs what `Inputs` says: forward passes and their programs are both cheaper
   than those of training, by about as much. With `own_shares` each replica
   computes that many canonical shares, and outputs have the same bits on any
-  number of replicas.
+  number of replicas. With `xla` it is one program of a replica.
   """
   order = Order(
     num_examples=len(source),
@@ -258,6 +269,7 @@ def build_evaluator(
     boundary=boundary,
     averages=averages,
     own_shares=own_shares,
+    xla=xla,
   )
 
 

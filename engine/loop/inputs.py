@@ -98,16 +98,22 @@ class Inputs:
     batch = self.prepared(step)
     rows = batch.layout.shape[0] // self._replicas
 
+    devices = self._strategy.extended.worker_devices
+
     def part(context):
-      first = self._own.index(context.replica_id_in_sync_group) * rows
-      return {
-        TOTAL: tf.constant(batch.total, tf.float32),
-        **{
-          name: tf.constant(array[first : first + rows])
-          for name, array in batch.arrays.items()
-          if array.size
-        },
-      }
+      place = self._own.index(context.replica_id_in_sync_group)
+      first = place * rows
+      device = devices[place % len(devices)]
+      # Else all of them would come by the first GPU.
+      with tf.device(device if "GPU" in device else None):
+        return {
+          TOTAL: tf.constant(batch.total, tf.float32),
+          **{
+            name: tf.constant(array[first : first + rows])
+            for name, array in batch.arrays.items()
+            if array.size
+          },
+        }
 
     values = self._strategy.experimental_distribute_values_from_function(part)
     return batch, values

@@ -1,9 +1,11 @@
 """One compiled program for each declared shape, and a count of the traces."""
 
+import concurrent.futures
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow.python.eager import context, executor
@@ -89,6 +91,37 @@ def dispatching(*, ahead: bool) -> Iterator[None]:
     raise
   finally:
     here.executor = before
+
+
+class Arrival(NamedTuple):
+  """What a program has told, and when.
+
+  Attributes:
+    value: of its tensors, in their structure.
+    seconds: of a steady clock of the host, once it was there.
+  """
+
+  value: Any
+  seconds: float
+
+
+def arrival(tensors: Any) -> "concurrent.futures.Future[Arrival]":
+  """Waits for tensors in a thread beside, which sees when they come.
+
+  A clock in the program itself would be a call from the device to the host in
+  each step, for which an accelerator waits.
+  """
+
+  def waited() -> Arrival:
+    value = tf.nest.map_structure(lambda x: x.numpy(), tensors)
+    return Arrival(value, time.monotonic())
+
+  return _waiting().submit(waited)
+
+
+@functools.cache
+def _waiting() -> concurrent.futures.ThreadPoolExecutor:
+  return concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="told")
 
 
 @functools.cache

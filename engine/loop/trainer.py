@@ -1,7 +1,9 @@
 """The training loop: what is given to the device, and what comes back."""
 
 import collections
+import concurrent.futures
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,14 +15,14 @@ from engine.errors import StopRequested, UserError
 from engine.loop.boundary import Boundary
 from engine.loop.device_step import DeviceStep, Numbers
 from engine.loop.inputs import Inputs
-from engine.loop.programs import Programs, dispatching
+from engine.loop.programs import Arrival, Programs, arrival, dispatching
 from engine.measure.ledger import Ledger, Work
 from engine.step.finite import FiniteCheck
 from engine.step.replica_step import ReplicaStep
 from engine.task import Layout
 
 LogPoint = Callable[[int, Mapping[str, Any]], None]
-_AHEAD = 4  # Steps, at most, that wait behind the one that runs.
+AHEAD = 4  # Steps, at most, that wait behind the one that runs.
 
 
 class Given(NamedTuple):
@@ -33,7 +35,8 @@ class Given(NamedTuple):
     closes: whether a log point is behind it.
     timed: whether it counts in a rate; the first of a program compiles.
     follows: whether the device had the one before when it was given.
-    numbers: float64 [fields of `Numbers`].
+    since: when it was given, in seconds.
+    numbers: what its program returned, once it has run.
   """
 
   step: int
@@ -42,7 +45,8 @@ class Given(NamedTuple):
   closes: bool
   timed: bool
   follows: bool
-  numbers: tf.Tensor
+  since: float
+  numbers: "concurrent.futures.Future[Arrival]"
 
 
 class Trainer(orbit.AbstractTrainer):
@@ -68,6 +72,7 @@ class Trainer(orbit.AbstractTrainer):
     ledger: Ledger,
     boundary: Boundary,
     log_interval: int = 0,
+    xla: bool = False,
   ):
     """Initializes the trainer; call it in the scope of the strategy.
 
@@ -80,6 +85,7 @@ class Trainer(orbit.AbstractTrainer):
       boundary: looked at between two loops.
       log_interval: steps between two log points; 0: `steps_per_loop`. There is
         one where Orbit's loop ends, too.
+      xla: whether XLA compiles all of a step, on one device.
     """
     super().__init__(name="trainer")
     self.replica_step = replica_step
@@ -92,9 +98,9 @@ class Trainer(orbit.AbstractTrainer):
     self._steps_per_loop = steps_per_loop
     self.log_interval = log_interval or steps_per_loop
     self._ledger = ledger
-    self._device_step = DeviceStep(replica_step, inputs, strategy)
-    self.window = self._device_step.window
-    self.programs = Programs(self._device_step.program, ledger)
+    self.device_step = DeviceStep(replica_step, inputs, strategy, xla)
+    self.window = self.device_step.window
+    self.programs = Programs(self.device_step.program, ledger)
     self.work = Work()
     self.log_points: Sequence[LogPoint] = ()  # Called with step and scalars.
     self._boundary = boundary
@@ -139,14 +145,14 @@ class Trainer(orbit.AbstractTrainer):
     while step < end:
       if step == look:
         with self._bucket("other"):
-          self._boundary.check(self._reached, ahead=bool(self._given))
+          self._boundary.check(self._reached)
         most = self._boundary.limit(self._steps_per_loop)
         look = min(end, step + max(1, most))
       self._give(step, closes=step + 1 == end or self._logs_at(step + 1))
       step += 1
-      while len(self._given) > min(most, _AHEAD):
+      while len(self._given) > min(most, AHEAD):
         self._read()
-      if self._reached + len(self._given) < step:
+      if self._boundary.told or self._reached + len(self._given) < step:
         break
     self._read_all()
 
@@ -166,9 +172,13 @@ class Trainer(orbit.AbstractTrainer):
     timed = shape in self.programs
     if not timed:
       self._read_all()  # Their seconds are no compilation.
-    follows = bool(self._given)
+    follows, since = bool(self._given), time.monotonic()
     numbers = self.programs(
-      shape, arrays, tf.constant(step, tf.int64), tf.constant(closes)
+      shape,
+      arrays,
+      tf.constant(step, tf.int64),
+      tf.constant(closes),
+      tf.constant(self._boundary.signals),
     )
     self._given.append(
       Given(
@@ -178,7 +188,8 @@ class Trainer(orbit.AbstractTrainer):
         closes=closes,
         timed=timed,
         follows=follows,
-        numbers=numbers,
+        since=since,
+        numbers=arrival(numbers),
       )
     )
 
@@ -192,18 +203,22 @@ class Trainer(orbit.AbstractTrainer):
     Raises:
       FloatingPointError: where trying it again would go on for ever.
     """
-    numbers = Numbers(*self._given[0].numbers.numpy().tolist())
+    (value, signals), ended = self._given[0].numbers.result()
+    numbers = Numbers(*value.tolist())
+    self._boundary.hear(signals)
     given = self._given.popleft()
+    # The device begins where it has done the one before, or where it is given.
+    began = max(given.since, self._ended)
     if given.follows:
-      idle = max(0.0, numbers.began - self._ended)
+      idle = began - self._ended
       self._ledger.rebook(idle, "step", "input_wait")
-    self._ended = numbers.ended
+    self._ended = ended
     if not numbers.ran:
       return
     if not numbers.counted and numbers.tried_scale <= 1.0:
       self._stop_at(given.step, scaled=numbers.tried_scale > 0.0)
     if given.timed:
-      seconds = max(0.0, numbers.ended - numbers.began)
+      seconds = max(0.0, ended - began)
       self._boundary.measured(1, seconds)
       self.work.seconds += seconds
     if numbers.counted:

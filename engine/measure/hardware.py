@@ -6,6 +6,7 @@ for the plan of one that has not begun.
 
 import dataclasses
 import re
+from typing import Any
 
 _TERA = 1e12
 # Dense TFLOP/s by the whole name of a GPU; `tf32` is what TensorFlow does with
@@ -43,6 +44,71 @@ _GPUS = {
     "tf32": 82.6,
     "float32": 82.6,
   },
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gpu:
+  """One GPU, as a compiler that has none must know it.
+
+  Attributes:
+    name: as its driver says it.
+    memory: bytes.
+    bandwidth: bytes/s of its memory.
+    link: bytes/s to the other GPUs of its host, one way (NVLink).
+    capability: of CUDA, the first number.
+    cores: streaming multiprocessors.
+    lanes: of float32, in each.
+    clock: GHz.
+    shared: bytes of shared memory in each; a block may take 1 KiB less.
+    cache: bytes, of the second level.
+  """
+
+  name: str
+  memory: int
+  bandwidth: float
+  link: float
+  capability: int
+  cores: int
+  lanes: int
+  clock: float
+  shared: int
+  cache: int
+
+
+# From NVIDIA's data sheets and the whitepapers of both architectures; clocks,
+# caches and memory as the CUDA runtime reports them of the SXM cards.
+_HOPPER: dict[str, Any] = {
+  "link": 450e9,
+  "capability": 9,
+  "cores": 132,
+  "lanes": 128,
+  "clock": 1.98,
+  "shared": 233472,
+  "cache": 52428800,
+}
+GPUS = {
+  "a100": Gpu(
+    name="NVIDIA A100-SXM4-80GB",
+    memory=85100068864,
+    bandwidth=2.039e12,
+    link=300e9,
+    capability=8,
+    cores=108,
+    lanes=64,
+    clock=1.41,
+    shared=167936,
+    cache=41943040,
+  ),
+  "h100": Gpu(
+    name="NVIDIA H100 80GB HBM3",
+    memory=84942979072,
+    bandwidth=3.352e12,
+    **_HOPPER,
+  ),
+  "h200": Gpu(
+    name="NVIDIA H200", memory=151397597184, bandwidth=4.8e12, **_HOPPER
+  ),
 }
 
 

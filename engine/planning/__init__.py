@@ -1,1 +1,1 @@
-"""What a run will do before it runs, and what a TPU compiler says of it."""
+"""What a run will do before it runs, and what a compiler says of it."""

@@ -1,4 +1,4 @@
-"""The steps of a plan, compiled for TPUs that are elsewhere."""
+"""The steps of a plan, compiled for devices that are elsewhere."""
 
 import dataclasses
 import functools
@@ -8,11 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from engine.loop.evaluator import Evaluator
-from engine.loop.trainer import Trainer
+from engine.loop.trainer import AHEAD, Trainer
+from engine.planning.compiler import Compiler
 from engine.planning.largest_batch import find_largest
 from engine.planning.lowering import Lowered, lower, replica_specs
 from engine.planning.plan import Batches
-from engine.planning.tpu import Compiler
+
+# What a step of training takes beside its batch; no feature is called so.
+_STEP, _CLOSES, _SIGNALS = "/global_step", "/closes", "/signals"
 
 
 class PlannedStep:
@@ -37,13 +40,32 @@ class PlannedStep:
     self.batches = batches
     self.source = loop.inputs.source
     self.replicas = strategy.num_replicas_in_sync
-    self._step = loop.replica_step
+    self._loop = loop
     self._strategy = strategy
     self.lowered = functools.cache(self._lowered)
 
+  def batch_bytes(self, shape: tuple[int, ...]) -> int:
+    """Returns the bytes of a batch that one device is given."""
+    specs = replica_specs(self.source, shape, self.replicas).values()
+    return sum(x.shape.num_elements() * x.dtype.size for x in specs)
+
   def _lowered(self, shape: tuple[int, ...]) -> Lowered:
+    """Lowers all that the device does, from one log point to the next."""
     specs = replica_specs(self.source, shape, self.replicas)
-    return lower(self._step, specs, self._strategy)
+    if isinstance(self._loop, Evaluator):
+      return lower(self._loop.replica_step, specs, self._strategy)
+    program = self._loop.device_step.program(shape)
+    more = {
+      _STEP: tf.TensorSpec([], tf.int64),
+      _CLOSES: tf.TensorSpec([], tf.bool),
+      _SIGNALS: tf.TensorSpec([self.replicas if self.replicas > 1 else 0, 2]),
+    }
+
+    def step(arrays):
+      batch = {name: x for name, x in arrays.items() if name not in more}
+      return program(batch, *(arrays[name] for name in more))
+
+    return lower(step, specs | more, self._strategy, whole=True)
 
 
 def compile_steps(
@@ -64,7 +86,8 @@ def compile_steps(
 
   Returns:
     Name of a step -> what the compiler said, the `shape`, the `examples` of one
-    device, the ops of `dynamic` sizes, and the `largest` number of examples.
+    device, the bytes of the batches that it has `ahead`, the ops of `dynamic`
+    sizes, and the `largest` number of examples.
 
   Raises:
     UserError: where a step holds what XLA does not take.
@@ -117,6 +140,9 @@ def _compile(
     "shape": shape,
     "occurs_in_steps": occurs,
     "examples": examples,
+    # Those that wait behind the one that runs.
+    "ahead_bytes": (AHEAD if step.name == "train" else 1)
+    * step.batch_bytes(shape),
     "dynamic": step.lowered(shape).dynamic,
     "largest": found and dataclasses.asdict(found),
     **result,

@@ -36,7 +36,7 @@ def find_largest(
   """Finds how many examples fit.
 
   Args:
-    compile_examples: examples of one device -> what `tpu_compile` says.
+    compile_examples: examples of one device -> what `device_compile` says.
     examples: to begin with.
     granted: bytes of a device that the compiler grants.
     search: compile the largest that fits, instead of reading it off the line.

@@ -1,4 +1,4 @@
-"""From a step to the program that a TPU's compiler takes, without a TPU.
+"""From a step to the program that a compiler takes, without its device.
 
 `tf.function` lowers a step to HLO from the shapes of its arguments alone: no
 batch is made and nothing runs. What XLA cannot take is refused here, with the
@@ -37,10 +37,12 @@ class Lowered:
     hlo: a serialized HloModuleProto.
     dynamic: the ops whose sizes depend on values, with their lines of code.
       The compiler pads them to their largest size; they are slow on a TPU.
+    variables: that it takes behind the arrays, in this order.
   """
 
   hlo: bytes
   dynamic: tuple[str, ...]
+  variables: tuple[tf.Variable, ...] = ()
 
 
 def compile_only_strategy(replicas: int) -> tf.distribute.Strategy:
@@ -108,14 +110,17 @@ def lower(
   step: Callable[[dict[str, tf.Tensor]], Any],
   specs: Mapping[str, tf.TensorSpec],
   strategy: tf.distribute.Strategy,
+  *,
+  whole: bool = False,
 ) -> Lowered:
   """Lowers one replica's step.
 
   Args:
-    step: takes a replica's batch; `Trainer.replica_step` for one. All of its
+    step: takes a replica's batch; `Evaluator.replica_step` for one. All of its
       variables exist, those of the optimizer too.
     specs: name -> spec of the replica's part of a batch.
     strategy: of `compile_only_strategy`; the step's variables are its own.
+    whole: whether the step gives it to the replicas by itself.
 
   Raises:
     UserError: where XLA cannot take the step, with the op and the line.
@@ -123,7 +128,8 @@ def lower(
   names = list(specs)
 
   def flat(*arrays):  # The lowering below takes no nested specs.
-    return strategy.run(step, (dict(zip(names, arrays, strict=True)),))
+    batch = dict(zip(names, arrays, strict=True))
+    return step(batch) if whole else strategy.run(step, (batch,))
 
   # No AutoGraph: the engine's loops convert no step either.
   function = tf.function(flat, jit_compile=True, autograph=False)
@@ -143,7 +149,9 @@ def lower(
       dynamic = tuple(_dynamic_ops(text, graph)) or (_DYNAMIC,)
   except (tf.errors.OpError, ValueError, TypeError) as error:
     raise _refused(error, graph) from error
-  return Lowered(hlo, dynamic)
+  held = {id(variable.handle): variable for variable in graph.variables}
+  captured = [held.get(id(outer)) for outer, _ in graph.captures]
+  return Lowered(hlo, dynamic, tuple(x for x in captured if x is not None))
 
 
 def _refused(error: Exception, graph: tf.Graph | None) -> UserError:
@@ -160,13 +168,13 @@ def _refused(error: Exception, graph: tf.Graph | None) -> UserError:
   else:
     culprit = "an op"
   if "No registered" in message:
-    message = "it has no kernel on a TPU: it runs on the host alone"
+    message = "XLA has no kernel for it: it runs on the host alone"
   elif "must be a compile-time constant" in message:
     message = "a shape is taken from a value, but must be known before"
   reason = message.removeprefix("Failed getting HLO text: '")
   reason = re.split(r"\n|\. ", reason)[0]
   return UserError(
-    f"The step cannot be compiled for a TPU: {culprit} ({reason}); move it out "
+    f"The step cannot be compiled by XLA: {culprit} ({reason}); move it out "
     "of the step."
   )
 

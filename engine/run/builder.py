@@ -26,7 +26,7 @@ from engine.step.canonical import Shares, own_shares
 from engine.step.guard import Guard
 from engine.step.optimization import build_optimizer
 from engine.step.precision import LossScale, precision_scope
-from engine.step.program_cost import program_cost
+from engine.step.program_cost import kind_of, program_cost, xla_for
 from engine.step.replica_step import ReplicaStep
 from engine.task import Source, Task
 from engine.telemetry.job import Job
@@ -62,6 +62,9 @@ class Builder:
     self._strategy = strategy
     self._ledger = ledger
     self._program = program_cost(config.runtime.shapes, strategy)
+    self.xla = xla_for(
+      config.runtime.xla, strategy, apart=config.runtime.reproducible
+    )
     self._boundary = boundary or Boundary(
       strategy=strategy, grace=config.runtime.grace_seconds
     )
@@ -147,11 +150,15 @@ class Builder:
       guard=guard,
       loss_scale=loss_scale,
       accumulate_steps=train.accumulate_steps,
-      xla=self._config.runtime.xla,
-      keeps_rows=replicas == 1 or len(workers_of(self._strategy)) > 1,
+      xla=self.xla.gradient,
+      keeps_rows=not self.xla.step
+      and (replicas == 1 or len(workers_of(self._strategy)) > 1),
       shares=Shares(own=self._own_shares, replicas=replicas)
       if self._own_shares
       else None,
+      pack_bytes=0
+      if kind_of(self._strategy) == "CPU"
+      else self._config.runtime.pack_megabytes * 10**6,
     )
     order = Order(
       num_examples=len(source),
@@ -175,6 +182,7 @@ class Builder:
       log_interval=self._config.runtime.log_interval,
       ledger=self._ledger,
       boundary=self._boundary,
+      xla=self.xla.step,
     )
 
   def _evaluator(
@@ -195,6 +203,7 @@ class Builder:
         averages=averages,
         program=self._program,
         own_shares=self._own_shares,
+        xla=self.xla.evaluation,
       )
       for source in devs
     ]

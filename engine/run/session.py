@@ -16,7 +16,7 @@ from engine.measure import environment
 from engine.measure.goal import goal_of, stops_early
 from engine.measure.journal import POINT
 from engine.measure.terminal import Terminal
-from engine.run import found
+from engine.run import found, shared_restore
 from engine.run.builder import Builder, build_managers
 from engine.run.controller import build_controller
 from engine.run.outcome import outcome
@@ -77,8 +77,9 @@ class Session:
     self._model, self._trainer, self._evaluator = builder.parts(
       train, *devs, order=data["train"]["order"]
     )
-    if self._trainer.inputs.choice:
-      terminal.say(self._trainer.inputs.choice)
+    for said in (self._trainer.inputs.choice, str(builder.xla)):
+      if said:
+        terminal.say(said)
     self._committer = Committer(
       config=identity(job.config),
       versions=environment.versions(),
@@ -92,9 +93,10 @@ class Session:
       self._manager, self._best = build_managers(
         job, self._model, self._trainer, self._committer
       )
-      self._restored = self._manager.begin(
+      self._restored = shared_restore.begin(
+        job,
+        self._manager,
         self._initialize,
-        config=job.config,
         allowed={*job.allowed, *job.directory.changed()},
       )
     self._trainer.check_finite()

@@ -45,6 +45,7 @@ class Shares(tf.Module):
     replica: tf.distribute.ReplicaContext,
     terms: Callable[[int], tuple[tf.Tensor, list[Values]]],
     shapes: Sequence[tf.TensorShape],
+    turn: tf.Tensor | bool = True,
   ) -> tuple[tf.Tensor, list[Values]]:
     """Adds loss and gradients of all shares; equal on all replicas.
 
@@ -52,6 +53,8 @@ class Shares(tf.Module):
       replica: this one's context.
       terms: place among the own shares -> its loss and gradients.
       shapes: of the variables.
+      turn: bool scalar, whether it is the turn of the step; if not, the
+        attributes stay.
     """
     found = []
 
@@ -62,7 +65,7 @@ class Shares(tf.Module):
 
     gradients = tree_sum(gradients_of, self.own)
     losses = _gathered(replica, tf.stack(found))
-    self.losses.assign(losses)
+    self.losses.assign(tf.where(turn, losses, self.losses))
     (loss,) = tree_sum(lambda i: [losses[i]], losses.shape[0])
     return loss, sum_over_replicas(replica, gradients, shapes)
 

@@ -46,6 +46,7 @@ class Guard(tf.Module):
     squares: tf.Tensor,
     may_retry: tf.Tensor | bool,
     empty: tf.Tensor | bool = False,
+    turn: tf.Tensor | bool = True,
   ) -> tf.Tensor:
     """Judges a step; all replicas say the same.
 
@@ -54,25 +55,31 @@ class Guard(tf.Module):
       squares: float32 [variables], half the sums of squares of the gradients.
       may_retry: bool scalar, whether another try could come out better.
       empty: bool scalar, whether all weights of the global batch are 0.
+      turn: bool scalar; a step out of turn is neither taken nor counted, and
+        leaves no trace.
 
     Returns:
       Bool scalar: whether all is finite.
     """
+    turn = tf.convert_to_tensor(turn)
     good_loss = tf.math.is_finite(loss)
     # The whole sum too: finite squares may overflow in it.
     good_norm = tf.math.is_finite(2.0 * tf.reduce_sum(squares))
     good = good_norm & good_loss
-    # Gradients flow from the last variable to the first.
-    bad = tf.cast(~tf.math.is_finite(squares), tf.int32)
-    last = tf.shape(bad)[0] - 1
-    last -= tf.argmax(tf.reverse(bad, [0]), output_type=tf.int32)
-    culprit = tf.where(tf.reduce_any(bad > 0), last + _GRADIENTS, _NORM)
-    culprit = tf.where(good_loss, culprit, _LOSS)
-    self.culprit.assign(tf.where(good, _FINE, culprit))
-    self.taken.assign(good & ~tf.convert_to_tensor(empty))
+    # Gradients flow from the last variable to the first. Codes are found as
+    # float32, exact to 2**24: a GPU has no kernels of int32 for it.
+    codes = tf.range(
+      _GRADIENTS, _GRADIENTS + squares.shape[0], dtype=tf.float32
+    )
+    bad = tf.where(tf.math.is_finite(squares), float(_NORM), codes)
+    culprit = tf.where(good_loss, tf.reduce_max(bad), float(_LOSS))
+    culprit = tf.cast(tf.where(good, float(_FINE), culprit), tf.int32)
+    self.culprit.assign(tf.where(turn, culprit, self.culprit))
+    self.taken.assign(good & turn & ~tf.convert_to_tensor(empty))
     counted = good
     if self.skips:
       counted |= ~tf.convert_to_tensor(may_retry)
+    counted &= turn
     self.counted.assign(counted)
     self.skipped.assign_add(tf.cast(counted & ~good, tf.int64))
     return good

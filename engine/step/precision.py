@@ -54,18 +54,22 @@ class LossScale(tf.Module):
     self.scale = variable(_FIRST_SCALE, "scale")
     self.good_steps = variable(0, "good_steps")
 
-  def update(self, finite: tf.Tensor) -> None:
+  def update(self, finite: tf.Tensor, turn: tf.Tensor | bool = True) -> None:
     """Adapts the scale to a step; all replicas say the same.
 
     Args:
       finite: bool scalar, whether the gradient of the global batch is finite.
+      turn: bool scalar, whether it was the turn of the step; if not, the scale
+        stays.
     """
-    good = tf.where(finite, self.good_steps + 1, 0)
+    # As int64: arithmetic of int32 is the host's, and a GPU waits for it.
+    good = tf.cast(self.good_steps, tf.int64) + 1
+    good = tf.where(finite, good, tf.zeros_like(good))
     grows = good >= _STEPS_TO_GROW
     after = tf.where(
       grows, tf.minimum(self.scale * 2.0, _LARGEST_SCALE), self.scale
     )
-    self.scale.assign(
-      tf.where(finite, after, tf.maximum(self.scale / 2.0, 1.0))
-    )
-    self.good_steps.assign(tf.where(grows, 0, good))
+    after = tf.where(finite, after, tf.maximum(self.scale / 2.0, 1.0))
+    good = tf.cast(tf.where(grows, tf.zeros_like(good), good), tf.int32)
+    self.scale.assign(tf.where(turn, after, self.scale))
+    self.good_steps.assign(tf.where(turn, good, self.good_steps))

@@ -1,8 +1,11 @@
-"""What compiling a program costs, declared for each kind of device.
+"""What compiling costs, and what XLA compiles, for each kind of device.
 
-It says how many static shapes pay. It is never measured: shapes decide in which
-order sums are added, and a run that resumes must have those that it had.
+Costs say how many static shapes pay. They are declared, never measured: shapes
+decide in which order sums are added, and a run that resumes must have those
+that it had.
 """
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -20,6 +23,53 @@ def program_cost(shapes: str, strategy: tf.distribute.Strategy) -> float:
     strategy: whose devices "auto" stands for.
   """
   if shapes == "auto":
-    device = strategy.extended.worker_devices[0]
-    shapes = tf.DeviceSpec.from_string(device).device_type
+    shapes = kind_of(strategy)
   return COSTS.get(shapes.upper(), 0.0)
+
+
+def kind_of(strategy: tf.distribute.Strategy) -> str:
+  """Returns the kind of the devices: CPU, GPU or TPU."""
+  device = strategy.extended.worker_devices[0]
+  return tf.DeviceSpec.from_string(device).device_type
+
+
+class Xla(NamedTuple):
+  """What XLA compiles, each as one program of a replica.
+
+  Attributes:
+    step: all of a training step.
+    gradient: of it, loss and gradient only.
+    evaluation: the forward pass of an evaluation.
+  """
+
+  step: bool = False
+  gradient: bool = False
+  evaluation: bool = False
+
+  def __str__(self) -> str:
+    parts = "steps" if self.step else "loss and gradient"
+    if not any(self):
+      return ""
+    return f"XLA compiles {parts}" + ", and evaluation" * self.evaluation
+
+
+def xla_for(
+  wanted: bool | None, strategy: tf.distribute.Strategy, *, apart: bool
+) -> Xla:
+  """Chooses what XLA compiles.
+
+  GPUs wait for nobody between the ops of a program, and a step of BERT-base is
+  thousands of them; there are no tensors of the host in it, either. On a CPU
+  the products of oneDNN are faster than those of XLA, so it is asked for, and
+  gets no more than loss and gradient. A TPU's programs are XLA's anyway.
+
+  Args:
+    wanted: the setting; None: the devices say.
+    strategy: whose devices compute. Several add up outside of the program.
+    apart: whether parts of a batch must be programs of their own.
+  """
+  on_gpu = kind_of(strategy) == "GPU"
+  if not (on_gpu if wanted is None else wanted):
+    return Xla()
+  whole = on_gpu and strategy.num_replicas_in_sync == 1 and not apart
+  return Xla(step=whole, gradient=not whole, evaluation=on_gpu)

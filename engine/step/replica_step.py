@@ -21,6 +21,9 @@ class ReplicaStep:
   for part in rows:                        # one, or as many as accumulate
     loss += sum(weights * task.loss(...)) / sum(weights of all replicas)
   optimizer.apply(clip(all_reduce(gradient(loss))))
+
+  Where the global step is not the one that a batch was made for, no variable
+  changes a bit.
   """
 
   def __init__(
@@ -37,6 +40,7 @@ class ReplicaStep:
     xla: bool = False,
     keeps_rows: bool = False,
     shares: Shares | None = None,
+    pack_bytes: int = 0,
   ):
     """Initializes the step.
 
@@ -53,6 +57,7 @@ class ReplicaStep:
       keeps_rows: whether the gradient of a table is that of its read rows.
       shares: add up a batch, instead of parts, where sums must have the same
         bits on any number of replicas.
+      pack_bytes: of the gradients in one all-reduce; 0: all of them.
     """
     # Replicas hold equal variables: only then may one of them save for all.
     for variable in model.variables:
@@ -66,6 +71,7 @@ class ReplicaStep:
     self.guard = guard
     self.loss_scale = loss_scale
     self.shares = shares
+    self._pack_bytes = pack_bytes
     self._parts = shares.own if shares else accumulate_steps
     # XLA compiles what one replica computes alone; sums stay with the strategy.
     self._gradient = (
@@ -81,15 +87,23 @@ class ReplicaStep:
     )
 
   def __call__(
-    self, batch: dict[str, tf.Tensor]
-  ) -> tuple[tf.Tensor, tf.Tensor]:
+    self,
+    batch: dict[str, tf.Tensor],
+    turn: tf.Tensor | bool = True,
+    signals: tf.Tensor | None = None,
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Takes the step, in a replica context.
 
     Args:
       batch: this replica's rows, and `TOTAL`.
+      turn: bool scalar, whether the global step is that of the batch. A branch
+        would let the host of a GPU wait for it before the step could begin.
+      signals: float32 [workers, 2], what this worker tells all others. It rides
+        on the sum of the gradients.
 
     Returns:
-      The loss and the gradient norm of the global batch, float32 scalars.
+      The loss and the gradient norm of the global batch, float32 scalars; and
+      the signals of all workers.
     """
     replica = tf.distribute.get_replica_context()
     batch, total = columns(batch, (TOTAL,))
@@ -99,21 +113,32 @@ class ReplicaStep:
     first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
     variables = self.model.trainable_variables
     shapes = [variable.shape for variable in variables]
+    # Those of one worker are the same on all of its replicas.
+    told: list[tf.Tensor] = []
+    if signals is not None and signals.shape[0]:
+      told = [signals / (replica.num_replicas_in_sync // signals.shape[0])]
     if self.shares:
       part_of = self._cut(batch, first_row)
       loss, gradients = self.shares.sum(
         replica,
         lambda i: self._gradient(*part_of(i), total),
         shapes,
+        turn,
       )
+      if told:  # These sums have an order of their own.
+        told = replica.all_reduce("SUM", told)
     else:
       if self._parts == 1:
         loss, gradients = self._gradient(batch, first_row, total)
       else:
         loss, gradients = self._accumulated(batch, first_row, total)
-      loss, *gradients = sum_gradients(
-        replica, [loss, *gradients], [loss.shape, *shapes]
+      loss, *summed = sum_gradients(
+        replica,
+        [loss, *gradients, *told],
+        [loss.shape, *shapes, *(x.shape for x in told)],
+        self._pack_bytes,
       )
+      gradients, told = summed[: len(shapes)], summed[len(shapes) :]
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
     squares = squares_of(gradients)
     finite = self.guard.update(
@@ -121,17 +146,22 @@ class ReplicaStep:
       squares,
       may_retry=False if scale is None else scale > 1.0,
       empty=empty,
+      turn=turn,
     )
     gradients, norm = clip_by_global_norm(
-      gradients, self._clip_norm, squares=squares, taken=finite, scale=scale
+      gradients,
+      self._clip_norm,
+      squares=squares,
+      taken=finite & turn,
+      scale=scale,
     )
     if self.loss_scale:
-      self.loss_scale.update(finite)
+      self.loss_scale.update(finite, turn)
     self.optimizer.apply_gradients(
       zip(map(tf.convert_to_tensor, gradients), variables, strict=True),
       skip_gradients_aggregation=True,
     )
-    return loss, norm
+    return loss, norm, told[0] if told else tf.zeros([0, 2])
 
   def _part(
     self, batch: dict[str, tf.Tensor], first_row: tf.Tensor, total: tf.Tensor

@@ -9,6 +9,7 @@ def sum_gradients(
   replica: tf.distribute.ReplicaContext,
   gradients: list[tf.Tensor | tf.IndexedSlices],
   shapes: list[tf.TensorShape],
+  pack_bytes: int = 0,
 ) -> list[tf.Tensor | tf.IndexedSlices]:
   """Sums gradients over all replicas; few rows of a table by gathering them.
 
@@ -16,6 +17,7 @@ def sum_gradients(
     replica: this one's context.
     gradients: of equal shapes on all replicas.
     shapes: of the variables.
+    pack_bytes: of what goes in one all-reduce; 0: all at once.
 
   Returns:
     The gradients, equal on all replicas: dense, or rows as `merged` has them.
@@ -34,7 +36,9 @@ def sum_gradients(
         total[i] = merged(values, indices, shapes[i])
   rest = [i for i, value in enumerate(total) if value is gradients[i]]
   sums = replica.all_reduce(
-    "SUM", [tf.convert_to_tensor(gradients[i]) for i in rest]
+    "SUM",
+    [tf.convert_to_tensor(gradients[i]) for i in rest],
+    tf.distribute.experimental.CommunicationOptions(bytes_per_pack=pack_bytes),
   )
   for i, value in zip(rest, sums, strict=True):
     total[i] = value

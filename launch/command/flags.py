@@ -81,13 +81,14 @@ def _define(name: str, setting: Setting) -> None:
   """Defines a flag of the type of its setting, with its sentence."""
   kind: Any = setting.field.type
   text = setting.field.metadata["help"]
-  if setting.default not in ("", ()):
+  if setting.default not in ("", (), None):
     text += f" [{setting.default}]"
   if typing.get_origin(kind) is typing.Literal:
     flags.DEFINE_enum(name, None, typing.get_args(kind), text)
   else:
     define = {
       bool: flags.DEFINE_bool,
+      bool | None: flags.DEFINE_bool,
       int: flags.DEFINE_integer,
       float: flags.DEFINE_float,
       str: flags.DEFINE_string,

@@ -42,7 +42,7 @@ def page() -> str:
 def _shown(default: typing.Any) -> str:
   if isinstance(default, tuple):
     default = ",".join(default)
-  return f"`{default}`" if default != "" else ""
+  return f"`{default}`" if default not in ("", None) else ""
 
 
 def _allowed(field: dataclasses.Field) -> str:
@@ -50,7 +50,7 @@ def _allowed(field: dataclasses.Field) -> str:
   kind: typing.Any = field.type
   if typing.get_origin(kind) is typing.Literal:
     return ", ".join(f"`{x}`" for x in typing.get_args(kind))
-  if kind is bool:
+  if kind in (bool, bool | None):
     return "`true`, `false`"
   if kind in (int, float):
     limits = field.metadata.get("range", Range())

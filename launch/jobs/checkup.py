@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import psutil
 
 from engine.cluster.discovery import find_cluster
 from engine.config import RuntimeConfig
 from engine.errors import UserError
+from launch.jobs import gpus
 from launch.jobs.finding import BROKEN, OK, WARNING, Finding
 from launch.jobs.packages import check_packages
 
@@ -33,8 +34,7 @@ def check_all(
   yield _memory()
   for subject, path in directories.items():
     yield _directory(subject, path)
-  yield _drivers()
-  yield from _devices()
+  yield from check_gpus(environ)
 
 
 def _cluster(environ: Mapping[str, str]) -> Finding:
@@ -84,28 +84,31 @@ def _directory(subject: str, path: str) -> Finding:
   return Finding(WARNING, subject, found, "make room: a checkpoint takes some")
 
 
-def _drivers() -> Finding:
-  tool = shutil.which("nvidia-smi")
-  if tool is None:
-    return Finding(OK, "GPU drivers", "no nvidia-smi: no NVIDIA GPUs here")
-  query = "--query-gpu=name,driver_version,memory.total"
-  try:
-    told = subprocess.run(
-      [tool, query, "--format=csv,noheader"],
-      capture_output=True,
-      text=True,
-      timeout=30,
-      check=True,
-    ).stdout.splitlines()
-  except (OSError, subprocess.SubprocessError) as error:
-    return Finding(
-      BROKEN, "GPU drivers", f"nvidia-smi fails: {error}", "mend the driver"
-    )
-  return Finding(OK, "GPU drivers", "; ".join(map(str.strip, told)))
+def check_gpus(environ: Mapping[str, str]) -> Iterator[Finding]:
+  """Yields what the driver sees, and what TensorFlow does.
+
+  Args:
+    environ: variables of the process.
+  """
+  subject, seen = "GPU drivers", []
+  if not gpus.has_driver():
+    yield Finding(OK, subject, "no nvidia-smi: no NVIDIA GPUs here")
+  else:
+    try:
+      seen = gpus.gpus_of_host()
+      told = [f"{x.name}, {x.driver}, {x.memory}" for x in seen]
+      yield Finding(OK, subject, "; ".join(told) or "a driver, and no GPU")
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+      yield Finding(
+        BROKEN, subject, f"nvidia-smi fails: {error}", "mend the driver"
+      )
+  yield from _devices(seen, environ)
 
 
-def _devices() -> Iterator[Finding]:
-  """What TensorFlow sees."""
+def _devices(
+  seen: Sequence[gpus.Gpu], environ: Mapping[str, str]
+) -> Iterator[Finding]:
+  """What TensorFlow sees, where the driver sees some GPUs."""
   try:
     import tensorflow as tf
   except Exception as error:
@@ -116,20 +119,22 @@ def _devices() -> Iterator[Finding]:
       "make clean; make demo installs what was tested",
     )
     return
-  gpus = tf.config.list_physical_devices("GPU")
-  details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+  found = tf.config.list_physical_devices("GPU")
+  details = [tf.config.experimental.get_device_details(gpu) for gpu in found]
   names = [str(x.get("device_name", "GPU")) for x in details]
   built = tf.sysconfig.get_build_info().get("cuda_version")
   yield Finding(
     OK,
     "devices",
-    f"{len(tf.config.list_physical_devices('CPU'))} CPU, {len(gpus)} GPU(s) "
+    f"{len(tf.config.list_physical_devices('CPU'))} CPU, {len(found)} GPU(s) "
     + json.dumps(names),
   )
-  if shutil.which("nvidia-smi") and not gpus:
+  if seen and not found:
     yield Finding(
       WARNING,
       "GPUs",
-      f"there are some that TensorFlow (built for CUDA {built}) cannot use",
-      "pip install 'tensorflow[and-cuda]==2.20.*'",
+      f"{len(seen)} that TensorFlow (built for CUDA {built}) cannot use: "
+      f"{gpus.why_unseen(seen, environ)}",
+      "make .venv/cuda, or pip install --constraint constraints.txt "
+      "'tensorflow[and-cuda]==2.20.*'",
     )

@@ -32,10 +32,10 @@ def check_packages(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _python() -> Finding:
   version = platform.python_version()
-  if (3, 11) <= sys.version_info < (3, 13):
+  if (3, 11) <= sys.version_info < (3, 14):
     return Finding(OK, "python", f"{version}, {sys.executable}")
   return Finding(
-    BROKEN, "python", version, "use Python 3.11 or 3.12: make PYTHON=python3.11"
+    BROKEN, "python", version, "use Python 3.11 to 3.13: make PYTHON=python3.11"
   )
 
 

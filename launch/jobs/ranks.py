@@ -14,6 +14,7 @@ from engine.cluster.job_token import with_token
 from engine.config import LONGEST
 from engine.errors import UserError
 from engine.process.supervisor import Supervisor
+from launch.jobs.gpus import VISIBLE
 from launch.jobs.output import Output
 
 
@@ -79,6 +80,7 @@ def run_workers(
   max_restarts: int = 0,
   stall_timeout: float = 30.0,
   stream: TextIO | None = None,
+  gpus: Sequence[str] = (),
 ) -> int:
   """Runs `command` as workers; ends all where one fails, and restarts them.
 
@@ -89,6 +91,7 @@ def run_workers(
     max_restarts: in a row without progress.
     stall_timeout: seconds without a move after which a worker is frozen.
     stream: where the prefixed lines go; standard output if not given.
+    gpus: what each worker may see of them; nothing: all see the same.
 
   Returns:
     0, or the exit status that `Supervisor.run` describes.
@@ -108,6 +111,8 @@ def run_workers(
     if index == 0:  # New ports for each life: the old ones may linger.
       hosts[:] = [f"127.0.0.1:{port}" for port in free_ports(number)]
     environ = worker_environ(shared, hosts, index)
+    if gpus:
+      environ[VISIBLE] = gpus[index]
     return output.start(index, command, {**environ, **variables})
 
   status = Supervisor(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.config import ExperimentConfig, TaskConfig
-from engine.planning.tpu import Topology
+from engine.planning.compiler import Peaks, Topology
 
 _NAME = 18  # Width of the column of names.
 _SHAPES = 4  # As many are named; all are in the JSON.
@@ -46,21 +46,25 @@ def _evaluations(plan: Any) -> list[tuple[str, str]]:
   return [("evaluates at", _few([str(step) for step in plan.evaluates_at]))]
 
 
-def tpu_lines(record: Mapping[str, Any], topology: Topology) -> list[str]:
+def device_lines(
+  record: Mapping[str, Any], topology: Topology, precision: str
+) -> list[str]:
   """Returns the lines of what was compiled.
 
   Args:
     record: facts of the topology, and `steps`: name -> what was compiled.
     topology: that it was compiled for.
+    precision: of the products.
   """
   steps = record["steps"]
   versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
   device = "a chip" if record["devices_per_chip"] == 1 else "half a chip"
-  peaks = topology.peaks
+  peaks = topology.peaks(precision)
   granted = record["granted_bytes"]
+  asked = "of the card" if peaks.memory else "asked of this compiler"
   return [
     f"{topology.name}: compiled, not run ({versions})",
-    *_aligned(_table(steps, granted, topology)),
+    *_aligned(_table(steps, granted, peaks)),
     *(line for name, s in steps.items() for line in _remarks(name, s)),
     *rows(
       (
@@ -69,15 +73,15 @@ def tpu_lines(record: Mapping[str, Any], topology: Topology) -> list[str]:
         "replica; all figures are a device's",
       ),
       (
-        "granted HBM",
-        f"{size(granted)} a device, asked of this compiler"
+        "granted memory",
+        f"{size(granted)} a device, {asked}"
         if granted
         else "unknown: the compiler names no limit",
       ),
       (
         "published peaks",
-        f"{peaks.flops / 1e12:.0f} TFLOP/s (bf16), "
-        f"{peaks.bandwidth / 1e9:.0f} GB/s a device; {peaks.hbm} HBM a chip",
+        f"{peaks.flops / 1e12:.0f} TFLOP/s ({precision}), "
+        f"{peaks.bandwidth / 1e9:.0f} GB/s a device; {peaks.said}",
       ),
       ("", f"({peaks.source})"),
       ("", "roofline: FLOPs and bytes over these; no step was timed"),
@@ -86,7 +90,7 @@ def tpu_lines(record: Mapping[str, Any], topology: Topology) -> list[str]:
 
 
 def _table(
-  steps: Mapping[str, Any], granted: int | None, topology: Topology
+  steps: Mapping[str, Any], granted: int | None, peaks: Peaks
 ) -> list[tuple[str, ...]]:
   """Returns the figures of the steps, a row for each kind of figure."""
   of_all = {
@@ -99,9 +103,11 @@ def _table(
     "  held over steps": lambda s: size(s["held_bytes"]),
     "  temporaries": lambda s: size(s["temporary_bytes"]),
     "  code": lambda s: size(s["code_bytes"]),
+    "  batches ahead": lambda s: size(s["ahead_bytes"]),
     "FLOPs": lambda s: _scaled(s["flops"], "FLOP"),
     "bytes accessed": lambda s: _scaled(s["accessed_bytes"], "B"),
-    "roofline": lambda s: _roofline(s, topology),
+    "collectives": lambda s: _collectives(s["collectives"], peaks),
+    "roofline": lambda s: _roofline(s, peaks),
   }
   return [
     ("", *(f"{name} step" for name in steps)),
@@ -184,9 +190,8 @@ def _verdict(step: Mapping[str, Any]) -> str:
 
 def _memory(step: Mapping[str, Any], granted: int | None) -> str:
   if step["ok"]:
-    needed = sum(
-      step[x] for x in ("held_bytes", "temporary_bytes", "code_bytes")
-    )
+    parts = ("held_bytes", "temporary_bytes", "code_bytes", "ahead_bytes")
+    needed = sum(step[x] for x in parts)
   elif "needed_bytes" in step:
     needed = step["needed_bytes"]
   else:
@@ -195,11 +200,22 @@ def _memory(step: Mapping[str, Any], granted: int | None) -> str:
   return size(needed) + share
 
 
-def _roofline(step: Mapping[str, Any], topology: Topology) -> str:
-  compute = step["flops"] / topology.peaks.flops * 1e3
-  memory = step["accessed_bytes"] / topology.peaks.bandwidth * 1e3
+def _roofline(step: Mapping[str, Any], peaks: Peaks) -> str:
+  compute = step["flops"] / peaks.flops * 1e3 if peaks.flops else 0.0
+  memory = step["accessed_bytes"] / peaks.bandwidth * 1e3
   bound = "compute" if compute > memory else "memory"
   return f"{max(compute, memory):.3g} ms, {bound}-bound"
+
+
+def _collectives(found: Mapping[str, Mapping[str, int]], peaks: Peaks) -> str:
+  """Says which there are; a ring sends nearly twice what it adds up."""
+  said = []
+  for kind, each in found.items():
+    words = f"{each['count']} {kind}, {_scaled(each['bytes'], 'B')}"
+    if kind == "all-reduce" and peaks.link:
+      words += f" (>= {2 * each['bytes'] / peaks.link * 1e3:.2g} ms)"
+    said.append(words)
+  return "; ".join(said) or "none"
 
 
 def _remarks(name: str, step: Mapping[str, Any]) -> list[str]:

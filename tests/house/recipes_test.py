@@ -1,5 +1,6 @@
 """What the recipes say holds: manifests, flags, statuses, and a real Slurm."""
 
+import configparser
 import copy
 import glob
 import importlib.metadata
@@ -184,9 +185,13 @@ def test_the_image_has_what_a_wheel_has_and_its_user_is_not_root():
   assert {"engine", "tasks", "launch", "examples"} <= sent
   installs = [i for i, line in enumerate(lines) if "--requirement" in line]
   assert max(installs) < lines.index("COPY engine engine")
-  assert lines.index("USER apsis") < lines.index(
+  assert lines.index("USER 1000") < lines.index(
     'ENTRYPOINT ["python", "-m", "launch.train"]'
   )
+  setup = configparser.ConfigParser()
+  setup.read(os.path.join(ROOT, "setup.cfg"))
+  extras = re.findall(r"EXTRA=(\w+)", text_of("Dockerfile"))
+  assert extras == ["cuda"] and "cuda" in setup["options.extras_require"]
   _, pod, container = job()
   assert pod["securityContext"]["runAsNonRoot"]
   assert f"--uid {pod['securityContext']['runAsUser']} " in text_of(

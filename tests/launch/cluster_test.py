@@ -1,6 +1,7 @@
 """Workers on this machine train as one process does, or are refused."""
 
 import json
+import os
 
 import pytest
 
@@ -52,4 +53,23 @@ def test_workers_with_different_settings_are_refused(tmp_path):
     assert ended.err.count("\n") == 1
     assert f"worker 1 ({hosts[1]}) differs from worker 0" in ended.err
     assert "train.seed: 0 -> 1" in ended.err
+  assert not (tmp_path / "m").exists()
+
+
+def test_more_workers_than_gpus_are_refused(tmp_path):
+  tool = tmp_path / "nvidia-smi"
+  tool.write_text("#!/bin/sh\necho 'GPU-a, NVIDIA H100, 580.1, 81559 MiB'\n")
+  tool.chmod(0o755)
+  ended = Door(
+    tmp_path,
+    "launch.cluster",
+    "--num_workers=2",
+    "--",
+    *TINY,
+    f"--model_dir={tmp_path / 'm'}",
+    environ={"PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]])},
+  ).end()
+  assert ended.status == 2
+  assert ended.err.count("\n") == 1
+  assert "this host has 1 GPU(s)" in ended.err
   assert not (tmp_path / "m").exists()

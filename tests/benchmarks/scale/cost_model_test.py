@@ -22,6 +22,10 @@ def test_an_all_reduce_of_two_and_of_four():
   assert LINK.all_reduce(4, 8e8) == pytest.approx(6e-4 + 1.2)
 
 
+def test_an_all_gather_passes_on_what_each_other_has():
+  assert LINK.all_gather(4, 1e8) == pytest.approx(3 * (1e-4 + 0.1))
+
+
 def test_one_replica_reduces_nothing():
   found = predict(COMPUTE, LINK, replicas=1, examples=32, size=1e9)
   assert found.step == pytest.approx(0.42)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.scale.outlook import MACHINES, told
+from benchmarks.scale.outlook import MACHINES, together, told
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda x: x.name)
@@ -20,3 +20,14 @@ def test_an_input_is_held_against_what_is_computed():
   lines = told(8, 32, 1.0)
   assert [line.split(",")[0] for line in lines] == ["8 x H100", "8 x v5e"]
   assert all("predicted" in line for line in lines)
+
+
+@pytest.mark.parametrize("workers", [8, 64, 512, 1024])
+def test_what_workers_do_together_does_not_grow_with_them(workers):
+  before, now = together(workers)
+  assert now.vote < 0.01 * 0.05  # One percent of a step of 50 ms.
+  checkpoint = 12 * 109.5e6
+  assert now.read == 2 * checkpoint
+  assert before.read == workers * now.read
+  assert now.restore < before.restore
+  assert before.vote > 100 * now.vote

@@ -1,5 +1,7 @@
 """Loops are short enough for a look at the notices within the grace."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -57,47 +59,84 @@ class Worker:
 
 @pytest.fixture
 def workers(monkeypatch):
-  """Two workers that ask at the same looks, and their notices."""
-  said = []
-
-  def gathering(strategy, own):
-    question = len(said)
-    said.append(own)
-    pair = slice(question // 2 * 2, question // 2 * 2 + 2)
-    return lambda: np.stack(said[pair])
-
-  monkeypatch.setattr(boundaries, "gathering", gathering)
+  """Two workers whose steps are summed, and their notices."""
   monkeypatch.setattr(boundaries, "workers_of", lambda _: ["a:1", "b:2"])
   notices = Worker(), Worker()
-  both = [
-    Boundary(strategy=strategy_of(1), grace=16.0, notices=x) for x in notices
-  ]
+  both = []
+  for i, notice in enumerate(notices):
+    strategy = types.SimpleNamespace(
+      cluster_resolver=types.SimpleNamespace(task_id=i)
+    )
+    both.append(Boundary(strategy=strategy, grace=16.0, notices=notice))
   return both, notices
 
 
-def look(both, **kwargs):
+@pytest.fixture
+def votes(monkeypatch):
+  """What was gathered: asked for by both, one after the other."""
+  found = []
+
+  def gather(strategy, own):
+    i = strategy.cluster_resolver.task_id
+    found.append(own)
+    words = [np.zeros_like(own)] * 2
+    words[1] = np.frombuffer(b"SIGTERM".ljust(len(own), b"\0"), np.uint8)
+    assert i == 0 or (own == words[1]).all()
+    return np.stack(words)
+
+  monkeypatch.setattr(boundaries, "gather", gather)
+  return found
+
+
+def step(both):
+  """All take a step."""
+  total = sum(boundary.signals for boundary in both)
+  for boundary in both:
+    boundary.hear(total)
+
+
+def look(both):
   """All look; returns what stops them."""
   stops = []
   for boundary in both:
     try:
-      boundary.check(3, **kwargs)
+      boundary.check(3)
     except StopRequested as stop:
       stops.append(str(stop))
   return stops
 
 
-def test_workers_hear_at_the_next_look_what_one_was_told(workers):
+def test_nobody_votes_while_nobody_is_told(workers, votes):
+  both, _ = workers
+  for _ in range(5):
+    step(both)
+    assert look(both) == []
+  assert votes == []
+
+
+def test_what_one_was_told_is_known_behind_the_next_step(workers, votes):
   both, notices = workers
-  assert look(both, ahead=True) == []
+  step(both)
   notices[1].reason = "SIGTERM"
-  assert look(both, ahead=True) == []  # It is asked, while the device works.
-  assert look(both, ahead=True) == ["SIGTERM (worker 1, b:2)"] * 2
+  assert look(both) == []  # No step has carried it.
+  step(both)
+  assert [boundary.told for boundary in both] == [True, True]
+  assert look(both) == ["SIGTERM (worker 1, b:2)"] * 2
+  assert len(votes) == 2
 
 
 def test_the_paces_of_all_workers_are_one(workers):
   both, _ = workers
   both[0].measured(1, 0.1)
   both[1].measured(1, 0.5)
-  look(both, ahead=True)
-  look(both, ahead=True)
+  limits = [boundary.limit(100) for boundary in both]
+  assert limits == [0, 0]  # What each has measured differs.
+  step(both)
   assert [boundary.limit(100) for boundary in both] == [4, 4]
+
+
+def test_who_is_alone_says_nothing_to_others():
+  boundary = Boundary(strategy=strategy_of(1), grace=16.0)
+  assert boundary.signals.shape == (0, 2)
+  boundary.hear(boundary.signals)
+  assert not boundary.told

@@ -1,12 +1,13 @@
 """Each declared shape is traced once; what traces again stops the run."""
 
 import concurrent.futures
+import time
 
 import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from engine.loop.programs import Programs, dispatching
+from engine.loop.programs import Programs, arrival, dispatching
 from engine.measure.ledger import Ledger
 
 
@@ -65,3 +66,14 @@ def test_a_thread_that_waits_for_all_queues_harms_none():
     stopped = True
     waiting.result()
   assert int(count.numpy()) == 6_000
+
+
+def test_what_a_program_tells_comes_with_its_time_or_with_its_failure():
+  with dispatching(ahead=True):
+    told = [arrival(tf.constant(x) + 1.0) for x in (1.0, 2.0)]
+    (one, first), (two, second) = (x.result() for x in told)
+  assert (float(one), float(two)) == (2.0, 3.0)
+  assert first <= second <= time.monotonic()
+  with pytest.raises(tf.errors.InvalidArgumentError):  # noqa: SIM117
+    with dispatching(ahead=True):
+      arrival(tf.debugging.check_numerics(float("nan"), "it")).result()

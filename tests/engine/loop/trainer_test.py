@@ -1,5 +1,6 @@
 """The host gives steps ahead, and looks where it says."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -16,10 +17,16 @@ STEPS = 12
 class Looks(Boundary):
   """A boundary that notes what happens, and lets loops be `most` steps long."""
 
+  signals = np.zeros([0, 2], np.float32)
+  told = False
+
   def __init__(self, most, stops_at=99):
     self.most, self.stops_at, self.events = most, stops_at, []
 
-  def check(self, step=None, *, ahead=False):
+  def hear(self, signals):
+    assert signals.shape == (0, 2)
+
+  def check(self, step=None, *, asks=False):
     self.events.append(("look", step))
     if step >= self.stops_at:
       raise StopRequested("SIGTERM")

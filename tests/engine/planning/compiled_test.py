@@ -84,7 +84,7 @@ def test_what_xla_refuses_does_not_wait_for_the_compiler():
       return super().loss(labels, outputs)
 
   compiler = Compiler()
-  with pytest.raises(UserError, match="cannot be compiled for a TPU"):
+  with pytest.raises(UserError, match="cannot be compiled by XLA"):
     compile_steps(
       compiler, steps_of(Printing()), largest="off", say=lambda *_, **__: None
     )

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from engine.errors import UserError
-from engine.planning import tpu_compile
+from engine.planning import device_compile
+from engine.planning.compiler import Compiler
 from engine.planning.largest_batch import find_largest
 from engine.planning.lowering import compile_only_strategy, lower
-from engine.planning.tpu import PINS, Compiler, Topology, how_to_install
+from engine.planning.tpu import PINS, Tpus, how_to_install
 from launch.pages import plan_report
 from tests.support.doors import enter
 from tests.support.testing import ROOT
@@ -37,7 +38,7 @@ needs_libtpu = pytest.mark.skipif(
   ],
 )
 def test_a_topology_says_its_replicas(name, config, devices, per_chip):
-  topology = Topology(name, config)
+  topology = Tpus(name, config)
   assert (topology.devices, topology.devices_per_chip) == (devices, per_chip)
 
 
@@ -55,7 +56,7 @@ def test_a_topology_says_its_replicas(name, config, devices, per_chip):
 )
 def test_a_bad_topology_is_refused(name, config):
   with pytest.raises(UserError, match="`topology`|`chip_config`"):
-    Topology(name, config)
+    Tpus(name, config)
 
 
 def chip(limit, knee=1.0):
@@ -122,7 +123,7 @@ def test_where_not_one_row_fits_it_says_so():
   ],
 )
 def test_a_refusal_names_its_bytes(message):
-  found = tpu_compile.out_of_memory(message)
+  found = device_compile.out_of_memory(message)
   assert found == (int(8.5 * 2**30), int(15.75 * 2**30))
 
 
@@ -138,8 +139,10 @@ def report_of(**train):
     "held_bytes": 2**30,
     "temporary_bytes": 2**29,
     "code_bytes": 2**29,
+    "ahead_bytes": 0,
     "flops": 197e9,
     "accessed_bytes": 1.638e9,
+    "collectives": {"all-reduce": {"count": 2, "bytes": 45 * 10**7}},
   }
   record = {
     "kind": "TPU v5 lite",
@@ -149,7 +152,7 @@ def report_of(**train):
     "versions": {"libtpu": "0"},
     "steps": {"train": compiled | train, "eval": compiled},
   }
-  lines = plan_report.tpu_lines(record, Topology("v5e:2x2"))
+  lines = plan_report.device_lines(record, Tpus("v5e:2x2"), "bfloat16")
   return {line.split("  ")[1]: line for line in lines[1:]}, lines
 
 
@@ -164,6 +167,7 @@ def test_the_report_shows_memory_and_roofline_as_compiled_not_run():
   assert "compiled, not run" in lines[0]
   assert "2 GiB (12.5%)" in named["memory (of grant)"]
   assert "2 ms, memory-bound" in named["roofline"]
+  assert "2 all-reduce, 450 MB" in named["collectives"]
   assert "100 examples a device" in named["largest batch"]
   assert "estimated" in named["largest batch"]
   assert "refused: 16 (memory)" in named["largest batch"]
@@ -209,7 +213,7 @@ def test_without_libtpu_the_door_says_what_to_install(tmp_path):
 
 @pytest.fixture(scope="module")
 def compiler():
-  return Compiler(Topology("v5e:2x2"), python=PYTHON, timeout=600)
+  return Compiler(Tpus("v5e:2x2"), python=PYTHON, timeout=600)
 
 
 @needs_libtpu
@@ -222,7 +226,7 @@ def test_the_compiler_knows_the_topology(compiler):
 @needs_libtpu
 def test_libtpu_refuses_a_shape_that_no_pod_has():
   with pytest.raises(UserError, match="3x3 is refused by libtpu"):
-    Compiler(Topology("v5e:3x3"), python=PYTHON, timeout=600)
+    Compiler(Tpus("v5e:3x3"), python=PYTHON, timeout=600)
 
 
 @needs_libtpu

@@ -20,13 +20,13 @@ PAIRS = """
 RUN = f"""
   {PAIRS}
   accumulate_steps async_checkpoint batching best_metric best_to_keep casing
-  canonical_shares checkpoint_minutes class_weights clip_norm compile_cache
-  deterministic drop_leaks dropout encoder epochs eval_batch_size eval_interval
-  eval_split
+  canonical_shares checkpoint_minutes class_weights clip_norm communication
+  compile_cache deterministic drop_leaks dropout encoder epochs
+  eval_batch_size eval_interval eval_split
   freeze global_batch_size grace_seconds init_from keep_every_n_hours
-  label_smoothing learning_rate max_seq_length max_to_keep num_virtual_devices
-  on_damaged_shard on_nonfinite patience positive precision
-  profile_steps quiet reproducible seed shapes
+  label_smoothing learning_rate max_seq_length max_to_keep memory_growth
+  num_virtual_devices on_damaged_shard on_nonfinite pack_megabytes patience
+  positive precision profile_steps quiet reproducible seed shapes
   startup_timeout stop_file strategy threads tpu train_steps warmup_ratio
   weight_decay worker_hosts worker_index xla
 """
@@ -58,7 +58,7 @@ NAMES = {
   "cluster": f"{RESTARTS} num_workers",
   "supervise": RESTARTS,
   "checkpoints": "dry_run keep model_dir other_dir other_step step",
-  "doctor": "model_dir smoke timeout",
+  "doctor": "gpus model_dir smoke timeout",
   "search": f"""
     {RUN} {LAYERS} checkpoint_interval check_resume finalists log_example_ids
     log_interval log_weights_digest model_dir prune seeds space steps_per_loop
@@ -71,14 +71,16 @@ NAMES = {
 RARE = """
   accumulate_steps action allow_config_change allow_other_files async_checkpoint
   best_metric best_to_keep calibrate canonical_shares casing check_resume
-  checkpoint_minutes class_weights classes clip_norm columns compile_cache
+  checkpoint_minutes class_weights classes clip_norm columns communication
+  compile_cache
   deterministic drop_leaks
   eval_batch_size eval_files eval_fraction eval_interval eval_split file_format
   freeze
   grace_seconds init_from
   keep_every_n_hours label_smoothing log_example_ids log_interval
-  log_weights_digest max_seq_length max_to_keep
-  on_damaged_shard on_nonfinite patience positive profile_steps quoting
+  log_weights_digest max_seq_length max_to_keep memory_growth
+  on_damaged_shard on_nonfinite pack_megabytes patience positive profile_steps
+  quoting
   reproducible shapes
   skip_bad_lines
   startup_timeout steps_per_loop stop_file test_file threads train_files

@@ -7,6 +7,7 @@ import pytest
 
 from launch.jobs import checkup, packages
 from launch.jobs.finding import BROKEN, OK, WARNING
+from launch.jobs.gpus import Gpu
 
 
 def found(directories=None, environ=None):
@@ -85,15 +86,18 @@ def test_little_memory_is_found(monkeypatch):
 
 
 def test_gpus_that_tensorflow_cannot_use_are_found(monkeypatch):
-  told = types.SimpleNamespace(stdout="NVIDIA H100, 580.1, 81559 MiB\n")
-  monkeypatch.setattr(checkup.shutil, "which", lambda tool: "/bin/nvidia-smi")
-  monkeypatch.setattr(checkup.subprocess, "run", lambda *_, **__: told)
-  findings = found()
-  assert "H100" in findings["GPU drivers"].found
+  seen = [Gpu("GPU-a", "NVIDIA H100", "580.1", "81559 MiB")]
+  monkeypatch.setattr(checkup.gpus, "has_driver", lambda: True)
+  monkeypatch.setattr(checkup.gpus, "gpus_of_host", lambda: seen)
+  findings = {x.subject: x for x in checkup.check_gpus({})}
+  assert findings["GPU drivers"].found == "NVIDIA H100, 580.1, 81559 MiB"
+  assert findings["devices"].found.endswith(" CPU, 0 GPU(s) []")
+  assert findings["GPUs"].level == WARNING
+  assert "libraries missing: nvidia-" in findings["GPUs"].found
   assert "tensorflow[and-cuda]" in findings["GPUs"].cure
 
-  def fails(*_, **__):
+  def fails():
     raise subprocess.CalledProcessError(9, "nvidia-smi")
 
-  monkeypatch.setattr(checkup.subprocess, "run", fails)
+  monkeypatch.setattr(checkup.gpus, "gpus_of_host", fails)
   assert found()["GPU drivers"].level == BROKEN

@@ -1,9 +1,9 @@
-"""Compiles a program for a TPU with libtpu, on a machine that has none.
+"""Compiles a program for a TPU or a GPU, on a machine that has none.
 
-A process of its own, in a Python of its own: it needs jax and libtpu, no
-TensorFlow and no other room of this house, and libtpu may end it. It prints
-one line of JSON; what libtpu says goes to standard error. Without --hlo it
-describes the topology.
+A process of its own, in a Python of its own: it needs jax, and libtpu or jax's
+plugin for CUDA; no TensorFlow and no other room of this house. The compiler may
+end it. It prints one line of JSON; what the compiler says goes to standard
+error. Without --hlo it describes the topology.
 
 jax names no public way to hand a finished module to a compiler of a topology,
 so some names below may move: setup.cfg pins jax, a test runs this.
@@ -34,12 +34,22 @@ _REFUSALS = (
   r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm",
 )
 _COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
+_PACKAGES = {"tpu": "libtpu", "cuda": "jax-cuda12-plugin"}
+# A collective in HLO as text, and the types of what it takes.
+_COLLECTIVE = re.compile(
+  rf" = (.+?) ({'|'.join(x.replace('_', '-') for x in _COLLECTIVES)})"
+  r"(?:-start)?\("
+)
+_TYPE = re.compile(r"([a-z]+)(\d+)\[([\d,]*)\]")
 
 
 def main(argv: list[str]) -> dict[str, Any]:
   """Returns the facts of a topology, or of a program compiled for it."""
   parser = argparse.ArgumentParser()
+  parser.add_argument("--platform", choices=_PACKAGES, default="tpu")
   parser.add_argument("--topology", required=True)
+  parser.add_argument("--target", help="what a GPU would say of itself")
+  parser.add_argument("--devices", type=int, default=1, help="GPUs of the host")
   parser.add_argument("--chip_config")
   parser.add_argument("--replicas", type=int, default=1)
   parser.add_argument("--hlo", help="file with a serialized HloModuleProto")
@@ -48,27 +58,35 @@ def main(argv: list[str]) -> dict[str, Any]:
     import jax
     from jax.experimental import topologies
 
+    package = _PACKAGES[args.platform]
     versions = {
       "jax": jax.__version__,
-      "libtpu": importlib.metadata.version("libtpu"),
+      package: importlib.metadata.version(package),
     }
   except (ImportError, importlib.metadata.PackageNotFoundError) as error:
     return {"ok": False, "kind": "missing", "message": str(error)}
   config = {"chip_config_name": args.chip_config} if args.chip_config else {}
+  if args.platform == "cuda":
+    # Slices, hosts of a slice, GPUs of a host.
+    config = {
+      "topology": f"1x1x{args.devices}",
+      "target_config": args.target,
+    }
   try:
     devices = topologies.get_topology_desc(
-      topology_name=args.topology, platform="tpu", **config
+      topology_name=args.topology, platform=args.platform, **config
     ).devices
   except jax.errors.JaxRuntimeError as error:
     return {"ok": False, "kind": "topology", "message": str(error)}
+  on_tpu = args.platform == "tpu"
   if not args.hlo:
-    chips = {tuple(device.coords) for device in devices}
+    chips = {tuple(x.coords) if on_tpu else x.id for x in devices}
     return {
       "ok": True,
       "devices": len(devices),
       "devices_per_chip": len(devices) // len(chips),
       "kind": devices[0].device_kind,
-      "granted_bytes": granted_bytes(devices),
+      "granted_bytes": granted_bytes(devices) if on_tpu else None,
       "versions": versions,
     }
   with open(args.hlo, "rb") as file:
@@ -84,7 +102,7 @@ def main(argv: list[str]) -> dict[str, Any]:
   return {
     "ok": True,
     "compile_seconds": time.perf_counter() - start,
-    **measures(executable),
+    **measures(executable, hlo),
   }
 
 
@@ -169,21 +187,72 @@ def out_of_memory(message: str) -> tuple[int, int] | None:
   return None
 
 
-def measures(executable: Any) -> dict[str, Any]:
-  """Returns bytes and FLOPs of one device in one step."""
+def measures(executable: Any, hlo: bytes) -> dict[str, Any]:
+  """Returns bytes and FLOPs of one device in one step, and its collectives.
+
+  Args:
+    executable: what was compiled.
+    hlo: of what.
+  """
   stats = executable.get_compiled_memory_stats()
   parts = ("argument", "output", "alias", "temp", "generated_code")
   size = {part: getattr(stats, f"{part}_size_in_bytes") for part in parts}
-  cost = executable.cost_analysis()
-  cost = cost[0] if isinstance(cost, list) else cost
+  (module,) = executable.hlo_modules()
   return {
     # Updated variables lie where they were: aliased outputs cost nothing.
     "held_bytes": size["argument"] + size["output"] - size["alias"],
     "temporary_bytes": size["temp"],
     "code_bytes": size["generated_code"],
-    "flops": cost.get("flops", 0.0),
-    "accessed_bytes": cost.get("bytes accessed", 0.0),
+    **costs(executable, module, hlo),
+    "collectives": collectives(module.to_string()),
   }
+
+
+def costs(executable: Any, module: Any, hlo: bytes) -> dict[str, float]:
+  """Returns FLOPs, and bytes that the instructions take and give.
+
+  A compiler for GPUs says nothing of them. Then FLOPs are those of the program
+  before it was compiled, since products are calls of a library behind that; and
+  bytes are those of the instructions that it has become.
+  """
+  import jax
+  import jaxlib.xla_client
+  from jaxlib import _hlo
+
+  try:
+    cost = executable.cost_analysis()
+    cost = cost[0] if isinstance(cost, list) else cost
+    return {
+      "flops": cost.get("flops", 0.0),
+      "accessed_bytes": cost.get("bytes accessed", 0.0),
+    }
+  except jax.errors.JaxRuntimeError:
+    pass
+  analyse = jaxlib.xla_client._xla.hlo_module_cost_analysis
+  host = jax.devices("cpu")[0].client
+  given = _hlo.HloModule.from_serialized_hlo_module_proto(hlo)
+  return {
+    "flops": analyse(host, given)["flops"],
+    "accessed_bytes": analyse(host, module)["bytes accessed"],
+  }
+
+
+def collectives(text: str) -> dict[str, dict[str, int]]:
+  """Returns kind -> how many there are, and the bytes that they take in all.
+
+  Args:
+    text: of a compiled module.
+  """
+  found: dict[str, dict[str, int]] = {}
+  for types, kind in _COLLECTIVE.findall(text):
+    each = found.setdefault(kind, {"count": 0, "bytes": 0})
+    each["count"] += 1
+    for _, bits, sizes in _TYPE.findall(types):
+      count = 1
+      for size in filter(None, sizes.split(",")):
+        count *= int(size)
+      each["bytes"] += count * int(bits) // 8
+  return found
 
 
 if __name__ == "__main__":
