@@ -17,6 +17,8 @@ svg text{font-size:11px;fill:currentColor}svg .grid{stroke:var(--line)}
 svg .mark{stroke:currentColor;stroke-dasharray:3 3;opacity:.6}
 svg .hover{opacity:0}svg circle:hover{opacity:1;stroke:currentColor}
 svg .count{font-size:9px}
+@media (prefers-color-scheme:dark){
+polyline,circle,.legend i,.bar{filter:brightness(1.4)}}
 .about{margin:-.6rem 0 1rem;opacity:.7}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem .8rem;font-size:.85rem}
 .legend i{display:inline-block;width:.8em;height:.8em;margin-right:.3em}
