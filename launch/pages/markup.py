@@ -10,7 +10,7 @@ body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1100px;
 padding:1rem}
 h1{font-size:1.4rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}
 .grid-of{display:grid;gap:1rem;
-grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr))}
+grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr))}
 figure{margin:0}figcaption{font-weight:600}small{font-weight:400;opacity:.7}
 svg{width:100%;height:auto;overflow:visible}
 svg text{font-size:11px;fill:currentColor}svg .grid{stroke:var(--line)}
