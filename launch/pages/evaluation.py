@@ -12,7 +12,7 @@ from launch.pages import markup
 from launch.pages.charts import Line, line_chart
 from tasks.calibration import bins, shares_of
 
-_BINS = 8  # Of confidences.
+_BINS = 10  # Of confidences.
 _LEAST = 20  # Examples of a mean that is drawn.
 _LENGTHS = 5  # Groups of examples by length.
 _MISTAKES = 20  # That are shown of a split.
@@ -38,7 +38,7 @@ def charts(table: Mapping[str, np.ndarray]) -> Iterator[str]:
   *_, error = bins(sure, right)
   yield line_chart(
     f"accuracy (expected calibration error {error:.3f})",
-    [_means(sure, right, _BINS)],
+    [_reliability(sure, right)],
     x_label="confidence, with the number of examples",
     diagonal=True,
   )
@@ -55,6 +55,15 @@ def _by_length(
     return ""
   label = "length, with the number of examples"
   return line_chart(name, [line], x_label=label, y_from=0.0)
+
+
+def _reliability(sure: np.ndarray, right: np.ndarray) -> Line:
+  """How often examples of similar confidence are right, tenth by tenth."""
+  place = np.minimum((sure * _BINS).astype(int), _BINS - 1)
+  groups = [np.flatnonzero(place == i) for i in np.unique(place)]
+  x, y = ([float(of[g].mean()) for g in groups] for of in (sure, right))
+  counts = [len(g) for g in groups]
+  return Line("", x, y, dots=True, joined=False, counts=counts)
 
 
 def _means(by: np.ndarray, values: np.ndarray, most: int) -> Line:

@@ -10,13 +10,15 @@ body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1100px;
 padding:1rem}
 h1{font-size:1.4rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}
 .grid-of{display:grid;gap:1rem;
-grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr))}
+grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr))}
 figure{margin:0}figcaption{font-weight:600}small{font-weight:400;opacity:.7}
 svg{width:100%;height:auto;overflow:visible}
 svg text{font-size:11px;fill:currentColor}svg .grid{stroke:var(--line)}
 svg .mark{stroke:currentColor;stroke-dasharray:3 3;opacity:.6}
 svg .hover{opacity:0}svg circle:hover{opacity:1;stroke:currentColor}
 svg .count{font-size:9px}
+@media (prefers-color-scheme:dark){
+polyline,circle,.legend i,.bar{filter:brightness(1.4)}}
 .about{margin:-.6rem 0 1rem;opacity:.7}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem .8rem;font-size:.85rem}
 .legend i{display:inline-block;width:.8em;height:.8em;margin-right:.3em}

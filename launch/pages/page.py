@@ -87,34 +87,38 @@ def _about(run: Run, *, several: bool) -> str:
 
 
 def _summary(runs: Sequence[Run]) -> str:
-  rows = []
-  names = dict.fromkeys(
-    name
-    for run in runs
-    for name, value in (run.result.get("eval") or {}).items()
-    if isinstance(value, int | float | str)
-  )
+  """The last evaluation and the rates: a row each, a column for each run."""
+  columns: list[dict[str, Any]] = []
   for run in runs:
-    found = run.result.get("eval") or {}
-    train = run.result.get("train", {})
-    steps = run.lines[-1]["step"] if run.lines else 0
-    rows.append(
-      [
-        run.name,
-        run.result.get("global_step", f"goes on: {steps}"),
-        *(_with_interval(found, name) for name in names),
-        train.get("examples_per_second", ""),
-        train.get("padding", ""),
-        train.get("mfu") or "",
-        run.result.get("goodput", ""),
-      ]
+    found, train = run.result.get("eval") or {}, run.result.get("train", {})
+    last = run.lines[-1]["step"] if run.lines else 0
+    columns.append(
+      {
+        "steps": run.result.get("global_step", f"goes on: {last}"),
+        **{
+          name: _with_interval(found, name)
+          for name, value in found.items()
+          if isinstance(value, int | float | str)
+        },
+        "examples/s": train.get("examples_per_second"),
+        "padding": train.get("padding"),
+        "MFU": train.get("mfu"),
+        "goodput": run.result.get("goodput"),
+      }
     )
-  header = ["run", "steps", *names, "examples/s", "padding", "MFU", "goodput"]
+  names = dict.fromkeys(name for column in columns for name in column)
+  known = lambda name: [column.get(name) for column in columns]
+  rows = [
+    [name, *("" if value is None else value for value in known(name))]
+    for name in names
+    if any(value is not None for value in known(name))
+  ]
   missing = [
     f"<p>Left out of {html.escape(run.name)}: {html.escape(what)}.</p>"
     for run in runs
     for what in run.left_out
   ]
+  header = ["", *(run.name for run in runs)]
   return markup.table("", header, rows) + "".join(missing)
 
 

@@ -209,6 +209,7 @@ def test_eight_trials_with_the_tiny_encoder_killed_once(tmp_path):
   command = (
     *(sys.executable, "-m", "launch.search", "--task=demo", "--encoder=tiny"),
     *("--train_steps=20", "--eval_interval=5", "--checkpoint_interval=2"),
+    "--best_metric=loss",
     *(f"--space={tmp_path / 'space.yaml'}", "--trials=8"),
   )
 

@@ -362,8 +362,13 @@ def test_means_say_of_how_many_examples_they_are():
   (chart,) = re.findall(
     "<figure><figcaption>accuracy .expected.*?</figure>", page
   )
-  assert chart.count(">20</text>") == 5
-  assert "20 examples" in chart
+  counts = re.findall('class="count".*?>(.*?)</text>', chart)
+  assert sum(map(int, counts)) == 100
+  assert f"{counts[0]} examples" in chart and "polyline" not in chart
+  (chart,) = re.findall(
+    "<figure><figcaption>accuracy <small>.*?</figure>", page
+  )
+  assert re.findall('class="count".*?>(.*?)</text>', chart) == ["20"] * 5
   # Of fewer there is no curve.
   few = page_of([run_of(splits={"dev": table(count=30)})])
   assert "by length" not in few
