@@ -1,12 +1,12 @@
 """Makes exported steps what any JAX calls, and notes what they lose here.
 
-It needs jax and no other room of this house. NAME.jax holds a step as
-`jax.export` serializes it; NAME.losses the losses of its batches here.
+It needs jax, and `run` of this folder. NAME.mlir holds a step as StableHLO that
+releases of some months read; NAME.losses.npy the losses of its batches here.
 """
 
-import dataclasses
 import json
 import os
+import re
 import sys
 
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 from jax.extend import mlir
 from jax.extend.mlir import ir
 from jax.interpreters.mlir import make_ir_context
+from jaxlib import _hlo
 from jaxlib.mlir.dialects import stablehlo
 
 from benchmarks.device import run
@@ -33,22 +34,9 @@ def convert(folder: str, name: str, *, losses: bool = True) -> None:
     facts = json.load(file)
   with open(f"{path}.hlo.pb", "rb") as file:
     module, results, kept = portable(file.read())
-  specs = [
-    jax.ShapeDtypeStruct(shape, dtype)
-    for _, shape, dtype, *_ in facts["batch"] + facts["state"]
-  ]
-  # An export of the same arguments and results; then the program is ours.
-  like = jax.export.export(
-    jax.jit(lambda *_: tuple(jax.numpy.zeros(s, d) for s, d in results)),
-    disabled_checks=[jax.export.DisabledSafetyCheck.platform()],
-  )(*specs)
-  ours = dataclasses.replace(
-    like,
-    mlir_module_serialized=module,
-    module_kept_var_idx=tuple(range(len(specs))),
-  )
-  with open(f"{path}.jax", "wb") as file:
-    file.write(ours.serialize())
+  with open(f"{path}.mlir", "wb") as file:
+    file.write(module)
+  facts["results"] = [[list(shape), dtype] for shape, dtype in results]
   facts["updates"] = kept
   with open(f"{path}.json", "w") as file:
     json.dump(facts, file)
@@ -70,18 +58,15 @@ def portable(hlo: bytes):
       if op.name == "mhlo.copy":
         op.results[0].replace_all_uses_with(op.operands[0])
         op.erase()
+    for op in walk(module.operation):
+      names = [getattr(x, "name", x) for x in op.attributes]
+      for name in [x for x in names if x.startswith("mhlo.")]:
+        del op.attributes[name]
     (main,) = (
       op
       for op in module.body.operations
       if ir.StringAttr(op.attributes["sym_name"]).value == "main"
     )
-    kept, clean = {}, []
-    for i, attributes in enumerate(ir.ArrayAttr(main.attributes["arg_attrs"])):
-      found = ir.DictAttr(attributes)
-      if "tf.aliasing_output" in found:
-        kept[str(i)] = ir.IntegerAttr(found["tf.aliasing_output"]).value
-      clean.append(ir.DictAttr.get({}))
-    main.attributes["arg_attrs"] = ir.ArrayAttr.get(clean)
     kinds = ir.FunctionType(
       ir.TypeAttr(main.attributes["function_type"]).value
     ).results
@@ -90,11 +75,18 @@ def portable(hlo: bytes):
     version = stablehlo.get_version_from_compatibility_requirement(
       stablehlo.StablehloCompatibilityRequirement.WEEK_12
     )
-    # What JAX's own exports are: readable by the releases of some months.
+    # As JAX's own exports are.
     text = mlir.serialize_portable_artifact(module, version, False)
-    return text, results, kept
+  head = _hlo.HloModule.from_serialized_hlo_module_proto(hlo).to_string()
+  kept = {
+    argument: int(result or 0)
+    for result, argument in _UPDATE.findall(head.splitlines()[0])
+  }
+  return text, results, kept
 
 
+# `{result}: (argument, {}, may-alias)`, in the first line of HLO as text.
+_UPDATE = re.compile(r"\{(\d*)\}: \((\d+), \{\}, \w+-alias\)")
 _TYPES = {
   "f32": "float32",
   "f64": "float64",
