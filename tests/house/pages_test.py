@@ -161,7 +161,9 @@ def test_each_make_target_is_there(page):
 def test_each_command_starts_a_door_with_flags_that_it_takes(page, directory):
   wrong = []
   for code in code_of(page):
-    command = re.search(r"python -m ((?:launch|benchmarks)[.\w]+)([^|#]*)", code)
+    command = re.search(
+      r"python -m ((?:launch|benchmarks)[.\w]+)([^|#]*)", code
+    )
     if not command or PLACEHOLDER.search(command[1]):
       continue
     door, arguments = command.groups()
