@@ -98,14 +98,13 @@ class Inputs:
     batch = self.prepared(step)
     rows = batch.layout.shape[0] // self._replicas
 
-    devices = self._strategy.extended.worker_devices
+    gpus = _gpus_of(self._strategy)
 
     def part(context):
       place = self._own.index(context.replica_id_in_sync_group)
       first = place * rows
-      device = devices[place % len(devices)]
       # Else all of them would come by the first GPU.
-      with tf.device(device if "GPU" in device else None):
+      with tf.device(gpus[place % len(gpus)] if gpus else None):
         return {
           TOTAL: tf.constant(batch.total, tf.float32),
           **{
@@ -146,3 +145,12 @@ class Inputs:
         batch[name] = tf.zeros(part, spec.dtype)
       batch[name].shape.assert_is_compatible_with(part)
     return batch
+
+
+def _gpus_of(strategy: tf.distribute.Strategy) -> list[str]:
+  """Names of the GPUs of this worker's replicas, in their order."""
+  try:
+    devices = strategy.extended.worker_devices
+  except RuntimeError:  # TensorFlow's default strategy names none.
+    return []
+  return [device for device in devices if "GPU" in device]
