@@ -74,9 +74,7 @@ def whole(path: str) -> Iterator[str]:
   if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
     yield path
     return
-  folder, name = os.path.split(path)
-  own = f".{name}.{os.getpid()}.{time.monotonic_ns()}.part"
-  part = os.path.join(folder, own)
+  part = part_path(path)
   try:
     yield part
     tf.io.gfile.rename(part, path, overwrite=not tf.io.gfile.isdir(part))
@@ -85,6 +83,13 @@ def whole(path: str) -> Iterator[str]:
       isdir = tf.io.gfile.isdir(part)
       (tf.io.gfile.rmtree if isdir else tf.io.gfile.remove)(part)
     raise
+
+
+def part_path(path: str) -> str:
+  """Returns a path beside a file for what is not yet it, or not any more."""
+  folder, name = os.path.split(path)
+  own = f".{name}.{os.getpid()}.{time.monotonic_ns()}.part"
+  return os.path.join(folder, own)
 
 
 def part_of(name: str) -> str:
@@ -108,6 +113,12 @@ def parts_in(directory: str, names: Collection[str]) -> list[str]:
   return found
 
 
+def parts_of(path: str) -> list[str]:
+  """As `parts_in`, of one file or directory."""
+  folder, name = os.path.split(path)
+  return parts_in(folder, [name])
+
+
 def sweep_parts(path: str, *, idle: float = 0.0) -> list[str]:
   """Deletes what killed writers of a file or a directory left beside it.
 
@@ -121,9 +132,8 @@ def sweep_parts(path: str, *, idle: float = 0.0) -> list[str]:
   Returns:
     What has gone.
   """
-  folder, name = os.path.split(path)
   swept = []
-  for part in parts_in(folder, [name]):
+  for part in parts_of(path):
     if os.path.exists(f"/proc/{part.split('.')[-3]}"):
       continue
     if idle and time.time() - _written(part) < idle:

@@ -73,6 +73,8 @@ def can_be_mended(directory: RunDirectory, save: Callable[[str], None]) -> bool:
     said = read_json(directory.file(_LIST), _SHAPE)["files"]
   except Damaged:
     said = found
+  except Missing:
+    return False
   with tempfile.TemporaryDirectory() as place:
     save(place)
     made = digests_in(place)

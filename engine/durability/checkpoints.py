@@ -278,12 +278,13 @@ class Checkpoints(tf.train.CheckpointManager):
           manifest.delete(prefix)
 
   def clear(self) -> None:
-    """Deletes what killed saves left behind the restored step."""
+    """Deletes what killed saves and deletions left."""
     step = self._step()
     with contextlib.suppress(*DISK_ERRORS):
       for prefix in manifest.prefixes(self.directory):
         later = manifest.step_of(prefix) > step
-        if later and not manifest.is_committed(prefix):
+        unfinished = later and not manifest.is_committed(prefix)
+        if unfinished or manifest.is_going(prefix):
           manifest.delete(prefix)
       own.remove_leftovers(self.directory)
 

@@ -2,8 +2,7 @@
 
 It is written last: a checkpoint without a manifest was never finished. It names
 each file with its size and SHA-256, so that damage is found before TensorFlow
-reads it, and has a digest of itself. It holds all settings of the run, so that
-a run whose `config.yaml` is damaged has a second copy.
+reads it, a digest of itself, and all settings, if `config.yaml` is damaged.
 """
 
 import dataclasses
@@ -15,9 +14,18 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from engine.durability.own import names_in, remove
 from engine.errors import Damaged, Missing, UserError, quoted
-from engine.files import is_link, sha256_of, write_json
+from engine.files import (
+  is_file,
+  is_link,
+  part_path,
+  parts_of,
+  sha256_of,
+  write_json,
+)
 from engine.formats import NUMBER, misfit, read_json, reading, size_of
 from engine.lines.cover import Cover
 
@@ -99,7 +107,10 @@ def write_manifest(
     "config_digest": _digest(known),
     "versions": dict(versions),
     "metrics": dict(metrics or {}),
-    "files": {os.path.basename(x): _facts(x) for x in _files(prefix)},
+    "files": {
+      os.path.basename(x): {"size": size_of(x), "sha256": sha256_of(x)}
+      for x in _files(prefix)
+    },
     "settings": json.loads(json.dumps(settings or {}, default=str)),
     "logs": _told(logs or {}),
     "format": FORMAT,
@@ -235,16 +246,26 @@ def revoke(prefix: str) -> None:
 def delete(prefix: str) -> bool:
   """Deletes a checkpoint, its marker first; links stay, with all behind them.
 
-  Returns:
-    Whether all of it has gone.
+  If it is killed, what the marker has become says that all else is to go. It
+  returns whether all of it has gone.
 
   Raises:
     OSError, tf.errors.OpError: where the disk does not let it go.
   """
-  if not remove(prefix + SUFFIX):
+  marker = prefix + SUFFIX
+  if is_file(marker):
+    tf.io.gfile.rename(marker, part_path(marker))
+  if not remove(marker):
     return False
   left = [path for path in _files(prefix) if not remove(path)]
+  for path in parts_of(prefix + SUFFIX):
+    remove(path)
   return not left
+
+
+def is_going(prefix: str) -> bool:
+  """Whether who deleted a checkpoint, or wrote its marker, was killed."""
+  return bool(parts_of(prefix + SUFFIX)) and not is_committed(prefix)
 
 
 def size_on_disk(prefix: str) -> int:
@@ -268,10 +289,6 @@ def _files(prefix: str, *more: str) -> list[str]:
     for entry in names_in(directory)
     if _belongs(entry, name) or entry in [name + suffix for suffix in more]
   ]
-
-
-def _facts(path: str) -> dict[str, Any]:
-  return {"size": size_of(path), "sha256": sha256_of(path)}
 
 
 def _told(logs: Mapping[str, Cover]) -> dict[str, dict[str, Any]]:

@@ -80,7 +80,7 @@ class RunDirectory:
         raise Damaged(path, "was altered: its digest differs")
       return values
     except (Damaged, Missing) as error:
-      for prefix in self._committed():
+      for prefix in self.committed():
         # The next one, whatever is wrong with this one.
         with contextlib.suppress(UserError):
           found = manifest.read_manifest(prefix)
@@ -94,7 +94,7 @@ class RunDirectory:
         return None
       raise
 
-  def _committed(self) -> list[str]:
+  def committed(self) -> list[str]:
     """Prefixes of all finished checkpoints, the newest first."""
     return [
       prefix

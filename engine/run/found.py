@@ -53,8 +53,9 @@ def find(job: Job, data: Mapping[str, Any], *, evaluates: bool) -> Found:
   changed = directory.check(job.config, job.allowed)
   kept, remarks = noted_data(directory), []
   try:
-    assets.check(directory)
-    job.task.check_assets(directory.assets)
+    # Without either, a start was killed while it wrote them.
+    if assets.check(directory) or directory.committed():
+      job.task.check_assets(directory.assets)
   except Damaged as error:
     if not assets.can_be_mended(directory, job.task.save_assets):
       raise

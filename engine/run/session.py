@@ -229,6 +229,7 @@ class Session:
     try:
       self._logs.close()
       if self._job.is_chief:
+        self._job.directory.clear()  # What has its name by now.
         self._job.directory.write_result(reported)
     except DISK_ERRORS as error:
       raise SaveFailed(

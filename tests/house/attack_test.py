@@ -120,6 +120,9 @@ def test_states_are_laid_out_as_they_were_taken(tmp_path):
   assert states.take(str(tmp_path / "again")) == before
   states.lay(half, str(tmp_path / "torn"))
   assert (tmp_path / "torn" / "log").read_text() == "one\nthr"
+  before = states.take(str(run))
+  os.rename(run / "log", run / "renamed")  # All at once.
+  assert not [*states.torn(before, states.take(str(run)))]
 
 
 @pytest.mark.parametrize(

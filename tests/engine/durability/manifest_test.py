@@ -186,12 +186,17 @@ def test_prefixes_are_in_the_order_of_their_steps(tmp_path):
 
 def test_delete_takes_the_marker_first_and_no_neighbour(tmp_path, monkeypatch):
   prefix, neighbour = save(tmp_path, 1), save(tmp_path, 10)
-  removed = []
+  committed = []
   remove = tf.io.gfile.remove
   monkeypatch.setattr(
-    tf.io.gfile, "remove", lambda path: (removed.append(path), remove(path))
+    tf.io.gfile,
+    "remove",
+    lambda path: (
+      committed.append(manifest.is_committed(prefix)),
+      remove(path),
+    ),
   )
-  manifest.delete(prefix)
-  assert removed[0] == prefix + ".manifest.json"
+  assert manifest.delete(prefix)
+  assert committed == [False] * 3
   assert manifest.prefixes(str(tmp_path)) == [neighbour]
   manifest.verify(neighbour)

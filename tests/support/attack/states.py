@@ -53,10 +53,13 @@ class States:
         pathlib.Path(path).write_bytes((self._store / content).read_bytes())
 
   def torn(self, before: State, after: State) -> Iterator[State]:
-    """Yields states between two: a file that grew, in the middle of it."""
+    """Yields states between two: a file that grew, in the middle of it.
+
+    One that was renamed did not grow: it has the content of another before.
+    """
     old = dict(before)
     for name, content in after:
-      if len(content) == 64 and old.get(name) != content:
+      if len(content) == 64 and content not in old.values():
         whole = (self._store / content).read_bytes()
         size = 0
         if len(old.get(name, "")) == 64:
