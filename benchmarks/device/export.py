@@ -98,6 +98,15 @@ def export(case: Case, folder: str, *, task_name: str = "demo") -> None:
   )
   model, trainer, _ = builder.parts(task.source("train"))
   own = {id(x) for x in model.trainable_variables}
+  known = {
+    id(v.handle): v
+    for v in (
+      *model.variables,
+      *trainer.optimizer.variables,
+      *trainer.window.variables,
+      *trainer.guard.variables,
+    )
+  }
   inputs = trainer.inputs
   lengths = inputs.source.sizes(inputs.order.indices(0))
   layouts = [inputs.layout(k) for k in range(inputs.order.num_batches)]
@@ -122,7 +131,7 @@ def export(case: Case, folder: str, *, task_name: str = "demo") -> None:
     "batch": [[k, list(x.shape), x.dtype.name] for k, x in specs.items()],
     "state": [
       [v.name, list(v.shape), v.dtype.name, first_value(v, own)]
-      for v in lowered.variables
+      for v in (known[id(handle)] for handle in lowered.handles)
     ],
     "numbers": list(Numbers._fields),
     "tokens": [layouts[k].units for k in chosen],

@@ -73,8 +73,8 @@ def test_the_script_measures_and_checks_what_was_exported(folder):
   kept = (folder / "results.jsonl").read_text().splitlines()
   assert kept == ended.stdout.splitlines()
   losses = np.load(folder / "tiny-8-pack.losses.npy")
-  assert len(losses) == 20 and np.isfinite(losses).all()
-  assert losses[-5:].mean() < losses[:5].mean()  # It learns.
+  # Weights of nobody, two classes.
+  assert len(losses) == 20 and abs(losses - np.log(2)).max() < 0.4
 
 
 @needs_jax
