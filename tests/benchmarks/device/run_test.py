@@ -49,7 +49,7 @@ def test_a_case_says_what_its_step_takes_and_how_it_begins(folder):
   facts = json.loads((folder / "tiny-8-pack.json").read_text())
   begins = {name: begins for name, _, _, begins in facts["state"]}
   assert begins["iteration:0"] == 0.0 and begins["taken:0"] == 1.0
-  assert {"normal", "ones", "zeros"} <= set(begins.values())
+  assert {"normal", "ones", "zeros"} <= set(map(str, begins.values()))
   with np.load(folder / "tiny-8-pack.npz") as stored:
     for name, shape, dtype, *_ in facts["batch"]:
       if name != "/step":
