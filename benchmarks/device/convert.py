@@ -76,7 +76,7 @@ def portable(hlo: bytes):
       stablehlo.StablehloCompatibilityRequirement.WEEK_12
     )
     # As JAX's own exports are.
-    text = mlir.serialize_portable_artifact(module, version, False)
+    text = mlir.serialize_portable_artifact(module, version, True)
   head = _hlo.HloModule.from_serialized_hlo_module_proto(hlo).to_string()
   kept = {
     argument: int(result or 0)

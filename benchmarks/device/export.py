@@ -34,6 +34,7 @@ from tasks.sentence_pair import SentencePairTask
 flags.DEFINE_string("out", None, "Folder for the cases.")
 flags.DEFINE_list("only", [], "Names of cases, instead of all.")
 _STEPS = 20  # Batches of a case, at most of one shape.
+_SMALL = 64  # Numbers of a variable whose values are written down.
 _LARGEST = 64 * 2**20  # Bytes of a file.
 
 
@@ -98,6 +99,15 @@ def export(case: Case, folder: str, *, task_name: str = "demo") -> None:
   )
   model, trainer, _ = builder.parts(task.source("train"))
   own = {id(x) for x in model.trainable_variables}
+  known = {
+    id(v.handle): v
+    for v in (
+      *model.variables,
+      *trainer.optimizer.variables,
+      *trainer.window.variables,
+      *trainer.guard.variables,
+    )
+  }
   inputs = trainer.inputs
   lengths = inputs.source.sizes(inputs.order.indices(0))
   layouts = [inputs.layout(k) for k in range(inputs.order.num_batches)]
@@ -120,10 +130,7 @@ def export(case: Case, folder: str, *, task_name: str = "demo") -> None:
   facts = {
     "name": case.name,
     "batch": [[k, list(x.shape), x.dtype.name] for k, x in specs.items()],
-    "state": [
-      [v.name, list(v.shape), v.dtype.name, first_value(v, own)]
-      for v in lowered.variables
-    ],
+    "state": [held(handle, known, own) for handle in lowered.handles],
     "numbers": list(Numbers._fields),
     "tokens": [layouts[k].units for k in chosen],
     "capacity": layouts[chosen[0]].capacity,
@@ -142,14 +149,27 @@ def export(case: Case, folder: str, *, task_name: str = "demo") -> None:
   assert os.path.getsize(path) <= _LARGEST, path
 
 
-def first_value(variable: tf.Variable, own: set[int]) -> str | float:
-  """Says how a variable begins: one of the model's drawn, or as it is."""
-  if id(variable) not in own:
-    whole = variable.numpy()
-    return float(whole) if whole.ndim == 0 else "zeros"
-  if "gamma" in variable.name:
-    return "ones"
-  return "normal" if len(variable.shape) > 1 else "zeros"
+def held(handle: tf.Tensor, known: dict, own: set[int]) -> list:
+  """Name, shape and type of what a step holds, and how it begins.
+
+  A variable of the model is drawn; small ones begin as they are, moments at 0.
+  """
+  variable = known.get(id(handle))
+  name = "constant" if variable is None else variable.name
+  value = handle
+  if handle.dtype == tf.resource:
+    facts = handle._handle_data.shape_and_type[0]
+    value = tf.raw_ops.ReadVariableOp(resource=handle, dtype=facts.dtype)
+  value = value.numpy()
+  if variable is not None and id(variable) in own:
+    drawn = "normal" if value.ndim > 1 else "zeros"
+    begins = "ones" if "gamma" in name else drawn
+  elif value.size <= _SMALL:
+    begins = value.astype(np.float64).tolist()
+  else:
+    assert not value.any(), name
+    begins = "zeros"
+  return [name, list(value.shape), value.dtype.name, begins]
 
 
 def sizes_of(encoder: str) -> dict[str, int]:

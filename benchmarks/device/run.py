@@ -87,7 +87,7 @@ class Case:
       elif isinstance(begins, str):
         value = np.full(shape, float(begins == "ones"))
       else:
-        value = np.full(shape, begins)
+        value = np.asarray(begins)
       drawn.append(jax.numpy.asarray(value, dtype))
     return drawn
 

@@ -37,12 +37,12 @@ class Lowered:
     hlo: a serialized HloModuleProto.
     dynamic: the ops whose sizes depend on values, with their lines of code.
       The compiler pads them to their largest size; they are slow on a TPU.
-    variables: that it takes behind the arrays, in this order.
+    handles: of the variables that it takes behind the arrays, in this order.
   """
 
   hlo: bytes
   dynamic: tuple[str, ...]
-  variables: tuple[tf.Variable, ...] = ()
+  handles: tuple[tf.Tensor, ...] = ()
 
 
 def compile_only_strategy(replicas: int) -> tf.distribute.Strategy:
@@ -149,9 +149,8 @@ def lower(
       dynamic = tuple(_dynamic_ops(text, graph)) or (_DYNAMIC,)
   except (tf.errors.OpError, ValueError, TypeError) as error:
     raise _refused(error, graph) from error
-  held = {id(variable.handle): variable for variable in graph.variables}
-  captured = [held.get(id(outer)) for outer, _ in graph.captures]
-  return Lowered(hlo, dynamic, tuple(x for x in captured if x is not None))
+  handles = tuple(outer for outer, _ in graph.captures)
+  return Lowered(hlo, dynamic, handles)
 
 
 def _refused(error: Exception, graph: tf.Graph | None) -> UserError:
