@@ -125,15 +125,13 @@ def together(workers: int) -> tuple[Together, Together]:
 
 def table() -> list[str]:
   """Returns the lines of `together` for 8 to 1,024 workers: before, now."""
-  lines = [
-    "workers: votes, ms of a step; restore, s; read of the store, GB; each "
-    "before, and now: predicted"
-  ]
+  lines = []
   for workers in (8, 64, 128, 512, 1024):
     old, new = together(workers)
     lines.append(
-      f"{workers}: {1e3 * old.vote:.3g}, {1e3 * new.vote:.2g}; "
-      f"{old.restore:.3g}, {new.restore:.2g}; "
-      f"{old.read / 1e9:.3g}, {new.read / 1e9:.2g}"
+      f"{workers} workers, predicted before and now: votes "
+      f"{1e3 * old.vote:.3g}, {1e3 * new.vote:.2g} ms a step; restore "
+      f"{old.restore:.3g}, {new.restore:.2g} s; read of the store "
+      f"{old.read / 1e9:.3g}, {new.read / 1e9:.2g} GB"
     )
   return lines
