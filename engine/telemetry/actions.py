@@ -86,7 +86,7 @@ class ExampleIdLog:
 
 
 class EvaluationLog:
-  """Keeps what an evaluation found: good weights, its metrics, its examples.
+  """Keeps what an evaluation found: good weights, its examples, its metrics.
 
   In this order: an evaluation whose metrics are logged is not done again.
   """
@@ -126,9 +126,6 @@ class EvaluationLog:
     self._best.check(output)
     if job.is_chief:
       self._best.offer(step, output)
-    self._log.write("eval", step, output)
-    self._newest.cover()
-    if job.is_chief:
       per_example.keep(
         job.directory.path,
         job.config.evaluation.splits,
@@ -136,6 +133,8 @@ class EvaluationLog:
         step=step,
         log=self._log,
       )
+    self._log.write("eval", step, output)
+    self._newest.cover()
 
 
 class Profile:

@@ -16,6 +16,7 @@ from engine.durability.checkpoints import Checkpoints
 from engine.errors import Preempted, SaveFailed, StopRequested, UserError
 from engine.loop.boundary import Boundary
 from engine.loop.evaluator import Evaluator
+from engine.measure.journal import Journal
 from engine.run.experiment import Experiment
 from tests.support.testing import LineTask, acting_at, strategy_of, tiny_config
 from tests.support.training import lines
@@ -84,6 +85,21 @@ def whole(tmp_path_factory):
     return directory, run(directory, replicas)
 
   return run_of
+
+
+def test_what_is_logged_as_evaluated_has_its_examples(tmp_path, monkeypatch):
+  """It is not evaluated again, so what is not kept by then never is."""
+  write = Journal.write
+
+  def killed(log, kind, step, point):
+    if kind == "eval":
+      raise KeyboardInterrupt
+    write(log, kind, step, point)
+
+  monkeypatch.setattr(Journal, "write", killed)
+  with pytest.raises(KeyboardInterrupt):
+    run(tmp_path)
+  assert (tmp_path / "examples/dev.npz").exists()
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 4])
