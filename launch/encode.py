@@ -88,7 +88,7 @@ def main(rest: Sequence[str]) -> None:
     done = encoding.run(todo, workers=values.workers)
   show(done, todo)
   plan.finish(directory)
-  named = {"train": "train_files", "dev": "eval_files"}
+  named = {"train": "train_file", "dev": "eval_file"}
   files = [
     f"--{named[split]}='{directory}/{split}-*'"
     for split in values.splits
