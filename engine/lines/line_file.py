@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ class LineFile:
   """A log of JSON lines that loses none while the disk is full.
 
   What could not be written stays in memory, and is tried again with the next
-  line.
+  line. One thread appends; another one may wait for the disk meanwhile.
   """
 
   def __init__(self, path: str, lines: list[dict[str, Any]]):
@@ -26,6 +27,7 @@ class LineFile:
     self.name = os.path.basename(path)
     self._tally = Tally()
     self._waiting: list[str] = []
+    self._writing = threading.Lock()
     write_atomically(path, "".join(map(self._tally.add, lines)))
     segments.remove(path)
     kind = _Local if is_local(path) else segments.Segments
@@ -34,9 +36,10 @@ class LineFile:
   def append(self, *lines: Mapping[str, Any]) -> None:
     """Appends lines; they are in the hands of the system on return."""
     failed_before = bool(self._waiting)
-    self._waiting += map(self._tally.add, lines)
     try:
-      self._write(again=failed_before)
+      with self._writing:
+        self._waiting += map(self._tally.add, lines)
+        self._write(again=failed_before)
     except DISK_ERRORS as error:
       if not failed_before:
         logging.warning(
@@ -60,7 +63,9 @@ class LineFile:
     Raises:
       OSError: where lines wait for room.
     """
-    if self._waiting:
+    with self._writing:  # A line that is being written waits for no room.
+      waiting = bool(self._waiting)
+    if waiting:
       raise OSError(f"{self.path} waits for room")
     if os.path.exists(self.path):
       descriptor = os.open(self.path, os.O_RDONLY)
@@ -75,7 +80,8 @@ class LineFile:
     Raises:
       OSError, tf.errors.OpError: where lines could not be written.
     """
-    self._write(again=True)
+    with self._writing:
+      self._write(again=True)
     self._file.close()
 
 

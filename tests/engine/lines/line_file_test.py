@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import threading
 
 import pytest
 
@@ -35,6 +36,33 @@ def test_what_finds_no_room_is_written_when_there_is_some(tmp_path):
   file.close()
   assert [line["n"] for line in read_jsonl(path)] == [0, 1, 2, 3]
   assert os.listdir(tmp_path) == ["lines.jsonl"]
+
+
+def test_a_line_that_is_being_written_waits_for_no_room(tmp_path, monkeypatch):
+  """A checkpoint is committed by a thread beside, at any time."""
+  path = str(tmp_path / "lines.jsonl")
+  file = LineFile(path, [])
+  found = []
+
+  def syncs():
+    try:
+      file.sync()
+    except OSError as error:
+      found.append(error)
+
+  beside = threading.Thread(target=syncs)
+  write = file._file.write
+
+  def while_it_syncs(lines, *, again):
+    beside.start()
+    beside.join(0.1)  # It would have failed by now.
+    write(lines, again=again)
+
+  monkeypatch.setattr(file._file, "write", while_it_syncs)
+  file.append({"n": 0})
+  beside.join()
+  assert not found
+  assert read_jsonl(path) == [{"n": 0}]
 
 
 def test_a_file_that_is_not_there_has_no_lines(tmp_path):

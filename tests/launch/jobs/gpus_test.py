@@ -105,6 +105,9 @@ def test_make_demo_installs_cuda_where_there_is_a_driver(
     places = os.environ["PATH"].split(os.pathsep)
     kept = [x for x in places if not os.path.exists(f"{x}/nvidia-smi")]
     monkeypatch.setenv("PATH", os.pathsep.join(kept))
+  # A `make` that runs the tests would have this one tell its directory.
+  monkeypatch.delenv("MAKEFLAGS", raising=False)
+  monkeypatch.delenv("MAKELEVEL", raising=False)
   shown = subprocess.run(
     ["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True
   )
