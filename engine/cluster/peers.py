@@ -21,17 +21,35 @@ def gather(strategy: tf.distribute.Strategy, own: np.ndarray) -> np.ndarray:
     strategy: of the workers.
     own: array [...], of one shape and type on all of them.
   """
-  workers = workers_of(strategy)
-  if len(workers) < 2:
-    return own[None]
-  rows = strategy.gather(
+  replicas = _replicas_here(strategy)
+  return gather_rows(strategy, np.stack([own] * replicas))[::replicas]
+
+
+def gather_rows(
+  strategy: tf.distribute.Strategy, own: np.ndarray
+) -> np.ndarray:
+  """Returns the rows of all workers, [workers * rows, ...], in their order.
+
+  Args:
+    strategy: of the workers.
+    own: array [rows, ...], of one shape and type on all of them; rows are a
+      multiple of a worker's replicas, of which each sends its part.
+  """
+  if len(workers_of(strategy)) < 2:
+    return own
+  parts = np.split(own, _replicas_here(strategy))
+  return strategy.gather(
     strategy.experimental_distribute_values_from_function(
-      lambda _: tf.constant(own[None])
+      lambda context: tf.constant(
+        parts[context.replica_id_in_sync_group % len(parts)]
+      )
     ),
     axis=0,
-  )
-  # A row for each replica comes.
-  return rows.numpy()[:: len(rows) // len(workers)]
+  ).numpy()
+
+
+def _replicas_here(strategy: tf.distribute.Strategy) -> int:
+  return strategy.num_replicas_in_sync // max(1, len(workers_of(strategy)))
 
 
 def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:

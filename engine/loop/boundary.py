@@ -1,7 +1,7 @@
 """What all workers decide together between two device loops."""
 
 import collections
-from typing import Any
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,7 @@ _SIZE = 96  # Bytes of a reason: what is gathered has one shape on all workers.
 # Loops within the time of grace. One is given to the device before the one that
 # runs has ended, and where several workers decide, one more.
 _LOOKS = 8
+_BATCHES = 1000  # Of an evaluation, at most, between two questions.
 
 
 class Boundary:
@@ -53,6 +54,7 @@ class Boundary:
     self._workers = workers_of(strategy)
     self._notices = notices
     self._progress = progress or Progress("")
+    self._grace = grace
     self._pace = Pace(grace=grace)
     self.told = False
     if len(self._workers) > 1:
@@ -93,36 +95,66 @@ class Boundary:
   def _reason(self) -> str:
     return self._notices.reason if self._notices else ""
 
-  def check(self, step: int | None = None, *, asks: bool = False) -> None:
+  def check(self, step: int) -> None:
     """Ends the loop here if a worker was told to stop.
 
     Args:
-      step: the global step that is reached; None in an evaluation.
-      asks: whether the others are asked, since no sum says what they know; on
-        all workers alike.
+      step: the global step that is reached.
 
     Raises:
       StopRequested: on all workers alike.
     """
-    reached: dict[str, Any] = {} if step is None else {"step": step}
-    self._progress.report(**reached)
-    reason = self._reason
-    if len(self._workers) > 1:
-      reason = self._exchanged(reason) if asks or self.told else ""
+    self._progress.report(step=step)
+    if len(self._workers) < 2:
+      self._stop_for(self._reason)
+    elif self.told:
       self.told = False
+      self._exchange()
+
+  def ask(self, seconds: float) -> int:
+    """Ends an evaluation here if a worker was told to stop.
+
+    No sum says there what the others know, so they are asked.
+
+    Args:
+      seconds: that a batch takes this worker; 0 where unknown.
+
+    Returns:
+      After how many batches to ask again, on all workers alike.
+
+    Raises:
+      StopRequested: on all workers alike.
+    """
+    self._progress.report()
+    if len(self._workers) < 2:
+      self._stop_for(self._reason)
+      return 1
+    pace = Pace(grace=self._grace)
+    pace.agreed = self._exchange(seconds)
+    return max(1, pace.limit(_BATCHES))
+
+  def _stop_for(self, reason: str) -> None:
     if reason:
       raise StopRequested(reason)
 
-  def _exchanged(self, reason: str) -> str:
-    """Tells the other workers the own reason; returns the first of all."""
-    words = reason.encode()[:_SIZE].ljust(_SIZE, b"\0")
+  def _exchange(self, seconds: float = 0.0) -> float:
+    """Tells the other workers the own reason and pace.
+
+    Returns:
+      The pace of the slowest.
+
+    Raises:
+      StopRequested: for the first reason of all.
+    """
+    words = self._reason.encode()[:_SIZE].ljust(_SIZE, b"\0")
     # Collectives know no bytes.
-    own = np.frombuffer(words, np.uint8).astype(np.int32)
-    for i, row in enumerate(gather(self._strategy, own).astype(np.uint8)):
+    own = [math.ceil(seconds * 1e3), *words]
+    rows = gather(self._strategy, np.array(own, np.int32))
+    for i, row in enumerate(rows[:, 1:].astype(np.uint8)):
       if row.any():
         told = bytes(row).rstrip(b"\0").decode(errors="replace")
-        return f"{told} (worker {i}, {self._workers[i]})"
-    return ""
+        self._stop_for(f"{told} (worker {i}, {self._workers[i]})")
+    return rows[:, 0].max() / 1e3
 
 
 class Pace:

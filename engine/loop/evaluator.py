@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from engine.certainty.intervals import intervals_of
+from engine.cluster.peers import gather_rows
 from engine.fusion import plain
 from engine.loop.boundary import Boundary
 from engine.loop.inputs import Inputs
@@ -36,7 +38,8 @@ class Evaluator(orbit.StandardEvaluator):
 
       for step in range(inputs.order.num_batches):
         give replicas batch(step)                  # they have the next one
-        read outputs and losses of the one before  # gathered from all replicas
+        read outputs and losses of the one before  # of this worker's replicas
+      gather the rows of all workers               # once
       place each example by its index in the split
       return task.metrics(labels, outputs) and the mean loss
 
@@ -93,8 +96,8 @@ class Evaluator(orbit.StandardEvaluator):
 
     What it compiles, `evaluate` uses again.
     """
-    rows = in_order([_read(self._give(0))], len(self.inputs.order.indices(0)))
-    return self._metrics(rows)
+    rows = self._of_all_workers([self._give(0)])
+    return self._metrics(in_order(rows, len(self.inputs.order.indices(0))))
 
   def _metrics(self, table: Mapping[str, Any]) -> dict[str, Any]:
     weights = table[WEIGHTS].astype(np.float64)
@@ -103,11 +106,8 @@ class Evaluator(orbit.StandardEvaluator):
       "examples_seen": len(weights),
       **self._task.metrics(table[LABELS], table["outputs"]),
     }
-    return {
-      **found,
-      OF_RECORD: self._task.goal[0],
-      INTERVALS: intervals_of(table, found),
-    }
+    intervals = intervals_of(table, found)
+    return {**found, OF_RECORD: self._task.goal[0], INTERVALS: intervals}
 
   @property
   def evaluators(self) -> list["Evaluator"]:
@@ -120,17 +120,25 @@ class Evaluator(orbit.StandardEvaluator):
     Raises:
       StopRequested: where a worker was told to stop.
     """
-    gathered: list[dict[str, Any]] = []
-    given: list[Any] = []
+    batches: list[dict[str, Any]] = []
+    look, begun = 0, time.monotonic()
     with dispatching(ahead=True):
       for step in range(self.inputs.order.num_batches):
-        if self._boundary:
-          self._boundary.check(asks=True)
-        given.append(self._give(step))
-        gathered += map(_read, given[:-1])
-        given = given[-1:]
-      gathered += map(_read, given)
-    return in_order(gathered, len(self.inputs.source))
+        if self._boundary and step == look:
+          seconds = (time.monotonic() - begun) / max(1, step)
+          look += self._boundary.ask(seconds)
+        given = self._give(step)
+        batches[-1:] = [*map(_read, batches[-1:]), given]
+      rows = self._of_all_workers(batches)
+    return in_order(rows, len(self.inputs.source))
+
+  def _of_all_workers(self, batches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Joins the rows of batches, and of all workers: [rows, ...] each."""
+
+    def joined(*parts):
+      return gather_rows(self._strategy, np.concatenate(parts))
+
+    return tf.nest.map_structure(joined, *batches[:-1], _read(batches[-1]))
 
   def _give(self, step: int) -> dict[str, Any]:
     """Has the rows of a batch computed, padding included."""
@@ -141,7 +149,7 @@ class Evaluator(orbit.StandardEvaluator):
     return plain(functools.partial(self.eval_step, shape=shape))
 
   def eval_step(self, iterator, shape: Shape) -> dict[str, Any]:
-    """Implements one step; returns the rows of all replicas, in their order.
+    """Implements one step; returns the rows of this worker's replicas.
 
     Args:
       iterator: the batch.
@@ -153,7 +161,8 @@ class Evaluator(orbit.StandardEvaluator):
 
     rows = self._strategy.run(replica_step, args=(iterator,))
     return tf.nest.map_structure(
-      lambda x: self._strategy.gather(x, axis=0), rows
+      lambda x: tf.concat(self._strategy.experimental_local_results(x), 0),
+      rows,
     )
 
   def replica_step(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
@@ -175,13 +184,8 @@ class Evaluator(orbit.StandardEvaluator):
     # What is passed through is no part of what XLA compiles: a GPU would send
     # back what the host has given.
     outputs, losses = self._forward(features, labels)
-    return {
-      LABELS: labels,
-      WEIGHTS: weights,
-      EXAMPLES: examples,
-      "losses": losses,
-      "outputs": outputs,
-    }
+    passed = {LABELS: labels, WEIGHTS: weights, EXAMPLES: examples}
+    return {**passed, "losses": losses, "outputs": outputs}
 
   def _outputs_and_losses(self, features, labels):
     outputs = self._task.forward(self._model, features, None)
@@ -240,11 +244,11 @@ def build_evaluator(
 ) -> Evaluator:
   """Builds an evaluator of a source in its own order, each example once.
 
-  Where there are averages of the weights, these are evaluated. A `program`
-  costs what `Inputs` says: forward passes and their programs are both cheaper
-  than those of training, by about as much. With `own_shares` each replica
-  computes that many canonical shares, and outputs have the same bits on any
-  number of replicas. With `xla` it is one program of a replica.
+  Averages of the weights are evaluated, where there are some. A `program` costs
+  what `Inputs` says: it and a forward pass are cheaper than those of training,
+  by about as much. With `own_shares` each replica computes that many canonical
+  shares, and outputs have the same bits on any number of replicas. With `xla`
+  it is one program of a replica.
   """
   order = Order(
     num_examples=len(source),
@@ -273,24 +277,22 @@ def build_evaluator(
   )
 
 
-def _read(rows: dict[str, Any]) -> dict[str, Any]:
-  return tf.nest.map_structure(lambda x: x.numpy(), rows)
+def _read(batch: dict[str, Any]) -> dict[str, Any]:
+  """Returns what a batch has of each of its places for an example."""
+  places = len(batch[EXAMPLES].shape)
+  return tf.nest.map_structure(
+    lambda x: np.reshape(x, (-1, *x.shape[places:])), batch
+  )
 
 
-def in_order(batches: list[dict[str, Any]], size: int) -> dict[str, Any]:
-  """Puts gathered batches into the order of the split, without padding.
+def in_order(rows: dict[str, Any], size: int) -> dict[str, Any]:
+  """Puts gathered rows into the order of the split, without padding.
 
   Raises:
     AssertionError: unless each of the `size` examples is there exactly once.
   """
-  examples = np.concatenate([b[EXAMPLES].reshape(-1) for b in batches])
+  examples = rows[EXAMPLES]
   real = examples >= 0
   place = np.argsort(examples[real], kind="stable")
   assert np.array_equal(examples[real][place], np.arange(size))
-
-  def ordered(*parts):
-    slots = batches[0][EXAMPLES].ndim
-    flat = [part.reshape((-1, *part.shape[slots:])) for part in parts]
-    return np.concatenate(flat)[real][place]
-
-  return tf.nest.map_structure(ordered, *batches)
+  return tf.nest.map_structure(lambda x: x[real][place], rows)

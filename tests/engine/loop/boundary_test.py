@@ -72,17 +72,20 @@ def workers(monkeypatch):
 
 
 @pytest.fixture
-def votes(monkeypatch):
+def votes(monkeypatch, workers):
   """What was gathered: asked for by both, one after the other."""
+  _, notices = workers
   found = []
 
   def gather(strategy, own):
     i = strategy.cluster_resolver.task_id
     found.append(own)
-    words = [np.zeros_like(own)] * 2
-    words[1] = np.frombuffer(b"SIGTERM".ljust(len(own), b"\0"), np.uint8)
-    assert i == 0 or (own == words[1]).all()
-    return np.stack(words)
+    rows = np.zeros([2, len(own)], own.dtype)
+    for row, notice in zip(rows, notices, strict=True):
+      row[1 : 1 + len(notice.reason)] = [*notice.reason.encode()]
+    assert (own[1:] == rows[i, 1:]).all()
+    rows[:, 0] = own[0], 250  # The second one takes 0.25 s a batch.
+    return rows
 
   monkeypatch.setattr(boundaries, "gather", gather)
   return found
@@ -133,6 +136,28 @@ def test_the_paces_of_all_workers_are_one(workers):
   assert limits == [0, 0]  # What each has measured differs.
   step(both)
   assert [boundary.limit(100) for boundary in both] == [4, 4]
+
+
+def test_an_evaluation_asks_as_often_as_the_slowest_worker_needs(
+  workers, votes
+):
+  both, notices = workers
+  assert [boundary.ask(0.0) for boundary in both] == [8, 8]
+  assert both[0].ask(0.5) == 4
+  assert both[0].ask(100.0) == 1
+  notices[1].reason = "SIGTERM"
+  for boundary in both:
+    with pytest.raises(StopRequested, match=r"SIGTERM \(worker 1, b:2\)"):
+      boundary.ask(0.1)
+
+
+def test_who_is_alone_asks_nobody_in_an_evaluation():
+  notices = Worker()
+  boundary = Boundary(strategy=strategy_of(1), grace=16.0, notices=notices)
+  assert boundary.ask(100.0) == boundary.ask(0.001) == 1
+  notices.reason = "SIGTERM"
+  with pytest.raises(StopRequested, match="SIGTERM"):
+    boundary.ask(0.1)
 
 
 def test_who_is_alone_says_nothing_to_others():

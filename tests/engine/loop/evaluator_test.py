@@ -75,17 +75,15 @@ def test_the_reference_is_not_trivial(reference):
 def test_a_missing_or_doubled_example_is_noticed():
   batch = {"examples": np.array([0, 1, 1]), "x": np.zeros(3)}
   with pytest.raises(AssertionError):
-    in_order([batch], 3)
+    in_order(batch, 3)
   with pytest.raises(AssertionError):
-    in_order([{"examples": np.array([0, 2, -1]), "x": np.zeros(3)}], 3)
+    in_order({"examples": np.array([0, 2, -1]), "x": np.zeros(3)}, 3)
 
 
 def test_padding_goes_and_order_comes_back():
-  batches = [
-    {"examples": np.array([[2, -1]]), "x": np.array([[[5.0], [9.0]]])},
-    {"examples": np.array([[0, 1]]), "x": np.array([[[3.0], [4.0]]])},
-  ]
-  table = in_order(batches, 3)
+  examples = np.array([2, -1, 0, 1])
+  x = np.array([[5.0], [9.0], [3.0], [4.0]])
+  table = in_order({"examples": examples, "x": x}, 3)
   np.testing.assert_array_equal(table["x"], [[3.0], [4.0], [5.0]])
 
 
