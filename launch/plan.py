@@ -63,7 +63,7 @@ def main() -> None:
   config = config_from_flags(own_tasks=True, evaluates=True)
   values = flags.FLAGS
   if values.output:
-    check_output("output", values.output)
+    check_output("output", values.output, begins='{\n  "command":')
   cluster = find_cluster(config.runtime, os.environ)
   compiler = find_compiler() if values.topology else None
   # Imported behind the checks: TensorFlow takes seconds.

@@ -7,6 +7,7 @@ from absl import flags
 
 from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
+from launch.pages.markup import BEGIN
 
 flags.DEFINE_string(
   "output",
@@ -24,7 +25,8 @@ def main(*directories: str) -> None:
   path = flags.FLAGS.output or os.path.join(directories[0], f"{name}.html")
   for directory in directories:
     check_run(directory)
-  check_output("output", path, named=bool(flags.FLAGS.output))
+  named = bool(flags.FLAGS.output)
+  check_output("output", path, named=named, begins=BEGIN if named else "")
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.page import write_page
 

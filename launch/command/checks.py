@@ -118,18 +118,24 @@ def check_calibrate(split: str, evaluated: Sequence[str], mode: str) -> None:
 
 
 def check_output(
-  flag: str, path: str, *, directory: bool = False, named: bool = True
+  flag: str,
+  path: str,
+  *,
+  directory: bool = False,
+  named: bool = True,
+  begins: str = "",
 ) -> None:
-  """Refuses a path at which nothing can be written.
+  """Refuses a path at which nothing can be written, or something else is.
 
   Args:
     flag: that names it.
     path: of the file, or of the directory, that is to be made.
     directory: whether a directory may be there.
     named: whether the user named it: what is a pipe or a device stays one.
+    begins: with what the file will; one that begins otherwise is no older one.
 
   Raises:
-    UserError: where it cannot be made.
+    UserError: where it cannot be made, or is not for us to replace.
   """
   if os.path.isdir(path) and not directory:
     raise UserError(f"`{flag}` {path} is a directory: name a file in it.")
@@ -142,6 +148,13 @@ def check_output(
       f"`{flag}` {path} cannot be written: its directory is missing or not "
       "yours to write."
     )
+  if begins and os.path.isfile(path):
+    with open(path, "rb") as file:
+      start = file.read(len(begins.encode()))
+    if start not in (b"", begins.encode()):
+      raise UserError(
+        f"`{flag}` {path} is another file, which would be lost: name a new one."
+      )
 
 
 def make_directory(flag: str, path: str) -> None:

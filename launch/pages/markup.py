@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+BEGIN = '<!doctype html><html lang="en"><meta charset="utf-8"><meta '
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884}
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1100px;
@@ -40,8 +41,7 @@ def document(title: str, body: str) -> str:
     body: as HTML.
   """
   return (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta '
-    'name="viewport" content="width=device-width,initial-scale=1">'
+    f'{BEGIN}name="viewport" content="width=device-width,initial-scale=1">'
     f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
     f"<body>{body}</body></html>\n"
   )

@@ -75,6 +75,16 @@ def test_an_output_needs_a_directory_and_is_none(tmp_path):
     check_output("output", "/none/x")
 
 
+def test_an_output_takes_the_place_of_its_own_kind_alone(tmp_path):
+  path = tmp_path / "page.html"
+  for content in ("", "<!doctype html><p>"):
+    path.write_text(content)
+    check_output("output", str(path), begins="<!doctype html>")
+  path.write_text("0\tA pair\tof mine\n")
+  with pytest.raises(UserError, match="is another file, which would be lost"):
+    check_output("output", str(path), begins="<!doctype html>")
+
+
 def test_a_directory_is_made(tmp_path):
   make_directory("out", str(tmp_path / "a" / "b"))
   make_directory("out", str(tmp_path / "a" / "b"))
