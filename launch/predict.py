@@ -29,7 +29,9 @@ flags.DEFINE_list(
   "split", [], "Predict splits of its data, as their leaderboard wants."
 )
 define_trust()
-_PLACES = ("data_dir", "test_file")  # Of the data, if it is elsewhere.
+# Where the data of splits is, if it is elsewhere; a file alone names its split.
+_SPLITS = {"eval_file": "dev", "test_file": "test"}
+_PLACES = ("data_dir", "train_file", *_SPLITS)
 _READING = ("columns", "file_format", "quoting", "skip_bad_lines")
 define_settings((*_PLACES, *_READING), layers=False)
 flags.DEFINE_enum(
@@ -48,6 +50,8 @@ def main() -> None:
     check_run(model_dir, "model_dir")
   check_splits("split", splits)
   moved = {x: values[x].value for x in _PLACES if values[x].present}
+  if moved.get("eval_file"):
+    moved["eval_fraction"] = 0.0  # It is dev, not what was held out.
   if output != "-":
     check_output("output", output, directory=bool(splits or moved))
   if (splits or moved) and values["input"].present:
@@ -78,7 +82,7 @@ def main() -> None:
     predict_file(restored, given, output, values.batch_size)
     return
   wanted = restored.task.submissions
-  splits = splits or (["test"] if values.test_file else [*wanted])
+  splits = splits or [_SPLITS[x] for x in _SPLITS if moved.get(x)] or [*wanted]
   is_folder = os.path.isdir(output)
   if len(splits) > 1 and not is_folder:
     raise UserError(

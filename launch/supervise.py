@@ -11,15 +11,22 @@ from collections.abc import Sequence
 from engine.process.supervisor import Supervisor
 from launch.command.door import run_door
 from launch.jobs.output import Output
-from launch.jobs.ranks import define_limits, limits, train_command
+from launch.jobs.ranks import (
+  define_limits,
+  index_of,
+  limits,
+  log_of,
+  train_command,
+)
 
 define_limits()
 
 
 def main(arguments: Sequence[str]) -> None:
   """Runs the rank of this host; exits with its status."""
-  output = Output(sys.stdout)
   command = train_command(arguments)
+  log = log_of(command, index_of(command, os.environ))
+  output = Output(sys.stdout, log=lambda index: log)
 
   def start(index, variables):
     return output.start(index, command, {**os.environ, **variables})

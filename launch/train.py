@@ -39,6 +39,9 @@ flags.DEFINE_list(
 flags.DEFINE_multi_string(
   "action", [], "module:Class that is told how the run gets on; repeatable."
 )
+flags.DEFINE_multi_string(
+  "metric", [], "module:function of labels and outputs; repeatable."
+)
 flags.DEFINE_bool(
   "allow_other_files",
   False,
@@ -103,6 +106,7 @@ def main() -> None:
   from engine.measure.result import summary_lines
   from engine.process.compile_cache import CompileCache
   from engine.run.experiment import Experiment
+  from launch.command.own_metrics import add_metrics
   from launch.trackers import find as trackers
   from launch.trained.calibrated import calibrate, lines
 
@@ -121,9 +125,11 @@ def main() -> None:
     notices.listen()  # Again: TensorFlow's cluster takes SIGTERM for itself.
   if is_chief(strategy) and not config.runtime.quiet:
     print(f"strategy {choice}", flush=True)
+  task = registry.build_task(config.task)
+  add_metrics(task, flags.FLAGS.metric)
   experiment = Experiment(
     config=config,
-    task=registry.build_task(config.task),
+    task=task,
     model_dir=model_dir,
     command=shlex.join(["python", "-m", "launch.train", *sys.argv[1:]]),
     ledger=Ledger(elapsed=process_seconds(), listener=progress.report),
@@ -178,6 +184,7 @@ if __name__ == "__main__":
       "allow_config_change",
       "allow_other_files",
       "calibrate",
+      "metric",
       "train_fraction",
     ),
   )

@@ -63,7 +63,7 @@ class Journal:
     last = {"eval": step - 1} if evaluates_again else {}
     self.lines = [x for x in lines if x["step"] <= last.get(x["kind"], step)]
     self.dropped = [line for line in lines if line["step"] > step]
-    self._writes = writes
+    self._directory, self._writes = directory, writes
     self.listeners: list[Callable[[str, int, Mapping[str, Any]], object]] = []
     if not writes:
       return
@@ -114,6 +114,33 @@ class Journal:
     ):
       tf.summary.text(name, text)
       self._summaries[kind].flush()
+
+  def write_settings(self, settings: Mapping[str, Any]) -> None:
+    """Writes the settings of a run to TensorBoard: a text, and for its table.
+
+    The table of runs (HParams) has them beside the scalars of `train` and
+    `eval`, which lie below.
+    """
+    if not self._writes:
+      return
+    # Imported here: it takes a moment.
+    from tensorboard.plugins.hparams import api
+
+    plain = {
+      name: value if isinstance(value, bool | int | float) else str(value)
+      for name, value in settings.items()
+    }
+    rows = [f"| {name} | `{value}` |" for name, value in plain.items()]
+    with contextlib.suppress(tf.errors.OpError):
+      writer = tf.summary.create_file_writer(
+        os.path.join(self._directory, "tensorboard")
+      )
+      with writer.as_default(step=0):
+        api.hparams(plain, trial_id=self._directory)
+        tf.summary.text(
+          "settings", "\n".join(["| | |", "| --- | --- |", *rows])
+        )
+      writer.close()
 
   def close(self) -> None:
     """Closes the files."""

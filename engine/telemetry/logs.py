@@ -11,6 +11,7 @@ from engine.lines.line_file import LineFile
 from engine.loop.trainer import LogPoint, Trainer
 from engine.measure.journal import Journal
 from engine.measure.terminal import Terminal
+from engine.settings import leaves
 from engine.telemetry.actions import ExampleIdLog, Profile, TrainLog
 from engine.telemetry.digests import DigestLog
 from engine.telemetry.job import Job
@@ -63,6 +64,8 @@ class Logs:
       evaluates_again=evaluates_again,
       covers=covers_of("metrics.jsonl"),
     )
+    if step == 0:
+      self.journal.write_settings({k: v for k, v, _ in leaves(job.config)})
     self.journal.listeners.append(job.watching.log)
     self._ids: list[ExampleIdLog] = []
     if job.config.runtime.log_example_ids and job.is_chief:

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 from engine.process.parent import ends_with
@@ -87,19 +87,31 @@ class Output:
 
   def _copy(self, source: TextIO, index: int, command: str) -> None:
     prefix, tail = self._prefix(index), self._tails[index]
-    begins, log = True, LogFile(self._log(index))
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    log.write(f"# {when}: {command}\n")
-    # To the end: a full pipe would stop the rank.
-    while piece := source.readline(_PIECE):
+    begins = True
+    for piece in logged(source, self._log(index), command):
       if begins:
         tail.append(piece)
-      log.write(piece)
       with self._lock, contextlib.suppress(OSError, ValueError):
         self._stream.write(prefix + piece if begins else piece)
         self._stream.flush()
       begins = piece.endswith("\n")
-    log.write("")  # One that has printed nothing had no other moment.
+
+
+def logged(source: TextIO, path: str, command: str) -> Iterator[str]:
+  """Yields what a process prints, in pieces of lines, and writes its log.
+
+  Args:
+    source: what it prints; to the end: a full pipe would stop it.
+    path: of its log; "": there is none.
+    command: that was started, for the first line of the log.
+  """
+  log = LogFile(path)
+  when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+  log.write(f"# {when}: {command}\n")
+  while piece := source.readline(_PIECE):
+    log.write(piece)
+    yield piece
+  log.write("")  # One that has printed nothing had no other moment.
 
 
 class LogFile:

@@ -10,8 +10,9 @@ from typing import Any, TextIO
 
 from absl import flags
 
+from engine.cluster.discovery import find_cluster
 from engine.cluster.job_token import with_token
-from engine.config import LONGEST
+from engine.config import LONGEST, RuntimeConfig
 from engine.errors import UserError
 from engine.process.supervisor import Supervisor
 from launch.jobs.gpus import VISIBLE
@@ -62,14 +63,34 @@ def train_command(arguments: Sequence[str]) -> list[str]:
   return [sys.executable, "-m", "launch.train", *arguments]
 
 
-def model_dir_of(command: Sequence[str]) -> str:
-  """Returns the local run directory that a command names; "": it names none."""
+def value_of(command: Sequence[str], flag: str) -> str:
+  """Returns what a command gives a flag; "": it does not."""
   for word, following in zip(command, [*command[1:], ""], strict=True):
     name, equals, value = word.partition("=")
-    if name.lstrip("-") == "model_dir" and name.startswith("-"):
-      path = value if equals else following
-      return "" if "://" in path else path
+    if name.startswith("-") and name.lstrip("-") == flag:
+      return value if equals else following
   return ""
+
+
+def index_of(command: Sequence[str], environ: Mapping[str, str]) -> int:
+  """Returns which worker a command starts; 0 where its flags make no sense."""
+  with contextlib.suppress(UserError, ValueError):
+    runtime = RuntimeConfig(
+      strategy="one_device",  # No remark of a job whose ranks are elsewhere.
+      worker_hosts=value_of(command, "worker_hosts"),
+      worker_index=int(value_of(command, "worker_index") or 0),
+    )
+    cluster = find_cluster(runtime, environ)
+    return cluster.index if cluster else 0
+  return 0
+
+
+def log_of(command: Sequence[str], index: int) -> str:
+  """Path of the log of a worker; "": its run is in no local directory."""
+  directory = value_of(command, "model_dir")
+  if not directory or "://" in directory:
+    return ""
+  return os.path.join(directory, f"worker_{index}.log")
 
 
 def run_workers(
@@ -96,13 +117,10 @@ def run_workers(
   Returns:
     0, or the exit status that `Supervisor.run` describes.
   """
-  directory = model_dir_of(command)
   output = Output(
     stream or sys.stdout,
     prefix=lambda index: f"[{index}] ",
-    log=lambda index: (
-      directory and os.path.join(directory, f"worker_{index}.log")
-    ),
+    log=lambda index: log_of(command, index),
   )
   hosts: list[str] = []
   shared = with_token(os.environ)

@@ -1,11 +1,11 @@
 """The actions that a command line names."""
 
-import importlib
 import inspect
 from collections.abc import Sequence
 
 from engine.errors import UserError, quoted, words_of
 from engine.task import Watcher
+from launch.command.named import named
 
 
 def build(paths: Sequence[str]) -> list[Watcher]:
@@ -21,15 +21,8 @@ def build(paths: Sequence[str]) -> list[Watcher]:
 
 
 def _build(path: str) -> Watcher:
-  name, _, attribute = path.partition(":")
+  found = named(path, "action")
   fault = f"`action` is {quoted(path)}, "
-  try:
-    found = getattr(importlib.import_module(name), attribute, None)
-  except Exception as error:
-    raise UserError(
-      f"{fault}but {name} cannot be imported ({words_of(error)}): name "
-      "module:Class of one that can."
-    ) from error
   if not (inspect.isclass(found) and issubclass(found, Watcher)):
     raise UserError(
       f"{fault}which is no action: name a subclass of engine.task.Watcher."

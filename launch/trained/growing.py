@@ -71,6 +71,9 @@ class Growing:
 
   def __exit__(self, *failure: Any) -> None:
     self._file.close()
+    if not self.rows:  # Refused at once: nothing is in the way of another try.
+      os.remove(self._part)
+      os.remove(self._state)
 
   def add(
     self, lines: Iterable[str], rows: int, columns: Iterable[str]

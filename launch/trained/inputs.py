@@ -115,12 +115,13 @@ def _rows_of_pairs(file: LineFile, config: SentencePairConfig) -> Iterator[Row]:
   if not roles and len(header) == len(config.columns):
     form = dataclasses.replace(form, columns=tuple(config.columns))
     roles = text_columns(config.columns, config.text_a, config.text_b)
-  if not roles and form.quoting and len(header) == number:
+  is_table = form.quoting or bool(config.columns)
+  if not roles and is_table and len(header) == number:
     form = dataclasses.replace(form, columns=_TEXTS[:number])
     roles = _TEXTS[0], _TEXTS[1] if number > 1 else ""
   if roles:
     yield from _cells(RowFile(file, form), roles)
-  elif form.quoting or config.columns:
+  elif is_table:
     raise _without_columns(file.path, header, config)
   else:
     yield from _lines(file)

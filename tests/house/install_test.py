@@ -3,12 +3,18 @@
 import configparser
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 
 from tests.support.testing import ROOT
+
+
+def make_file():
+  with open(os.path.join(ROOT, "Makefile")) as file:
+    return file.read()
 
 
 def make(folder, python):
@@ -49,12 +55,16 @@ def test_make_with_a_python_that_does_not_fit_says_the_cure(tmp_path):
   assert not (tmp_path / ".venv").exists()
 
 
-def test_setup_cfg_alone_says_what_the_package_is():
+def test_setup_cfg_says_what_the_package_is_but_its_pythons():
   setup = configparser.ConfigParser()
   setup.read(os.path.join(ROOT, "setup.cfg"))
   with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
     project = tomllib.load(file)["project"]
-  assert set(project) == {"name", "dynamic"}
+  assert set(project) == {"name", "dynamic", "requires-python"}
+  # Else uv takes any Python, and locks for that one alone.
+  assert "requires-python" not in project["dynamic"]
+  least, below = re.findall(r"3, (\d+)\)", make_file())
+  assert project["requires-python"] == f">=3.{least},<3.{below}"
   assert project["name"] == setup["metadata"]["name"]
   (script,) = setup["options.entry_points"]["console_scripts"].split("\n")[1:]
   name, _, place = script.partition(" = ")

@@ -185,7 +185,7 @@ def named_targets(text):
     label
     for path, label in OWNER.items()
     if TARGETS[label].kind == "py_binary" or label.startswith("//examples")
-    if path == f"{module}.py" or (name[-1] == "." and path.startswith(module))
+    if path == f"{module}.py" or f"{os.path.dirname(path)}/" == module
   }
 
 

@@ -301,7 +301,8 @@ PROGRAMS = {
     "$@"
   """,
   "scontrol": 'echo scontrol "$@"',
-  "worker": """echo worker "$@"; echo cpus=$SRUN_CPUS_PER_TASK
+  "worker": """case $2 in *copied) exec cat;; esac
+    echo worker "$@"; echo cpus=$SRUN_CPUS_PER_TASK
     echo token=$APSIS_JOB_TOKEN; eval "$END"
   """,
 }

@@ -117,6 +117,48 @@ def test_predict_labels_a_split_for_its_leaderboard(trained, tmp_path):
   assert "`input` is given beside a split" in ended.err
 
 
+def test_a_run_knows_its_columns_and_asks_where_moved_files_are(tmp_path):
+  table = [[str(i), f"w {i} a dog", f"w {i % 7} b"] for i in range(40)]
+  lines = [
+    "\t".join([*row, "no" if i % 2 else "yes"]) for i, row in enumerate(table)
+  ]
+  old, new = tmp_path / "train.tsv", tmp_path / "moved.tsv"
+  old.write_text("\n".join(["id\tleft\tright\tverdict", *lines]) + "\n")
+  run, target = f"--model_dir={tmp_path}/run", tmp_path / "out.csv"
+  columns = ("--text_a=left", "--text_b=right", "--label=verdict")
+  flags = (run, f"--train_file={old}", *columns, *TINY[1:])
+  ended = enter(tmp_path, "launch.train", "--task=pairs", *flags)
+  assert ended.status == 0, ended.err
+  old.rename(new)
+  ask = functools.partial(enter, tmp_path, "launch.predict", run)
+  labels = []
+  for header, told in ((True, ()), (False, ("--columns=id,left,right",))):
+    text = "".join("\t".join(row) + "\n" for row in table)
+    source = tmp_path / "new.tsv"
+    source.write_text("id\tleft\tright\n" * header + text)
+    if told:
+      ended = ask(f"--input={source}", f"--output={target}")
+      assert ended.status == 2 and "in a header or by --columns" in ended.err
+    ended = ask(f"--input={source}", f"--output={target}", *told)
+    assert ended.status == 0, ended.err
+    with open(target) as file:
+      rows = [*csv.DictReader(file)]
+    assert [[row[x] for x in ("id", "left", "right")] for row in rows] == table
+    labels.append([row["label"] for row in rows])
+    target.unlink()
+  assert labels[0] == labels[1]
+  out = tmp_path / "dev.tsv"
+  ended = ask("--split=dev", f"--output={out}")
+  assert ended.status == 2
+  assert f"`train_file` {old} finds no file" in ended.err
+  for flag, number in (("train_file", 4), ("eval_file", 40)):
+    ended = ask("--split=dev", f"--{flag}={new}", f"--output={out}")
+    assert ended.status == 0, ended.err
+    assert len(out.read_text().splitlines()) == 1 + number
+  ended = ask(f"--eval_file={new}")
+  assert ended.out == out.read_text()
+
+
 @pytest.mark.parametrize(
   ("stdin", "complaint"),
   [

@@ -57,7 +57,11 @@ def test_the_same_command_on_a_finished_run_reports_it(trained, tmp_path):
   assert again.out.splitlines()[-4:] == first.out.splitlines()[-4:]
 
 
-def test_eval_and_continuous_eval(trained, tmp_path):
+def misses(labels, outputs):
+  return np.sum(outputs.argmax(-1) != labels)
+
+
+def test_eval_and_continuous_eval_with_a_metric_of_ones_own(trained, tmp_path):
   model_dir, _ = trained
   result = json.loads((model_dir / "result.json").read_text())
   for mode in ("eval", "continuous_eval"):
@@ -67,9 +71,12 @@ def test_eval_and_continuous_eval(trained, tmp_path):
       *TINY,
       f"--model_dir={model_dir}",
       f"--mode={mode}",
+      f"--metric={__name__}:misses",
     )
     assert ended.status == 0, ended.err
     evaluation = json.loads(ended.out.splitlines()[-1])
+    (_, b), (c, _) = result["eval"]["confusion"]
+    assert evaluation["misses"] == b + c
     assert evaluation["loss"] == result["eval"]["loss"]
     assert evaluation["confusion"] == result["eval"]["confusion"]
 

@@ -3,6 +3,11 @@
 import io
 import json
 
+from tensorboard.backend.event_processing.event_accumulator import (
+  EventAccumulator,
+)
+from tensorboard.plugins.hparams import plugin_data_pb2 as hparams
+
 from engine.lines.reading import read_jsonl
 from engine.measure.journal import Journal
 from engine.measure.terminal import Terminal
@@ -41,3 +46,18 @@ def test_every_line_is_json_and_tensorboard_gets_the_scalars(tmp_path):
   events = list((tmp_path / "tensorboard" / "train").iterdir())
   assert len(events) == 1
   assert b"learning_rate" in events[0].read_bytes()
+
+
+def test_tensorboard_has_the_settings_as_text_and_in_its_table(tmp_path):
+  log = Journal(str(tmp_path), step=0, terminal=terminal())
+  log.write_settings({"a.rate": 0.5, "a.on": True, "a.names": ("x", "y")})
+  log.close()
+  events = EventAccumulator(str(tmp_path / "tensorboard"))
+  events.Reload()
+  (text,) = events.Tensors("settings")
+  assert b"| a.rate | `0.5` |" in text.tensor_proto.string_val[0]
+  (found,) = events.PluginTagToContent("hparams").values()
+  values = hparams.HParamsPluginData.FromString(found).session_start_info
+  assert values.hparams["a.rate"].number_value == 0.5
+  assert values.hparams["a.on"].bool_value is True
+  assert values.hparams["a.names"].string_value == "('x', 'y')"

@@ -36,7 +36,7 @@ NAMES = {
   "train": f"""
     {RUN} {LAYERS} action allow_config_change allow_other_files calibrate
     train_fraction checkpoint_interval check_resume log_example_ids log_interval
-    log_weights_digest mode model_dir seeds steps_per_loop
+    log_weights_digest metric mode model_dir seeds steps_per_loop
   """,
   "plan": f"""
     {RUN} {LAYERS} chip_config compile_timeout largest_batch output plan_python
@@ -51,8 +51,9 @@ NAMES = {
     shard_size splits workers
   """,
   "predict": """
-    batch_size calibrated checkpoint columns data_dir file_format input
-    model_dir output quoting skip_bad_lines split symmetric task test_file
+    batch_size calibrated checkpoint columns data_dir eval_file eval_files
+    file_format input model_dir output quoting skip_bad_lines split symmetric
+    task test_file train_file train_files
   """,
   "export": "calibrated checkpoint export_dir format model_dir task",
   "cluster": f"{RESTARTS} num_workers",
@@ -78,7 +79,7 @@ RARE = """
   freeze
   grace_seconds init_from
   keep_every_n_hours label_smoothing log_example_ids log_interval
-  log_weights_digest max_seq_length max_to_keep memory_growth
+  log_weights_digest max_seq_length max_to_keep memory_growth metric
   on_damaged_shard on_nonfinite pack_megabytes patience positive profile_steps
   quoting
   reproducible shapes

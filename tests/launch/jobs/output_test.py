@@ -4,10 +4,7 @@ import io
 import os
 import sys
 
-import pytest
-
 from launch.jobs.output import LogFile, Output
-from launch.jobs.ranks import model_dir_of
 
 
 def become_a_run(path):
@@ -50,18 +47,3 @@ def test_a_log_that_cannot_be_written_stops_nobody(tmp_path):
   for path in ("", str(tmp_path)):
     log = LogFile(path)
     log.write("lost\n")
-
-
-@pytest.mark.parametrize(
-  ("words", "path"),
-  [
-    (["x", "--model_dir=a b", "--quiet"], "a b"),
-    (["x", "--model_dir", "a"], "a"),
-    (["x", "-model_dir=a"], "a"),
-    (["x", "--model_dir=gs://a"], ""),
-    (["x", "model_dir=a"], ""),
-    (["x", "--model_dir"], ""),
-  ],
-)
-def test_the_directory_of_a_command_is_found(words, path):
-  assert model_dir_of(words) == path

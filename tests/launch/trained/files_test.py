@@ -73,7 +73,8 @@ def test_an_input_that_has_changed_is_another_one(
   run, path = build(), rows_in(tmp_path / "x.tsv", 2)
   output = str(tmp_path / "out.csv")
   with monkeypatch.context() as patch:
-    asked(patch, kill_at=0)
+    patch.setattr(predictions, "_CHUNK", 1)
+    asked(patch, kill_at=1)
     with pytest.raises(Killed):
       predict(run, path, output)
   rows_in(path, 3)

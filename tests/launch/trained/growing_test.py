@@ -46,10 +46,16 @@ def test_what_is_not_ours_is_refused_and_left(tmp_path):
     Growing(path, OF)
 
 
+def test_what_is_refused_at_its_first_row_leaves_nothing(tmp_path):
+  with pytest.raises(UserError), Growing(str(tmp_path / "x.csv"), OF):
+    raise UserError("no header")
+  assert not os.listdir(tmp_path)
+
+
 def test_a_link_is_not_written_through(tmp_path):
   path = str(tmp_path / "x.csv")
-  with Growing(path, OF):
-    pass
+  with Growing(path, OF) as part:
+    part.add([], 1, [])
   other = tmp_path / "other"
   other.write_text("precious")
   os.remove(path + ".part")

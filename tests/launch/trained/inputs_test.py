@@ -85,6 +85,12 @@ def test_a_csv_of_two_columns_needs_no_header(tmp_path):
   ]
 
 
+def test_pairs_alone_need_no_header_where_the_run_names_more_columns(tmp_path):
+  path = write(tmp_path / "x.tsv", "a b\tc\nd\te\n")
+  rows = rows_of(path, text_a="l", text_b="r", columns=("l", "r", "gold"))
+  assert [json.loads(row.line)["text_b"] for row in rows] == ["c", "e"]
+
+
 def test_single_sentences_have_a_header_too(tmp_path):
   path = write(tmp_path / "x.csv", "id,sentence\n1,a b\n")
   (row,) = rows_of(path, text_b="")

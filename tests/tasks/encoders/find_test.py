@@ -63,6 +63,8 @@ def test_what_a_run_keeps_is_found_again(tmp_path):
     ),
     ("hub:https://localhost:1/bert/1", "cannot be fetched"),
     ("hub:no/such/directory", "no/such/directory"),
+    ("hf:a/b/c", "must be hf:OWNER/NAME, or hf:OWNER/NAME@REVISION"),
+    ("hf:a/../b", "must be hf:OWNER/NAME"),
   ],
 )
 def test_what_is_no_encoder_is_refused_with_a_cure(encoder, complaint):
