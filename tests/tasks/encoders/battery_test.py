@@ -22,7 +22,7 @@ from launch.trained.restored import restore_run
 from tasks.encoders import find as encoders
 from tasks.encoders.face.family import KINDS
 from tasks.encoders.sources.saved_models import library
-from tasks.wordpiece.spec import SETTINGS
+from tasks.wordpiece.tokenizer import SETTINGS
 from tests.support.testing import (
   REFERENCE_PAIRS,
   ROOT,
