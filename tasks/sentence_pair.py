@@ -210,10 +210,10 @@ class SentencePairTask(Task):
       return parse()
 
   def is_cut(self, line: str) -> bool:
-    """Whether a pair is longer than `max_seq_length`: [CLS] a [SEP] b [SEP]."""
-    texts = self._texts_of(line)
-    tokens = sum(len(self._words.tokenize(text)) for text in texts)
-    return 1 + len(texts) + tokens > self.config.max_seq_length
+    """Whether a pair is longer than `max_seq_length` reads."""
+    lengths = [len(self.tokenize(text)) for text in self._texts_of(line)]
+    most = self.config.max_seq_length
+    return self._words.lengths_read(lengths, most) != lengths
 
   @property
   def submissions(self) -> Mapping[str, str]:
