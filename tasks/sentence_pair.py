@@ -63,6 +63,11 @@ class SentencePairTask(Task):
     longest, words = self._files.positions, self._files.vocabulary_size
     self.answers = answers_of(config)
     self.goal = self.answers.goal
+    self._frozen = (
+      freezing.chosen(config.freeze, self._files.layers)
+      if config.freeze
+      else frozenset()
+    )
     self.tokenizer = self._files.tokenizer.with_casing(config.casing)
     for remark in self.tokenizer.remarks():
       logging.warning(remark)
@@ -110,11 +115,8 @@ class SentencePairTask(Task):
       scores=not self.classes,
     )
     model.build(None)
-    if self.config.freeze:
-      model.encoder.freeze(
-        freezing.chosen(self.config.freeze, self._files.layers),
-        self._files.layer_depth,
-      )
+    if self._frozen:
+      model.encoder.freeze(self._frozen, self._files.layer_depth)
     return model
 
   def initialize(self, model: tf_keras.Model, seed: int) -> None:

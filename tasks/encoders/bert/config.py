@@ -7,6 +7,7 @@ from typing import Any
 from engine.errors import UserError
 from tasks.encoders.face import config as shared
 from tasks.encoders.face.config import Stated, kind_of, values_at
+from tasks.encoders.face.family import KINDS
 from tasks.model.transformer import Architecture
 
 _WHOLE = {
@@ -171,6 +172,5 @@ def _check_family(
   if must_say and not kind:
     raise UserError(
       f"{path} says neither by `model_type` nor by `architectures` which model "
-      'it is of: add "model_type": "bert" if it is a BERT, else choose another '
-      "--encoder."
+      f"it is of: add `model_type`, one of {', '.join(KINDS)}."
     )

@@ -118,7 +118,7 @@ def test_another_encoder_is_refused_by_what_says_so(tmp_path, values):
 
 def test_a_config_must_say_of_which_model_it_is(tmp_path):
   """Google's have no such field, and are of BERT alone."""
-  with pytest.raises(UserError, match='add "model_type": "bert" if it is a'):
+  with pytest.raises(UserError, match="add `model_type`, one of bert, cam"):
     stated(tmp_path / "config.json")
   google = stated(tmp_path / "config.json", face=False)
   assert google.activation == "gelu_new"
