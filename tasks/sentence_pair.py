@@ -149,6 +149,12 @@ class SentencePairTask(Task):
   def inherited(
     self, model: tf_keras.Model, assets: str
   ) -> Mapping[str, tf.Module]:
+    if type(encoders.find(assets)) is not type(self._files):
+      raise UserError(
+        f"`init_from` has {assets}, of another family of encoders than "
+        f"{self._files.source}: name the encoder that the run was begun with."
+      )
+    stated.check_begun(assets, self.tokenizer)
     parts = {"encoder": model.encoder, "head": model.head}
     if read_classes(assets) != self.classes:
       del parts["head"]
