@@ -63,6 +63,11 @@ class SentencePairTask(Task):
     longest, words = self._files.positions, self._files.vocabulary_size
     self.answers = answers_of(config)
     self.goal = self.answers.goal
+    self._frozen = (
+      freezing.chosen(config.freeze, self._files.layers)
+      if config.freeze
+      else frozenset()
+    )
     self.tokenizer = self._files.tokenizer.with_casing(config.casing)
     for remark in self.tokenizer.remarks():
       logging.warning(remark)
@@ -110,11 +115,8 @@ class SentencePairTask(Task):
       scores=not self.classes,
     )
     model.build(None)
-    if self.config.freeze:
-      model.encoder.freeze(
-        freezing.chosen(self.config.freeze, self._files.layers),
-        self._files.layer_depth,
-      )
+    if self._frozen:
+      model.encoder.freeze(self._frozen, self._files.layer_depth)
     return model
 
   def initialize(self, model: tf_keras.Model, seed: int) -> None:
@@ -147,6 +149,12 @@ class SentencePairTask(Task):
   def inherited(
     self, model: tf_keras.Model, assets: str
   ) -> Mapping[str, tf.Module]:
+    if type(encoders.find(assets)) is not type(self._files):
+      raise UserError(
+        f"`init_from` has {assets}, of another family of encoders than "
+        f"{self._files.source}: name the encoder that the run was begun with."
+      )
+    stated.check_begun(assets, self.tokenizer)
     parts = {"encoder": model.encoder, "head": model.head}
     if read_classes(assets) != self.classes:
       del parts["head"]
@@ -210,10 +218,10 @@ class SentencePairTask(Task):
       return parse()
 
   def is_cut(self, line: str) -> bool:
-    """Whether a pair is longer than `max_seq_length`: [CLS] a [SEP] b [SEP]."""
-    texts = self._texts_of(line)
-    tokens = sum(len(self._words.tokenize(text)) for text in texts)
-    return 1 + len(texts) + tokens > self.config.max_seq_length
+    """Whether a pair is longer than `max_seq_length` reads."""
+    lengths = [len(self.tokenize(text)) for text in self._texts_of(line)]
+    most = self.config.max_seq_length
+    return self._words.lengths_read(lengths, most) != lengths
 
   @property
   def submissions(self) -> Mapping[str, str]:

@@ -43,11 +43,10 @@ class Pairs:
   def __len__(self) -> int:
     return len(self.texts_a)
 
-  def texts(self, index: int) -> str:
-    """Returns the sentences of a pair in one line."""
-    if self.texts_b is None:
-      return self.texts_a[index]
-    return f"{self.texts_a[index]} | {self.texts_b[index]}"
+  def texts(self, index: int) -> list[str]:
+    """Returns the sentences of a pair."""
+    columns = self.texts_a, self.texts_b
+    return [column[index] for column in columns if column is not None]
 
   @functools.cached_property
   def sentences(self) -> Sentences:

@@ -119,8 +119,8 @@ class PairsOnDisk:
     other.labels = other.weights = None
     return other
 
-  def texts(self, index: int) -> str:
-    """Returns the sentences of a pair in one line."""
+  def texts(self, index: int) -> list[str]:
+    """Returns the sentences of a pair."""
     return self.read([index]).texts(0)
 
   def read(self, indices: Collection[int]) -> Pairs:

@@ -27,19 +27,22 @@ class BlockWeights(NamedTuple):
   Attributes:
     query, key, value, attention_output, intermediate, output: (kernel
       [size, size], bias [size]) of each product.
-    attention_norm, output_norm: (scale, shift), each [hidden].
+    attention_norm, output_norm: (scale, shift), each [hidden]; the first may
+      be missing where norms stand before (`run_pre_norm`).
   """
 
   query: tuple[tf.Tensor, tf.Tensor]
   key: tuple[tf.Tensor, tf.Tensor]
   value: tuple[tf.Tensor, tf.Tensor]
   attention_output: tuple[tf.Tensor, tf.Tensor]
-  attention_norm: tuple[tf.Tensor, tf.Tensor]
+  attention_norm: tuple[tf.Tensor, tf.Tensor] | None
   intermediate: tuple[tf.Tensor, tf.Tensor]
   output: tuple[tf.Tensor, tf.Tensor]
   output_norm: tuple[tf.Tensor, tf.Tensor]
 
 
+@tf.function
+@plain
 def run_block(
   x: tf.Tensor,
   weights: BlockWeights,
@@ -73,14 +76,6 @@ def run_block(
     [tokens, hidden], or [sequences, hidden]: the same values as among those
     of all tokens.
   """
-  return _run_block(
-    x, weights, tokens, key, heads, rate, epsilon, activation, firsts_only, bias
-  )
-
-
-def _block(
-  x, weights, tokens, key, heads, rate, epsilon, activation, firsts_only, bias
-):
   random = Stream(key) if key is not None and dropped_bytes(rate) else None
   look = attend_from_firsts if firsts_only else attend
   mixed = look(x, weights, tokens, random, heads, rate, bias)
@@ -104,9 +99,6 @@ def _block(
   kernel, shift = weights.intermediate
   inner = bias_activation(tf.matmul(x, kernel), shift, activation)
   return finish(weights.output, weights.output_norm, inner, x)
-
-
-_run_block = tf.function(plain(_block))
 
 
 def attend(x, weights, tokens, random, heads, rate, bias, theta=None):

@@ -4,38 +4,20 @@ As ModernBERT has it (Warner et al., arXiv 2412.13663): rotary positions, GeGLU
 (Shazeer, arXiv 2002.05202), and biases or none.
 """
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from engine.fusion import fused, plain
 from engine.randomness import Stream, drop, dropped_bytes
-from tasks.model.block import attend, attend_from_firsts
+from tasks.model.block import BlockWeights, attend, attend_from_firsts
 from tasks.model.fused import activated, add_norm, column_sums, slope
 from tasks.model.stream import Tokens
 
 
-class PreNormWeights(NamedTuple):
-  """Weights of a block, as `BlockWeights` has them.
-
-  Attributes:
-    attention_norm: None in the first block, where that of embeddings serves.
-    gated: (kernel [hidden, 2 * inner], bias): what is activated, then gates.
-  """
-
-  attention_norm: tuple[tf.Tensor, tf.Tensor] | None
-  query: tuple[tf.Tensor, tf.Tensor]
-  key: tuple[tf.Tensor, tf.Tensor]
-  value: tuple[tf.Tensor, tf.Tensor]
-  attention_output: tuple[tf.Tensor, tf.Tensor]
-  output_norm: tuple[tf.Tensor, tf.Tensor]
-  gated: tuple[tf.Tensor, tf.Tensor]
-  output: tuple[tf.Tensor, tf.Tensor]
-
-
+@tf.function
+@plain
 def run_pre_norm(
   x: tf.Tensor,
-  weights: PreNormWeights,
+  weights: BlockWeights,
   tokens: Tokens,
   key: tf.Tensor | None,
   *,
@@ -47,49 +29,12 @@ def run_pre_norm(
   bias: tf.Tensor | None,
   firsts_only: bool = False,
 ) -> tf.Tensor:
-  """Self-attention and feed-forward, each behind a norm; see `run_block`.
+  """Self-attention and feed-forward, each behind a norm.
 
-  Args:
-    x: [tokens, hidden].
-    weights: of the block.
-    tokens: where they are.
-    key: of the random bits for dropout (`Stream`), or None.
-    heads: of the attention.
-    rate: of dropout.
-    epsilon: of the norms.
-    activation: of the feed-forward.
-    theta: of the rotary positions (`turned`).
-    bias: what distance adds to scores, or None.
-    firsts_only: compute the first token of each sequence alone.
+  Arguments and result are those of `run_block`, and `theta` of the rotary
+  positions (`turned`). Without `attention_norm` there is none before the
+  attention; the intermediate product has both what is activated and its gate.
   """
-  return _run(
-    x,
-    weights,
-    tokens,
-    key,
-    bias,
-    heads,
-    rate,
-    epsilon,
-    activation,
-    theta,
-    firsts_only,
-  )
-
-
-def _block(
-  x,
-  weights,
-  tokens,
-  key,
-  bias,
-  heads,
-  rate,
-  epsilon,
-  activation,
-  theta,
-  firsts_only,
-):
   random = Stream(key) if key is not None and dropped_bytes(rate) else None
   unit = norm(x, weights.attention_norm, epsilon, x.dtype)
   look = attend_from_firsts if firsts_only else attend
@@ -104,12 +49,9 @@ def _block(
 
   x = add(x, mixed, weights.attention_output)
   unit = norm(x, weights.output_norm, epsilon, x.dtype)
-  kernel, shift = weights.gated
+  kernel, shift = weights.intermediate
   inner = gated(tf.matmul(unit, kernel), shift, activation)
   return add(x, inner, weights.output)
-
-
-_run = tf.function(plain(_block))
 
 
 def norm(

@@ -18,70 +18,45 @@ import tf_keras
 from engine.randomness import Stream
 from tasks.model.activations import ACTIVATIONS
 from tasks.model.block import run_block
-from tasks.model.contract import Encoder
 from tasks.model.distances import Distances
+from tasks.model.encoder import Sizes, StreamEncoder
 from tasks.model.fused import add_norm
 from tasks.model.layers import Block, LayerNorm, Linear, build_part
 from tasks.model.stream import Tokens, joined
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Architecture:
-  """What an encoder is, whatever its family calls it.
+class Architecture(Sizes):
+  """What a `Transformer` is.
 
   Attributes:
-    words: of the vocabulary.
-    hidden: size of what blocks and pooler take and give.
-    layers: blocks.
-    heads: of the attention; they divide `hidden`.
-    inner: size between the two products of the feed-forward.
     embedding: size of a row of the tables; one that is not `hidden` is
       projected.
-    positions: rows of the table of positions.
     first_position: the row of the first token; those before it are of padding.
     types: rows of the table of types; 0: none.
     typed: whether the second sentence has the second type, where there is one;
       else all tokens have the first.
     buckets: of distances between tokens, for which attention learns a bias
       that all blocks share (Raffel et al., arXiv 1910.10683); 0: none.
-    activation: of the feed-forward (`bias_activation`).
     pooler: activation of the pooler.
-    epsilon: of the norms.
-    deviation: of weights that begin at random.
   """
 
-  words: int
-  hidden: int
-  layers: int
-  heads: int
-  inner: int
   embedding: int
-  positions: int
   first_position: int = 0
   types: int = 0
   typed: bool = True
   buckets: int = 0
-  activation: str = "gelu"
   pooler: Literal["tanh", "gelu", "relu"] = "tanh"
-  epsilon: float = 1e-12
-  deviation: float = 0.02
 
 
-class Transformer(Encoder):
+class Transformer(StreamEncoder):
   """Embeddings, blocks with their norms behind, and a pooler."""
 
-  def __init__(self, shape: Architecture, *, dropout: float, **kwargs):
-    """Initializes the encoder.
+  shape: Architecture
 
-    Args:
-      shape: what it is.
-      dropout: rate for embeddings, attention shares and block outputs.
-      **kwargs: of the Keras layer.
-    """
-    super().__init__(**kwargs)
-    self.shape = shape
-    self.hidden_size = shape.hidden
-    self._dropout = dropout
+  def __init__(self, shape: Architecture, **kwargs):
+    """Initializes the encoder; see `StreamEncoder`."""
+    super().__init__(shape, **kwargs)
     self.embedding_norm = LayerNorm(name="embedding_layer_norm")
     if shape.embedding != shape.hidden:
       self.projection = Linear(shape.hidden, name="embedding_projection")
@@ -122,18 +97,17 @@ class Transformer(Encoder):
       build_part(part, [None, shape.hidden])
     self.built = True
 
-  def call(
+  def encode(
     self,
     features: Mapping[str, tf.Tensor],
-    random: Stream | None = None,
-    pooled_only: bool = False,
-  ) -> tuple[tf.Tensor | None, tf.Tensor]:
-    """Encodes sequences; see `Encoder.call`.
+    tokens: Tokens,
+    random: Stream | None,
+    pooled_only: bool,
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Encodes sequences; see `StreamEncoder.encode`.
 
     With `pooled_only` most of the last block is left out.
     """
-    num_shares, count = features["word_ids"].shape
-    tokens = Tokens.of(features)
     x = self._embedded(features, tokens, random)
     bias = None
     if self.shape.buckets:
@@ -152,10 +126,7 @@ class Transformer(Encoder):
         bias=bias,
       )
     first = x if pooled_only else tf.gather(x, tokens.firsts)
-    pooled = tf.reshape(self.pooler(first), [num_shares, -1, self.hidden_size])
-    if pooled_only:
-      return None, pooled
-    return tf.reshape(x, [num_shares, count, -1]), pooled
+    return x, self.pooler(first)
 
   def _embedded(self, features, tokens, random):
     """What the first block takes: [tokens, hidden]."""

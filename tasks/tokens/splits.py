@@ -262,22 +262,24 @@ class Splits:
     ids: Any,
     *,
     weights: Any = None,
-    texts: Callable[[int], str] | None = None,
+    texts: Callable[[int], Sequence[str]] | None = None,
     unread: Mapping[int, str] | None = None,
     digest: int | None = None,
     marks: Mapping[str, Any] | None = None,
     swapped: Callable[[], PairSource] | None = None,
   ) -> PairSource:
-    words = lambda i: self._tokenizer.decode(
-      encoded.pick(np.array([i])).ids.tolist()
-    )
+    def tell(i):
+      if texts is None:
+        return self._tokenizer.decode(encoded.pick(np.array([i])).ids.tolist())
+      return self._tokenizer.shown(texts(i), self._config.max_seq_length)
+
     return PairSource(
       encoded,
       labels,
       ids,
       weights=weights,
       label_type=self._answers.dtype,
-      tell=texts or words,
+      tell=tell,
       batching=self._config.batching,
       width=self._config.max_seq_length,
       flops=self._flops,

@@ -46,6 +46,37 @@ class PairTokenizer:
     texts = re.split(ends, pieces.removeprefix(self.spec.cls))
     return " | ".join(text.strip() for text in texts).rstrip("| ")
 
+  def lengths_read(self, lengths: Sequence[int], longest: int) -> list[int]:
+    """Returns how much of one or two sentences a model reads, in tokens.
+
+    Args:
+      lengths: tokens of each, without special ones.
+      longest: tokens of a pair, special ones included.
+    """
+    if len(lengths) == 1:
+      return [min(lengths[0], longest - self._template.single)]
+    one, two = lengths
+    return [*truncate(one, two, longest - self._template.pair)]
+
+  def shown(self, texts: Sequence[str], longest: int) -> str:
+    """Returns one or two sentences in one line, which says what is not read.
+
+    Args:
+      texts: the sentences.
+      longest: tokens of a pair that are read.
+    """
+    found = self._words.encode_batch(list(texts), add_special_tokens=False)
+    lengths = [len(each) for each in found]
+    shown = []
+    for text, each, read in zip(
+      texts, found, self.lengths_read(lengths, longest), strict=True
+    ):
+      if read < len(each):
+        end = each.offsets[read - 1][1] if read else 0
+        text = f"{text[:end]} [not read: {text[end:].strip()}]".lstrip()
+      shown.append(text)
+    return " | ".join(shown)
+
   def encode(
     self,
     texts_a: Sequence[str],

@@ -1,17 +1,13 @@
 """What a WordPiece tokenizer is, as a value: all who tokenise go by it."""
 
 import dataclasses
-import functools
-import hashlib
 import json
-import os
 from typing import Any
 
-from engine.files import write_atomically
 from tasks.config import Casing
-from tasks.wordpiece.tokenizer import Template, Tokenizer
+from tasks.wordpiece.tokenizer import Tokenizer
 
-VOCABULARY, SETTINGS = "vocab.txt", "tokenizer_config.json"
+VOCABULARY = "vocab.txt"
 LONGEST_WORD = 100  # Characters; longer words are unknown.
 WRITER = "written_by"  # Of settings that leave nothing to be found.
 GUESSED = "do_lower_case_guessed"
@@ -39,6 +35,8 @@ class WordPiece(Tokenizer):
     source: path of the file that has the pieces, as the user knows it.
   """
 
+  file = VOCABULARY
+
   pieces: tuple[str, ...]
   lowercase: bool
   strip_accents: bool | None = None
@@ -52,17 +50,6 @@ class WordPiece(Tokenizer):
   literal: tuple[str, ...] = dataclasses.field(default=(), compare=False)
   guessed: bool = dataclasses.field(default=False, compare=False)
   source: str = dataclasses.field(default="", compare=False)
-
-  @functools.cached_property
-  def vocabulary(self) -> dict[str, int]:
-    """Piece -> id."""
-    return {piece: i for i, piece in enumerate(self.pieces)}
-
-  @property
-  def template(self) -> Template:
-    """What stands around the sentences of a pair."""
-    ids = self.vocabulary
-    return Template(begin=ids[self.cls], end=ids[self.sep], ends=self.ends)
 
   @property
   def splits_at_spaces(self) -> bool:
@@ -141,8 +128,10 @@ class WordPiece(Tokenizer):
       **({} if self.ends == 1 else {"ends": self.ends}),
     }
 
+  def content(self) -> str:
+    return "".join(f"{piece}\n" for piece in self.pieces)
+
   def settings(self) -> dict[str, Any]:
-    """What `tokenizer_config.json` says of it, in Hugging Face's words."""
     return {
       "tokenizer_class": CLASSES[self.ends],
       "do_lower_case": self.lowercase,
@@ -157,30 +146,5 @@ class WordPiece(Tokenizer):
       **({GUESSED: True} if self.guessed else {}),
     }
 
-  def write(self, directory: str, **more: Any) -> list[str]:
-    """Writes `tokenizer_config.json`, and `vocab.txt` once that is there.
-
-    Args:
-      directory: exists, local or not.
-      **more: for `tokenizer_config.json`.
-
-    Returns:
-      The paths of `vocab.txt` and `tokenizer_config.json`.
-    """
-    settings = json.dumps({**self.settings(), **more}, indent=2) + "\n"
-    names = (VOCABULARY, SETTINGS)
-    lines, said = (os.path.join(directory, name) for name in names)
-    write_atomically(said, settings)
-    write_atomically(lines, self._lines())
-    return [lines, said]
-
-  def digest(self) -> str:
-    """Returns the SHA-256 of the vocabulary as it is written."""
-    return hashlib.sha256(self._lines().encode()).hexdigest()
-
   def key(self) -> str:
-    """Returns a text that two tokenizers share if they are the same."""
     return json.dumps([self.digest(), self.settings()])
-
-  def _lines(self) -> str:
-    return "".join(f"{piece}\n" for piece in self.pieces)

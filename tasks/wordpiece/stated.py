@@ -25,12 +25,11 @@ from tasks.wordpiece import (
 from tasks.wordpiece.spec import (
   CLASSES,
   GUESSED,
-  SETTINGS,
   VOCABULARY,
   WRITER,
   WordPiece,
 )
-from tasks.wordpiece.tokenizer import Tokenizer
+from tasks.wordpiece.tokenizer import SETTINGS, Tokenizer
 
 _FILES = (
   SETTINGS,

@@ -7,19 +7,15 @@ sentences.
 """
 
 import dataclasses
-import functools
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from engine.errors import UserError, quoted, shortened
-from engine.files import write_atomically
 from tasks.config import Casing
 from tasks.wordpiece import special_pieces
-from tasks.wordpiece.spec import SETTINGS, WRITER
-from tasks.wordpiece.tokenizer import Template, Tokenizer
+from tasks.wordpiece.spec import WRITER
+from tasks.wordpiece.tokenizer import Tokenizer
 
 FILE = "tokenizer.json"
 KINDS = ("BPE", "Unigram")
@@ -37,6 +33,7 @@ class Subwords(Tokenizer):
     said: what `tokenizer_config.json` is to say.
   """
 
+  file = FILE
   not_in_graph = "TensorFlow Text has no BPE, and no Unigram without its model"
 
   text: str
@@ -48,15 +45,6 @@ class Subwords(Tokenizer):
   ends: int
   said: Mapping[str, Any] = dataclasses.field(compare=False)
   source: str = dataclasses.field(default="", compare=False)
-
-  @functools.cached_property
-  def vocabulary(self) -> dict[str, int]:
-    return {piece: i for i, piece in enumerate(self.pieces)}
-
-  @property
-  def template(self) -> Template:
-    ids = self.vocabulary
-    return Template(begin=ids[self.cls], end=ids[self.sep], ends=self.ends)
 
   @property
   def splits_at_spaces(self) -> bool:
@@ -91,15 +79,11 @@ class Subwords(Tokenizer):
       "file": self.digest(),
     }
 
-  def write(self, directory: str, **more: Any) -> list[str]:
-    settings = json.dumps({**self.said, **more}, indent=2) + "\n"
-    spelt, said = (os.path.join(directory, name) for name in (FILE, SETTINGS))
-    write_atomically(said, settings)
-    write_atomically(spelt, self.text)
-    return [spelt, said]
+  def content(self) -> str:
+    return self.text
 
-  def digest(self) -> str:
-    return hashlib.sha256(self.text.encode()).hexdigest()
+  def settings(self) -> dict[str, Any]:
+    return dict(self.said)
 
   def key(self) -> str:
     return json.dumps([self.digest(), self.cls, self.sep, self.pad, self.ends])

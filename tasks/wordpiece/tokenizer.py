@@ -2,9 +2,16 @@
 
 import abc
 import dataclasses
+import functools
+import hashlib
+import json
+import os
 from typing import Any, ClassVar, Self
 
+from engine.files import write_atomically
 from tasks.config import Casing
+
+SETTINGS = "tokenizer_config.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,8 +48,11 @@ class Tokenizer(abc.ABC):
     cls: the piece before a pair.
     sep: the piece behind each sentence.
     pad: the piece of padding.
+    ends: `sep`s between two sentences.
   """
 
+  # Name of the file that has the pieces.
+  file: ClassVar[str]
   # Why no graph of TensorFlow has the same ids; "": one has.
   not_in_graph: ClassVar[str] = ""
 
@@ -51,16 +61,18 @@ class Tokenizer(abc.ABC):
   cls: str
   sep: str
   pad: str
+  ends: int
 
-  @property
-  @abc.abstractmethod
+  @functools.cached_property
   def vocabulary(self) -> dict[str, int]:
     """Piece -> id."""
+    return {piece: i for i, piece in enumerate(self.pieces)}
 
   @property
-  @abc.abstractmethod
   def template(self) -> Template:
     """What stands around the sentences of a pair."""
+    ids = self.vocabulary
+    return Template(begin=ids[self.cls], end=ids[self.sep], ends=self.ends)
 
   @property
   @abc.abstractmethod
@@ -95,6 +107,13 @@ class Tokenizer(abc.ABC):
     """What ids depend on beside the pieces, for JSON."""
 
   @abc.abstractmethod
+  def content(self) -> str:
+    """Returns what the file with the pieces holds."""
+
+  @abc.abstractmethod
+  def settings(self) -> dict[str, Any]:
+    """What `tokenizer_config.json` says of it, in Hugging Face's words."""
+
   def write(self, directory: str, **more: Any) -> list[str]:
     """Writes it into a directory, which is whole once its last file is there.
 
@@ -105,10 +124,15 @@ class Tokenizer(abc.ABC):
     Returns:
       The paths of its files, that with the pieces first.
     """
+    settings = json.dumps({**self.settings(), **more}, indent=2) + "\n"
+    pieces, said = (os.path.join(directory, x) for x in (self.file, SETTINGS))
+    write_atomically(said, settings)
+    write_atomically(pieces, self.content())
+    return [pieces, said]
 
-  @abc.abstractmethod
   def digest(self) -> str:
     """Returns the SHA-256 of the file with the pieces, as it is written."""
+    return hashlib.sha256(self.content().encode()).hexdigest()
 
   @abc.abstractmethod
   def key(self) -> str:

@@ -39,7 +39,7 @@ def settings_of(values: Mapping[str, Any], path: str) -> dict[str, Any]:
     model, normalizer = values["model"], values["normalizer"]
     # Old files have no type, but these only have such words.
     old = "WordPiece" if "max_input_chars_per_word" in model else None
-    _need(path, "model", _type(model) or old, "WordPiece")
+    _need(path, "model", _type(model) or old, "WordPiece", "BPE", "Unigram")
     for name, value in _MODEL.items():
       _need(path, f"model.{name}", model.get(name, value), value)
     _need(path, "normalizer", _type(normalizer), "BertNormalizer")
@@ -105,10 +105,19 @@ def _type(part: Mapping[str, Any] | None) -> str | None:
   return None if part is None else part.get("type")
 
 
-def _need(path: str, name: str, value: Any, needed: Any) -> None:
-  """Raises `UserError` where a value is not the one that we can do."""
+def _need(path: str, name: str, value: Any, needed: Any, *others: str) -> None:
+  """Raises `UserError` where a value is not the one that is needed.
+
+  Args:
+    path: of the file.
+    name: of what has the value.
+    value: that it has.
+    needed: what it must be, here.
+    *others: what it may be elsewhere.
+  """
   if value != needed:
+    said = " or ".join(map(str, (needed, *others)))
     raise UserError(
-      f"The {name} of {path} is {shortened(value, 40)}, but must be {needed}: "
-      "name an encoder with BERT's tokenizer."
+      f"The {name} of {path} is {shortened(value, 40)}, but must be {said}: "
+      "name an encoder with such a tokenizer."
     )

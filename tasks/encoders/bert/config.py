@@ -4,25 +4,25 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from engine.errors import Unreadable, UserError, quoted
-from engine.formats import read_json
-from tasks.encoders.face.config import CLASS, ONLY
+from engine.errors import UserError
+from tasks.encoders.face import config as shared
+from tasks.encoders.face.config import Stated, kind_of, values_at
+from tasks.encoders.face.family import KINDS
 from tasks.model.transformer import Architecture
 
-# Both names of the approximation of GELU by tanh; "gelu" is the exact one.
-_TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")
-
-# Of each size; weights that are there have the last word.
-_MOST = {
-  "vocab_size": 2**24,
-  "hidden_size": 2**16,
-  "num_hidden_layers": 2**10,
-  "num_attention_heads": 2**10,
-  "intermediate_size": 2**20,
-  "max_position_embeddings": 2**20,
-  "type_vocab_size": 2**10,
+_WHOLE = {
+  "vocab_size": shared.WORDS,
+  "hidden_size": shared.SIZE,
+  "num_hidden_layers": shared.LAYERS,
+  "num_attention_heads": shared.LAYERS,
+  "intermediate_size": shared.INNER,
+  "max_position_embeddings": shared.POSITIONS,
+  "type_vocab_size": shared.TYPES,
 }
-_RATES = {"layer_norm_eps": 1e-30, "initializer_range": 0.0}  # The least.
+_REAL = {
+  "layer_norm_eps": shared.EPSILON,
+  "initializer_range": shared.DEVIATION,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,22 +46,15 @@ class BertConfig:
   initializer_range: float = 0.02
 
   def __post_init__(self):
-    for name, most in _MOST.items():
-      value = getattr(self, name)
-      if type(value) is not int or not 1 <= value <= most:
-        raise _wrong(name, value, f"an integer from 1 to {most}")
-    for name, least in _RATES.items():
-      value = getattr(self, name)
-      if type(value) not in (int, float) or not least <= value <= 1:
-        raise _wrong(name, value, f"a number from {least} to 1")
-    if self.hidden_size % self.num_attention_heads:
-      rule = f"a divisor of `hidden_size`, {self.hidden_size}"
-      raise _wrong("num_attention_heads", self.num_attention_heads, rule)
-    if self.hidden_act not in ("gelu", "relu", *_TANH_GELUS):
-      raise UserError(
-        f"`hidden_act` is {quoted(self.hidden_act)}, but only 'gelu', "
-        "'gelu_new' and 'relu' are computed: choose another --encoder."
-      )
+    said = Stated(dataclasses.asdict(self), "its config")
+    for name, bound in _WHOLE.items():
+      said.whole(name, bound)
+    for name, bound in _REAL.items():
+      said.real(name, bound)
+    said.divides(
+      "num_attention_heads", self.num_attention_heads, self.hidden_size
+    )
+    said.one_of("hidden_act", shared.ACTIVATIONS)
 
   @classmethod
   def from_dict(cls, values: Mapping[str, Any]) -> "BertConfig":
@@ -117,7 +110,7 @@ class BertConfig:
     Raises:
       UserError: where it is no config of a BERT encoder.
     """
-    return cls._of(path, _values(path))
+    return cls._of(path, values_at(path))
 
   @classmethod
   def read_stated(cls, path: str, *, face: bool) -> "BertConfig":
@@ -131,7 +124,7 @@ class BertConfig:
     Raises:
       UserError: where it is of another encoder, or does not say.
     """
-    values = _values(path)
+    values = values_at(path)
     _check_family(path, values, must_say=face)
     return cls._of(path, {**values, "model_type": "bert"} if face else values)
 
@@ -145,7 +138,7 @@ class BertConfig:
   @property
   def activation(self) -> str:
     """As `bias_activation` names it."""
-    return "gelu_new" if self.hidden_act in _TANH_GELUS else self.hidden_act
+    return shared.ACTIVATIONS[self.hidden_act]
 
   @property
   def shape(self) -> Architecture:
@@ -165,16 +158,6 @@ class BertConfig:
     )
 
 
-def _values(path: str) -> dict[str, Any]:
-  try:
-    return read_json(path, dict)
-  except Unreadable as error:
-    raise UserError(
-      f"{path} {error.why}: fetch the encoder again, or choose another "
-      "--encoder."
-    ) from error
-
-
 def _check_family(
   path: str, values: Mapping[str, Any], *, must_say: bool
 ) -> None:
@@ -183,41 +166,11 @@ def _check_family(
   RoBERTa's weights have BERT's names and shapes, and other positions: what a
   model is follows from what its config says alone.
   """
-  kind, classes = values.get("model_type"), values.get("architectures") or []
-  if kind not in (None, "bert"):
-    raise _other(path, "model_type", kind)
-  if not isinstance(classes, list):
-    raise _other(path, "architectures", classes)
-  matches = [CLASS.fullmatch(str(name)) for name in classes]
-  families = [match[1] for match in matches if match]
-  if any(family != "Bert" for family in families):
-    raise _other(path, "architectures", classes)
-  for name, only in ONLY.items():
-    if values.get(name) not in (None, only):
-      raise _other(path, name, values[name])
-  size = values.get("embedding_size")
-  if size not in (None, values.get("hidden_size")):
-    raise _other(path, "embedding_size", size)
-  own = values.get("auto_map") or ()
-  if "AutoModel" in own:
-    raise _other(path, "auto_map", own)
-  if must_say and not kind and not families:
+  said = Stated(values, path)
+  kind = kind_of(said, ("bert",))
+  said.only({**shared.ONLY, "embedding_size": values.get("hidden_size")})
+  if must_say and not kind:
     raise UserError(
       f"{path} says neither by `model_type` nor by `architectures` which model "
-      'it is of: add "model_type": "bert" if it is a BERT, else choose another '
-      "--encoder."
+      f"it is of: add `model_type`, one of {', '.join(KINDS)}."
     )
-
-
-def _other(path: str, name: str, value: Any) -> UserError:
-  return UserError(
-    f"`{name}` in {path} is {quoted(value)}: that is another encoder than "
-    "BERT: choose another --encoder."
-  )
-
-
-def _wrong(name: str, value: Any, rule: str) -> UserError:
-  return UserError(
-    f"`{name}` is {quoted(value)}, but must be {rule}: fetch the encoder "
-    "again, or choose another --encoder."
-  )

@@ -15,13 +15,7 @@ class BertEncoder(Transformer):
     config: its sizes.
   """
 
-  def __init__(self, config: BertConfig, *, dropout: float, **kwargs):
-    """Initializes the encoder.
-
-    Args:
-      config: its sizes.
-      dropout: rate for embeddings, attention shares and block outputs.
-      **kwargs: of the Keras layer.
-    """
-    super().__init__(config.shape, dropout=dropout, **kwargs)
+  def __init__(self, config: BertConfig, **kwargs):
+    """Initializes the encoder; see `StreamEncoder`."""
+    super().__init__(config.shape, **kwargs)
     self.config = config

@@ -3,10 +3,8 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from absl import logging
@@ -27,21 +25,21 @@ from tasks.encoders.bert.weights import (
   restore_encoder,
   stored_in,
 )
+from tasks.encoders.face.computed import ComputedFiles
 from tasks.encoders.sources import saved_models, tensors
-from tasks.encoders.sources.cache import cached, copy_all, digest_of, key_of
+from tasks.encoders.sources.cache import cached, digest_of, key_of
 from tasks.encoders.sources.place import has, is_handle
-from tasks.model.contract import EncoderFiles, HuggingFace
-from tasks.model.flops import Flops, training_flops
+from tasks.model.contract import HuggingFace
 from tasks.model.layers import draw
+from tasks.model.transformer import Architecture
 from tasks.wordpiece import stated
 from tasks.wordpiece.tokenizer import Tokenizer
 
-_MOST_OF = 0.9  # Rows of a table may be rounded up.
 _INDEX = f"{CHECKPOINT}.index"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BertFiles(EncoderFiles[BertEncoder]):
+class BertFiles(ComputedFiles[BertEncoder]):
   """A directory of Model Garden's layout; others are imported into one.
 
   Attributes:
@@ -52,6 +50,7 @@ class BertFiles(EncoderFiles[BertEncoder]):
   """
 
   names: ClassVar[tuple[str, ...]] = ("demo", *named.RANDOM)
+  config_name = CONFIG
 
   checkpoint: str | None = None
   random: bool = False
@@ -169,28 +168,12 @@ class BertFiles(EncoderFiles[BertEncoder]):
     return BertConfig.read(self.config_path)
 
   @property
-  def config_path(self) -> str:
-    return os.path.join(self.directory, CONFIG)
-
-  @property
-  def vocabulary_size(self) -> int:
-    return self.config.vocab_size
-
-  @property
-  def positions(self) -> int:
-    return self.config.max_position_embeddings
+  def shape(self) -> Architecture:
+    return self.config.shape
 
   @property
   def types(self) -> int:
     return self.config.type_vocab_size
-
-  @property
-  def layers(self) -> int:
-    return self.config.num_hidden_layers
-
-  @property
-  def packs(self) -> bool:
-    return True
 
   @property
   def pretrained(self) -> bool:
@@ -208,7 +191,9 @@ class BertFiles(EncoderFiles[BertEncoder]):
       new = [] if has_pooler else encoder.pooler.trainable_variables
       kept = {x.ref() for x in encoder.every_weight}
       kept -= {x.ref() for x in new}
-      for remark in self._remarks(has_pooler):
+      for remark in self.remarks(
+        has_pooler=has_pooler, halves=self.halves, left_out=self.left_out
+      ):
         logging.warning(remark)
     elif not self.random:
       raise UserError(
@@ -221,40 +206,6 @@ class BertFiles(EncoderFiles[BertEncoder]):
       deviation=self.config.initializer_range,
       kept=kept,
     )
-
-  def _remarks(self, has_pooler: bool) -> Iterator[str]:
-    """Says what the files lack, and what of them is not used."""
-    if not has_pooler:
-      yield (
-        f"The weights of {self.source} have no pooler: it begins at random, as "
-        "the head does."
-      )
-    if self.halves:
-      yield f"The weights of {self.source} are of 16 bits: read as float32."
-    if self.left_out:
-      names, count = ", ".join(self.left_out[:3]), len(self.left_out)
-      yield (
-        f"Of the weights in {self.source} {count} are of no part of the "
-        f"encoder and left out: {names}{', ...' if count > 3 else ''}."
-      )
-    pieces, words = len(self.tokenizer.pieces), self.vocabulary_size
-    if pieces < _MOST_OF * words:
-      yield (
-        f"{self.tokenizer.source} has {pieces} wordpieces, but the encoder "
-        f"{words}: the others are in no text; see that the file is whole."
-      )
-
-  def flops(self, lengths: np.ndarray, *, classes: int) -> Flops:
-    return training_flops(
-      hidden=self.config.hidden_size,
-      inner=self.config.intermediate_size,
-      layers=self.layers,
-      lengths=lengths,
-      classes=classes,
-    )
-
-  def copy_to(self, directory: str) -> None:
-    copy_all([CONFIG], self.directory, directory)
 
   def dense(self, encoder: BertEncoder) -> tf_keras.Model:
     return garden.copy_of(encoder)

@@ -11,7 +11,7 @@ import tf_keras
 
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
-from tasks.encoders.bert.parts import parts_of
+from tasks.encoders.bert.parts import values_of
 from tasks.model.activations import ACTIVATIONS
 from tasks.model.contract import INPUTS
 
@@ -43,9 +43,7 @@ def build_garden(config: BertConfig) -> tf_keras.Model:
 def copy_of(encoder: BertEncoder) -> tf_keras.Model:
   """Returns Model Garden's encoder with the weights of ours, float32."""
   garden = build_garden(encoder.config)
-  ours = [
-    variable for _, part in parts_of(encoder) for variable in part.values()
-  ]
+  ours = [value.variable(encoder) for value in values_of(encoder.config)]
   # Model Garden lists its variables in the order of the parts.
   assert len(ours) == len(garden.trainable_variables)
   for mine, its in zip(ours, garden.trainable_variables, strict=True):

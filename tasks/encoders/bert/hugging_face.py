@@ -1,7 +1,6 @@
 """BERT in Hugging Face's layout: imported from it, and exported to it."""
 
 import os
-import re
 from collections.abc import Collection
 
 import numpy as np
@@ -10,8 +9,9 @@ import tensorflow as tf
 from engine.errors import UserError, quoted
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
-from tasks.encoders.bert.parts import parts_of
+from tasks.encoders.bert.parts import values_of
 from tasks.encoders.bert.weights import write_garden
+from tasks.encoders.face.weights import BUFFERS, today
 from tasks.encoders.sources import tensors
 from tasks.model.contract import HuggingFace
 
@@ -19,11 +19,6 @@ _CONFIG = "config.json"
 _WORDS = "embeddings.word_embeddings.weight"
 _POSITIONS = "embeddings.position_embeddings.weight"
 _PARTS = ("embeddings.", "encoder.", "pooler.")
-# Tables of 0, 1, 2, ... and of 0 that old versions wrote, which are no weights.
-_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
-# Norms as TensorFlow 1 named them; so are the first BERTs stored to this day.
-_OLD = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
-_NEW = {"gamma": "weight", "beta": "bias"}
 
 
 def import_hugging_face(source: str, target: str) -> None:
@@ -55,7 +50,7 @@ def import_hugging_face(source: str, target: str) -> None:
     target,
     config,
     values,
-    name_of=lambda value: f"{value.face}.{value.theirs}",
+    name_of=lambda value: value.face,
     source=source,
   )
 
@@ -88,8 +83,8 @@ def _names(
     bare = name.removeprefix("bert.")
     if not bare.startswith(_PARTS) and (bare == name or not prefixes):
       rest.append(name)
-    elif bare not in _BUFFERS:
-      found[name] = _OLD.sub(lambda x: _NEW[x[0]], bare)
+    elif bare.rsplit(".", 1)[-1] not in BUFFERS:
+      found[name] = today(bare)
   if len({*found.values()}) < len(found):
     raise UserError(
       f"The weights in {source} have one name twice, with `bert.` before it "
@@ -113,11 +108,9 @@ def exported(
 ) -> HuggingFace:
   """Names the parts of encoder and head; see `EncoderFiles.hugging_face`."""
   named = {}
-  for name, values in parts_of(encoder):
-    for key, variable in values.items():
-      value = variable.numpy()
-      is_kernel = value.ndim == 2 and "_embeddings" not in name
-      named[f"bert.{name}.{key}"] = value.T if is_kernel else value
+  for value in values_of(encoder.config):
+    array = value.variable(encoder).numpy()
+    named[f"bert.{value.face}"] = array.T if value.name == "kernel" else array
   kernel, bias = readout
   named["classifier.weight"] = kernel.numpy().T
   named["classifier.bias"] = bias.numpy()

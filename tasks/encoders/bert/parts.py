@@ -2,64 +2,28 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from tasks.encoders.bert.config import BertConfig
 from tasks.encoders.bert.encoder import BertEncoder
+from tasks.encoders.face.transformer import BERT_NAMES, listed
+from tasks.encoders.face.weights import variable_at
 
 POOLER = "pooler"
 
-# Parts of a block, in Model Garden's order: kind, and the names that we, Model
-# Garden and Hugging Face have for it.
-_BLOCK = (
-  ("dense", "query", "_attention_layer/_query_dense", "attention.self.query"),
-  ("dense", "key", "_attention_layer/_key_dense", "attention.self.key"),
-  ("dense", "value", "_attention_layer/_value_dense", "attention.self.value"),
-  (
-    "dense",
-    "attention_output",
-    "_attention_layer/_output_dense",
-    "attention.output.dense",
-  ),
-  (
-    "norm",
-    "attention_norm",
-    "_attention_layer_norm",
-    "attention.output.LayerNorm",
-  ),
-  ("dense", "intermediate", "_intermediate_dense", "intermediate.dense"),
-  ("dense", "output_", "_output_dense", "output.dense"),
-  ("norm", "output_norm", "_output_layer_norm", "output.LayerNorm"),
-)
-
-
-def _parts(num_layers: int) -> Iterator[tuple[str, str, str, str]]:
-  """Yields (kind, our path, Model Garden's key, Hugging Face's name)."""
-  tables = ("word", "position", "type"), ("word", "position", "token_type")
-  for i, (ours, theirs) in enumerate(zip(*tables, strict=True)):
-    name = f"embeddings.{theirs}_embeddings"
-    yield "table", ours, f"layer_with_weights-{i}", name
-  norm = ("embedding_norm", "layer_with_weights-3", "embeddings.LayerNorm")
-  yield "norm", *norm
-  for i in range(num_layers):
-    for kind, ours, garden, face in _BLOCK:
-      yield (
-        kind,
-        f"blocks.{i}.{ours}",
-        f"layer_with_weights-{i + 4}/{garden}",
-        f"encoder.layer.{i}.{face}",
-      )
-  last = f"layer_with_weights-{num_layers + 4}"
-  yield "dense", POOLER, last, "pooler.dense"
-
-
-# Values of a part: ours (and Model Garden's), Hugging Face's.
-_VALUES = {
-  "table": (("embeddings", "weight"),),
-  "dense": (("kernel", "weight"), ("bias", "bias")),
-  "norm": (("gamma", "weight"), ("beta", "bias")),
+# Our parts, as Model Garden calls them: first ones, and those of a block.
+_FIRST = ("word", "position", "type", "embedding_norm")
+_BLOCK = {
+  "query": "_attention_layer/_query_dense",
+  "key": "_attention_layer/_key_dense",
+  "value": "_attention_layer/_value_dense",
+  "attention_output": "_attention_layer/_output_dense",
+  "attention_norm": "_attention_layer_norm",
+  "intermediate": "_intermediate_dense",
+  "output_": "_output_dense",
+  "output_norm": "_output_layer_norm",
 }
 
 
@@ -70,8 +34,7 @@ class Value(NamedTuple):
     part: our path of its part.
     name: ours, and Model Garden's.
     garden: Model Garden's key of the part.
-    face: Hugging Face's name of the part.
-    theirs: Hugging Face's name of the value.
+    face: Hugging Face's name.
     shape: Model Garden's, which splits the heads off.
   """
 
@@ -79,7 +42,6 @@ class Value(NamedTuple):
   name: str
   garden: str
   face: str
-  theirs: str
   shape: tuple[int, ...]
 
   def fits(self, shape: tuple[int, ...]) -> bool:
@@ -94,53 +56,35 @@ class Value(NamedTuple):
 
   def variable(self, encoder: BertEncoder) -> tf.Variable:
     """Returns that of an encoder."""
-    part = _part(encoder, self.part)
-    return part if self.name == "embeddings" else getattr(part, self.name)
+    return variable_at(encoder, f"{self.part}.{self.name}")
 
 
 def values_of(config: BertConfig) -> Iterator[Value]:
   """Yields the variables of an encoder, one by one, in Model Garden's order."""
-  hidden, inner = config.hidden_size, config.intermediate_size
-  heads = (config.num_attention_heads, hidden // config.num_attention_heads)
-  split = ((hidden, *heads), heads)
-  shapes = {
-    "word": ((config.vocab_size, hidden),),
-    "position": ((config.max_position_embeddings, hidden),),
-    "type": ((config.type_vocab_size, hidden),),
-    **dict.fromkeys(("query", "key", "value"), split),
-    "attention_output": ((*heads, hidden), (hidden,)),
-    "intermediate": ((hidden, inner), (inner,)),
-    "output_": ((inner, hidden), (hidden,)),
-    POOLER: ((hidden, hidden), (hidden,)),
+  hidden, count = config.hidden_size, config.num_attention_heads
+  heads = (count, hidden // count)
+  split: dict[str, tuple[int, ...]] = {
+    "attention_output.kernel": (*heads, hidden)
   }
-  for kind, part, garden, face in _parts(config.num_hidden_layers):
-    sizes = shapes.get(part.rsplit(".", 1)[-1], ((hidden,),) * 2)
-    for (name, theirs), shape in zip(_VALUES[kind], sizes, strict=True):
-      yield Value(part, name, garden, face, theirs, shape)
-
-
-def parts_of(
-  encoder: BertEncoder,
-) -> Iterator[tuple[str, dict[str, tf.Variable]]]:
-  """Yields the parts of an encoder in Model Garden's order.
-
-  Yields:
-    Hugging Face's name of a part, and its variables by Hugging Face's names.
-  """
-  for kind, path, _, face in _parts(encoder.config.num_hidden_layers):
-    part = _part(encoder, path)
-    yield (
-      face,
-      {
-        theirs: part if kind == "table" else getattr(part, ours)
-        for ours, theirs in _VALUES[kind]
-      },
+  for part in ("query", "key", "value"):
+    split |= {f"{part}.kernel": (hidden, *heads), f"{part}.bias": heads}
+  for weight in listed(config.shape, BERT_NAMES, "pooler.dense"):
+    part, name = weight.path.rsplit(".", 1)
+    in_block = weight.path.split(".", 2)[-1]
+    yield Value(
+      part=part,
+      name=name,
+      garden=_garden(part, config.num_hidden_layers),
+      face=weight.name,
+      shape=split.get(in_block, weight.shape),
     )
 
 
-def _part(encoder: BertEncoder, path: str) -> Any:
-  """Returns the part at a path, such as `blocks.0.query`."""
-  part: Any = encoder
-  for name in path.split("."):
-    part = part[int(name)] if name.isdigit() else getattr(part, name)
-  return part
+def _garden(part: str, layers: int) -> str:
+  """Returns Model Garden's key of one of our parts."""
+  if part in _FIRST:
+    return f"layer_with_weights-{_FIRST.index(part)}"
+  if part == POOLER:
+    return f"layer_with_weights-{layers + len(_FIRST)}"
+  _, i, name = part.split(".")
+  return f"layer_with_weights-{int(i) + len(_FIRST)}/{_BLOCK[name]}"

@@ -70,6 +70,6 @@ def left_out(checkpoint: str) -> list[str]:
 
 def _name(value: Value) -> str:
   """Hugging Face took its names of parts from here, and we ours of values."""
-  face = value.face.replace("layer.", "layer_").replace(".", "/")
-  part = _ENCODER + face
+  face = value.face.rsplit(".", 1)[0].replace("layer.", "layer_")
+  part = _ENCODER + face.replace(".", "/")
   return part if value.name == "embeddings" else f"{part}/{value.name}"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from engine.errors import Missing, Unreadable, UserError, quoted
+from engine.errors import Unreadable, UserError, quoted
 from engine.formats import read_json
 from tasks.encoders.sources.place import has
 from tasks.model.transformer import Architecture
@@ -20,7 +20,7 @@ ACTIVATIONS = {
   "relu": "relu",
 }
 # The family in the name of a class, as in XLMRobertaForMaskedLM.
-CLASS = re.compile(
+_CLASS = re.compile(
   r"(?:TF|Flax)?(\w*?)(?:(?:LMHead|PreTrained)?Model|For[A-Z]\w*|Encoder|Decoder)"
 )
 # What is computed in one way, which a config need not say.
@@ -165,10 +165,17 @@ def read(directory: str) -> Stated | None:
   if any(has(directory, name) for name in _BEFORE):
     return None
   path = os.path.join(directory, CONFIG)
+  return Stated(values_at(path), path)
+
+
+def values_at(path: str) -> dict[str, Any]:
+  """Reads what a config says.
+
+  Raises:
+    UserError: where it cannot be read.
+  """
   try:
-    return Stated(read_json(path, dict), path)
-  except Missing:
-    return None
+    return read_json(path, dict)
   except Unreadable as error:
     raise UserError(
       f"{path} {error.why}: fetch the encoder again, or choose another "
@@ -192,7 +199,7 @@ def kind_of(stated: Stated, known: Collection[str]) -> str | None:
     raise _other(stated, "model_type", kind, known)
   if not isinstance(classes, list):
     raise _other(stated, "architectures", classes, known)
-  matches = [CLASS.fullmatch(str(name)) for name in classes]
+  matches = [_CLASS.fullmatch(str(name)) for name in classes]
   families = {_plain(match[1]) for match in matches if match}
   by_class = {_plain(name): name for name in known}
   for family in families:

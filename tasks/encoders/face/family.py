@@ -3,9 +3,8 @@
 import abc
 import dataclasses
 import functools
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
@@ -14,25 +13,22 @@ from absl import logging
 
 from engine.errors import UserError
 from tasks.encoders.face import config
+from tasks.encoders.face.computed import Built, ComputedFiles
 from tasks.encoders.face.config import CONFIG, Stated
 from tasks.encoders.face.weights import Stored, Weight, tensors_of
 from tasks.encoders.sources import tensors
-from tasks.encoders.sources.cache import copy_all
-from tasks.model.contract import Encoder, EncoderFiles, HuggingFace
+from tasks.model.contract import HuggingFace
 from tasks.model.layers import draw
 from tasks.wordpiece import stated
 
-_MOST_OF = 0.9  # Rows of a table may be rounded up.
 # What Transformers' tokenizers are to give where the encoder takes no types.
 _NO_TYPES = ("input_ids", "attention_mask")
 # Of a config: what does not travel with an export, which is float32.
 _NOT_OURS = ("dtype", "torch_dtype", "auto_map", "_name_or_path")
 
-Built = TypeVar("Built", bound=Encoder)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FaceFiles(EncoderFiles[Built], abc.ABC):
+class FaceFiles(ComputedFiles[Built], abc.ABC):
   """A local directory of Hugging Face's layout, read where it is.
 
   A family says what its `config.json` means and lists its weights.
@@ -46,6 +42,7 @@ class FaceFiles(EncoderFiles[Built], abc.ABC):
     stated: its config.
   """
 
+  config_name = CONFIG
   kinds: ClassVar[tuple[str, ...]]
   prefix: ClassVar[str]
   readout: ClassVar[str]
@@ -65,27 +62,14 @@ class FaceFiles(EncoderFiles[Built], abc.ABC):
       tokenizer=stated.read(encoder),
       stated=found,
     )
-    files.check_sizes()
+    assert files.shape  # Its sizes are possible.
     if files.stored:
       files.stored.check(files.weights())
     return files
 
   @abc.abstractmethod
-  def check_sizes(self) -> None:
-    """Reads the config.
-
-    Raises:
-      UserError: where it says what cannot be computed.
-    """
-
-  @abc.abstractmethod
   def weights(self) -> Sequence[Weight]:
     """Lists the weights of the encoder, those of its pooler as optional."""
-
-  @property
-  @abc.abstractmethod
-  def deviation(self) -> float:
-    """Of weights that begin at random."""
 
   @functools.cached_property
   def stored(self) -> Stored | None:
@@ -93,14 +77,6 @@ class FaceFiles(EncoderFiles[Built], abc.ABC):
     if not tensors.are_in(self.directory):
       return None
     return Stored(self.directory, self.prefix)
-
-  @property
-  def config_path(self) -> str:
-    return os.path.join(self.directory, CONFIG)
-
-  @property
-  def packs(self) -> bool:
-    return True
 
   @property
   def pretrained(self) -> bool:
@@ -112,42 +88,22 @@ class FaceFiles(EncoderFiles[Built], abc.ABC):
     draw(
       [*encoder.every_weight, *head.trainable_variables],
       seed,
-      deviation=self.deviation,
+      deviation=self.shape.deviation,
     )
-    if self.stored is None:
+    stored, weights = self.stored, self.weights()
+    if stored is None:
       raise UserError(
         f"{self.directory} has no model.safetensors: name an encoder with "
         "weights by --encoder."
       )
-    for weight, value in self.stored.read(self.weights()):
+    for weight, value in stored.read(weights):
       weight.variable(encoder).assign(value)
-    for remark in self._remarks(self.stored):
+    for remark in self.remarks(
+      has_pooler=all(w.name in stored for w in weights),
+      halves=stored.halves,
+      left_out=stored.check(weights),
+    ):
       logging.warning(remark)
-
-  def _remarks(self, stored: Stored) -> Iterator[str]:
-    """Says what the files lack, and what of them is not used."""
-    if any(w.optional and w.name not in stored for w in self.weights()):
-      yield (
-        f"The weights of {self.source} have no pooler: it begins at random, as "
-        "the head does."
-      )
-    if stored.halves:
-      yield f"The weights of {self.source} are of 16 bits: read as float32."
-    if left_out := stored.check(self.weights()):
-      names, count = ", ".join(left_out[:3]), len(left_out)
-      yield (
-        f"Of the weights in {self.source} {count} are of no part of the "
-        f"encoder and left out: {names}{', ...' if count > 3 else ''}."
-      )
-    pieces, words = len(self.tokenizer.pieces), self.vocabulary_size
-    if words is not None and pieces < _MOST_OF * words:
-      yield (
-        f"{self.tokenizer.source} has {pieces} pieces, but the encoder "
-        f"{words}: the others are in no text; see that the file is whole."
-      )
-
-  def copy_to(self, directory: str) -> None:
-    copy_all([CONFIG], self.directory, directory)
 
   def hugging_face(
     self,

@@ -13,7 +13,7 @@ import tf_keras
 from tasks.encoders.face.dense import DenseTransformer
 from tasks.encoders.face.family import FaceFiles
 from tasks.encoders.face.weights import Weight, values_of
-from tasks.model.flops import Flops, training_flops
+from tasks.model.flops import Flops
 from tasks.model.transformer import Architecture, Transformer
 
 # Our parts, and how families that grew from BERT call them.
@@ -51,13 +51,6 @@ class TransformerFiles(FaceFiles[Transformer], abc.ABC):
   def shape(self) -> Architecture:
     """What the encoder is."""
 
-  def check_sizes(self) -> None:
-    assert self.shape
-
-  @property
-  def vocabulary_size(self) -> int:
-    return self.shape.words
-
   @property
   def positions(self) -> int:
     return self.shape.positions - self.shape.first_position
@@ -66,26 +59,11 @@ class TransformerFiles(FaceFiles[Transformer], abc.ABC):
   def types(self) -> int | None:
     return self.shape.types or None
 
-  @property
-  def layers(self) -> int:
-    return self.shape.layers
-
-  @property
-  def deviation(self) -> float:
-    return self.shape.deviation
-
   def build(self, *, dropout: float) -> Transformer:
     return Transformer(self.shape, dropout=dropout)
 
   def flops(self, lengths: np.ndarray, *, classes: int) -> Flops:
-    shape = self.shape
-    found = training_flops(
-      hidden=shape.hidden,
-      inner=shape.inner,
-      layers=shape.layers,
-      lengths=lengths,
-      classes=classes,
-    )
+    shape, found = self.shape, super().flops(lengths, classes=classes)
     if shape.embedding == shape.hidden:
       return found
     projected = 3 * 2 * shape.embedding * shape.hidden * np.asarray(lengths)

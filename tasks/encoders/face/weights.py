@@ -21,11 +21,16 @@ VALUES = {
   "dense": (("kernel", "weight"), ("bias", "bias")),
   "norm": (("gamma", "weight"), ("beta", "bias")),
 }
-# Norms as TensorFlow 1 named them.
+# Norms as TensorFlow 1 named them; so are the first BERTs stored to this day.
 _OLD = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
 _NEW = {"gamma": "weight", "beta": "bias"}
 # Tables of 0, 1, 2, ... that old versions wrote, which are no weights.
-_BUFFERS = ("position_ids", "token_type_ids", "inv_freq")
+BUFFERS = ("position_ids", "token_type_ids", "inv_freq")
+
+
+def today(name: str) -> str:
+  """Returns the name that a weight has today."""
+  return _OLD.sub(lambda x: _NEW[x[0]], name)
 
 
 class Weight(NamedTuple):
@@ -50,16 +55,21 @@ class Weight(NamedTuple):
 
   def variable(self, encoder: Encoder) -> tf.Variable:
     """Returns that of an encoder."""
-    node: Any = encoder
-    for step in self.path.split("."):
-      if isinstance(node, tf.Variable):  # A table of the encoder's own.
-        break
-      node = node[int(step)] if step.isdigit() else getattr(node, step)
-    return node
+    return variable_at(encoder, self.path)
 
   def turned(self, value: np.ndarray) -> np.ndarray:
     """Returns a stored value as the variable has it, or the other way."""
     return value.T if self.is_kernel else value
+
+
+def variable_at(encoder: Encoder, path: str) -> tf.Variable:
+  """Returns the variable at a path of ours."""
+  node: Any = encoder
+  for step in path.split("."):
+    if isinstance(node, tf.Variable):  # A table of the encoder's own.
+      break
+    node = node[int(step)] if step.isdigit() else getattr(node, step)
+  return node
 
 
 def values_of(
@@ -96,14 +106,14 @@ class Stored:
     self._headers = tensors.headers(self._paths)
     self._names: dict[str, str] = {}
     for name in self._headers:
-      bare = _OLD.sub(lambda x: _NEW[x[0]], name.removeprefix(prefix))
+      bare = today(name.removeprefix(prefix))
       if bare in self._names:
         raise UserError(
           f"The weights in {source} have one name twice, with `{prefix}` "
           f"before it and without, `{shortened(bare, 80)}`: fetch the encoder "
           "again."
         )
-      if bare.rsplit(".", 1)[-1] not in _BUFFERS:
+      if bare.rsplit(".", 1)[-1] not in BUFFERS:
         self._names[bare] = name
 
   def __contains__(self, name: str) -> bool:

@@ -5,13 +5,14 @@ from typing import Any
 
 from tasks.encoders.face import config
 from tasks.encoders.face.config import Bound, Stated
+from tasks.model.encoder import Sizes
 
 _LOCAL, _GLOBAL = "sliding_attention", "full_attention"
 _THETA = Bound(1, 1e9)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModernBertShape:
+class ModernBertShape(Sizes):
   """Sizes and choices of a ModernBERT.
 
   Attributes:
@@ -20,23 +21,15 @@ class ModernBertShape:
     biased: which products have biases.
     shifts: whether norms have shifts.
     mean: whether the pooler takes the mean of all tokens, not the first.
+    pooler: activation of the pooler.
   """
 
-  words: int
-  hidden: int
-  layers: int
-  heads: int
-  inner: int
-  positions: int
   thetas: tuple[float, ...]
   reaches: tuple[int, ...]
   biased: tuple[str, ...]
   shifts: bool
   mean: bool
-  activation: str
   pooler: str
-  epsilon: float
-  deviation: float
 
   @classmethod
   def of(cls, said: Stated) -> "ModernBertShape":

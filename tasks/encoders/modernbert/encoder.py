@@ -7,11 +7,12 @@ import tf_keras
 
 from engine.randomness import Stream
 from tasks.encoders.modernbert.config import ModernBertShape
-from tasks.model.contract import Encoder
+from tasks.model.block import BlockWeights
 from tasks.model.distances import window
+from tasks.model.encoder import StreamEncoder
 from tasks.model.fused import bias_activation
 from tasks.model.layers import LayerNorm, Linear, build_part
-from tasks.model.pre_norm import PreNormWeights, norm, run_pre_norm
+from tasks.model.pre_norm import norm, run_pre_norm
 from tasks.model.stream import Tokens, joined
 
 
@@ -62,39 +63,32 @@ class ModernBertBlock(tf_keras.layers.Layer):
       build_part(part, input_shape)
     build_part(self.output_, [None, self._inner])
 
-  def tensors(self) -> PreNormWeights:
+  def tensors(self) -> BlockWeights:
     """Reads the weights; call it where the encoder casts variables."""
     kernel, bias = self.qkv.tensors()
     query, key, value = zip(
       tf.split(kernel, 3, axis=1), tf.split(bias, 3), strict=True
     )
-    return PreNormWeights(
+    return BlockWeights(
       attention_norm=None if self._first else self.attention_norm.tensors(),
       query=query,
       key=key,
       value=value,
       attention_output=self.attention_output.tensors(),
       output_norm=self.output_norm.tensors(),
-      gated=self.gated.tensors(),
+      intermediate=self.gated.tensors(),
       output=self.output_.tensors(),
     )
 
 
-class ModernBertEncoder(Encoder):
+class ModernBertEncoder(StreamEncoder):
   """Embeddings, blocks with their norms before, a last norm and a pooler."""
 
-  def __init__(self, shape: ModernBertShape, *, dropout: float, **kwargs):
-    """Initializes the encoder.
+  shape: ModernBertShape
 
-    Args:
-      shape: what it is.
-      dropout: rate for embeddings, attention shares and block outputs.
-      **kwargs: of the Keras layer.
-    """
-    super().__init__(**kwargs)
-    self.shape = shape
-    self.hidden_size = shape.hidden
-    self._dropout = dropout
+  def __init__(self, shape: ModernBertShape, **kwargs):
+    """Initializes the encoder; see `StreamEncoder`."""
+    super().__init__(shape, **kwargs)
     normed = lambda name: LayerNorm(shifts=shape.shifts, name=name)
     self.embedding_norm = normed("embedding_layer_norm")
     self.blocks = [
@@ -125,15 +119,15 @@ class ModernBertEncoder(Encoder):
       build_part(part, [None, self.hidden_size])
     self.built = True
 
-  def call(
+  def encode(
     self,
     features: Mapping[str, tf.Tensor],
-    random: Stream | None = None,
-    pooled_only: bool = False,
-  ) -> tuple[tf.Tensor | None, tf.Tensor]:
-    """Encodes sequences; see `Encoder.call`."""
-    num_shares, count = features["word_ids"].shape
-    tokens, shape = Tokens.of(features), self.shape
+    tokens: Tokens,
+    random: Stream | None,
+    pooled_only: bool,
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Encodes sequences; see `StreamEncoder.encode`."""
+    shape = self.shape
     dtype = tf.as_dtype(self.compute_dtype)
     normed = lambda x, part: norm(x, part.tensors(), shape.epsilon, dtype)
     words = tf.gather(self.word, joined(features["word_ids"]))
@@ -165,11 +159,7 @@ class ModernBertEncoder(Encoder):
       chosen = x if firsts_only else tf.gather(x, tokens.firsts)
     kernel, bias = self.pooler.tensors()
     pooled = bias_activation(tf.matmul(chosen, kernel), bias, shape.pooler)
-    pooled = normed(pooled, self.pooler_norm)
-    pooled = tf.reshape(pooled, [num_shares, -1, self.hidden_size])
-    if pooled_only:
-      return None, pooled
-    return tf.reshape(x, [num_shares, count, -1]), pooled
+    return x, normed(pooled, self.pooler_norm)
 
 
 def _means(x, features, tokens):

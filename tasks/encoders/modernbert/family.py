@@ -12,13 +12,14 @@ from tasks.encoders.face.weights import Weight, values_of
 from tasks.encoders.modernbert.config import ModernBertShape
 from tasks.encoders.modernbert.dense import DenseModernBert
 from tasks.encoders.modernbert.encoder import ModernBertEncoder
-from tasks.model.flops import Flops, training_flops
+from tasks.model.flops import Flops
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModernBertFiles(FaceFiles[ModernBertEncoder]):
   """A directory of a ModernBERT."""
 
+  gated = True
   kinds = ("modernbert",)
   prefix = "model."
   readout = "classifier"
@@ -35,44 +36,17 @@ class ModernBertFiles(FaceFiles[ModernBertEncoder]):
     """What the encoder is."""
     return ModernBertShape.of(self.stated)
 
-  def check_sizes(self) -> None:
-    assert self.shape
-
-  @property
-  def vocabulary_size(self) -> int:
-    return self.shape.words
-
-  @property
-  def positions(self) -> int:
-    return self.shape.positions
-
   @property
   def types(self) -> None:
     """Sentences are told apart by what stands between them."""
     return
 
-  @property
-  def layers(self) -> int:
-    return self.shape.layers
-
-  @property
-  def deviation(self) -> float:
-    return self.shape.deviation
-
   def build(self, *, dropout: float) -> ModernBertEncoder:
     return ModernBertEncoder(self.shape, dropout=dropout)
 
   def flops(self, lengths: np.ndarray, *, classes: int) -> Flops:
-    shape = self.shape
-    found = training_flops(
-      hidden=shape.hidden,
-      inner=shape.inner,
-      layers=shape.layers,
-      lengths=lengths,
-      classes=classes,
-      gated=True,
-    )
-    return found._replace(executed=found.model) if shape.mean else found
+    found = super().flops(lengths, classes=classes)
+    return found._replace(executed=found.model) if self.shape.mean else found
 
   def weights(self) -> tuple[Weight, ...]:
     return tuple(_listed(self.shape))

@@ -1,6 +1,7 @@
 """Weights in safetensors, whole or in shards; what a weight must be at all."""
 
 import os
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from engine.errors import Unreadable, UserError, quoted, shortened, words_of
 from engine.formats import read_json, size_of
 
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_SHARD = re.compile(r"model-.*\.safetensors")
 # What else Hugging Face's libraries have written: in pickle, or in HDF5.
 _OTHERS = (
   "pytorch_model.bin",
@@ -25,8 +27,8 @@ _TYPES = (np.float64, np.float32, np.float16, tf.bfloat16.as_numpy_dtype)
 
 def are_in(directory: str) -> bool:
   """Whether a directory has weights, in a layout that is read or in another."""
-  names = (_WHOLE, _INDEX, *_OTHERS)
-  return any(tf.io.gfile.exists(os.path.join(directory, x)) for x in names)
+  paths = [os.path.join(directory, x) for x in (_WHOLE, _INDEX, *_OTHERS)]
+  return any(map(tf.io.gfile.exists, paths)) or bool(_shards(directory))
 
 
 def files_of(directory: str) -> list[str]:
@@ -143,7 +145,14 @@ def _opened(path: str) -> Any:
     raise _again(path, f"cannot be read ({words_of(error)})") from error
 
 
+def _shards(directory: str) -> list[str]:
+  names = os.listdir(directory) if os.path.isdir(directory) else []
+  return [os.path.join(directory, x) for x in names if _SHARD.fullmatch(x)]
+
+
 def _none(directory: str) -> UserError:
+  if shards := _shards(directory):
+    return _again(min(shards), f"is one of some, but there is no {_INDEX}")
   other = [x for x in _OTHERS if tf.io.gfile.exists(os.path.join(directory, x))]
   if not other:
     return UserError(

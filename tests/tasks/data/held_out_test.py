@@ -46,8 +46,8 @@ def test_pairs_that_share_a_sentence_are_left_out(
   assert "left out 3 of 9 pairs of 'train'" in caplog.text
   assert "with dev, test" in caplog.text
   assert [left.texts(i) for i in (3, 5)] == [
-    "text 4 | other 4",
-    "text 7 | other 7",
+    ["text 4", "other 4"],
+    ["text 7", "other 7"],
   ]
   kept = [list(whole.ids).index(i) for i in left.ids]
   assert list(left.labels) == [whole.labels[i] for i in kept]

@@ -45,7 +45,7 @@ def test_each_label_has_its_share_and_each_pair_one_side(
   counts = collections.Counter(LABELS[i] for i in dev.ids)
   assert counts == {"no": 6, "yes": 3, "odd": 1}
   assert list(dev.ids) == sorted(dev.ids) != list(range(90, 100))
-  assert dev.texts(0) == "text {0} | other {0}".format(dev.ids[0])
+  assert dev.texts(0) == [f"{x} {dev.ids[0]}" for x in ("text", "other")]
   assert caplog.text.count("10 of 100 pairs of") == 1
   assert "held out as 'dev' (--eval_fraction=0.1)" in caplog.text
 

@@ -8,7 +8,9 @@ from engine.run.experiment import Experiment
 from launch.trained.restored import restore_run
 from tasks.model.freezing import chosen
 from tasks.sentence_pair import SentencePairTask
+from tests.support import families
 from tests.support.testing import strategy_of, tiny_config, tiny_task
+from tests.tasks.encoders.entry import task_of
 
 
 def test_parts_are_named_by_their_depths():
@@ -83,3 +85,31 @@ def test_moments_are_of_what_is_trained_alone():
 def test_a_run_that_is_none_cannot_be_begun_from(tmp_path):
   with pytest.raises(UserError, match="`init_from` is .*holds no run"):
     trained(tmp_path / "new", train={"init_from": str(tmp_path / "no")})
+
+
+def _place(name, tmp_path):
+  return name if name == "tiny" else families.write(name, str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+  "old, new, complaint",
+  [
+    ("roberta", "camembert", "another tokenizer"),
+    ("tiny", "electra", "`init_from` .*another family of encoders"),
+    ("roberta", "roberta", None),
+  ],
+)
+def test_a_stage_has_the_encoder_of_the_one_before(
+  tmp_path, old, new, complaint
+):
+  """Others have weights of the same shapes, and other pieces or positions."""
+  first, second = (task_of(_place(name, tmp_path)) for name in (old, new))
+  assets = tmp_path / "assets"
+  assets.mkdir()
+  first.save_assets(str(assets))
+  model = second.build_model()
+  if complaint is None:
+    assert set(second.inherited(model, str(assets))) == {"encoder", "head"}
+    return
+  with pytest.raises(UserError, match=complaint):
+    second.inherited(model, str(assets))

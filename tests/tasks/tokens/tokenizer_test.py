@@ -12,7 +12,9 @@ from tasks.config import SentencePairConfig
 from tasks.data.datasets import answers_of, read_split
 from tasks.encoders import find as encoders
 from tasks.tokens.tokenizer import PairTokenizer, truncate
+from tests.support import families
 from tests.support.testing import SHARED, needs_demo_encoder, needs_shared_data
+from tests.tasks.encoders.entry import task_of
 
 # The columns of sentences in the files of MRPC, RTE, STS-B and SICK.
 SENTENCES = (
@@ -92,3 +94,38 @@ def test_a_long_pair_is_cut_and_counted():
   assert encoded.truncated == 1
   assert encoded.lengths.tolist() == [20, 5]
   assert encoded.first.tolist() == [11, 3]  # 9 + 8 tokens and three specials.
+
+
+@pytest.fixture(params=["tiny", "mpnet", "roberta", "camembert"])
+def encoder(request, tmp_path):
+  """One with one or two pieces between sentences, of each kind of tokenizer."""
+  name = request.param
+  return name if name == "tiny" else families.write(name, str(tmp_path))
+
+
+def test_what_is_not_read_is_shown_by_characters(encoder):
+  """The shown part and the rest are the text; the ids are those of the part."""
+  tokenizer = PairTokenizer(encoders.find(encoder).tokenizer)
+  long = "\u00dcber the river, Zo\u00eb said: wait for 12 minutes."
+  shown = tokenizer.shown([long, "Short."], 20)
+  read, rest = shown.removesuffix("] | Short.").split(" [not read: ")
+  assert rest and "".join((read + rest).split()) == "".join(long.split())
+  whole = tokenizer.encode([long], ["Short."], 20)
+  part = tokenizer.encode([read], ["Short."], 100)
+  assert (whole.truncated, part.truncated) == (1, 0)
+  assert whole.ids.tolist() == part.ids.tolist()
+  assert tokenizer.shown([long, "Short."], 200) == f"{long} | Short."
+  assert tokenizer.shown([long], 3).startswith(long[0])
+  assert tokenizer.shown([long], 2) == f"[not read: {long}]"
+
+
+def test_a_pair_is_cut_from_the_token_on_that_is_too_much(encoder):
+  task = task_of(encoder, max_seq_length=16)
+  tokenizer = PairTokenizer(task.tokenizer)
+  found = []
+  for count in range(4, 16):
+    one = " ".join("a" * count)
+    cut = tokenizer.encode([one], ["b"], 16).truncated == 1
+    assert task.is_cut(f"{one}\tb") == cut
+    found.append(cut)
+  assert found == sorted(found) and len({*found}) == 2

@@ -29,7 +29,7 @@ def test_another_activation_is_refused(tmp_path):
   path = tmp_path / "config.json"
   sizes = {**encoders.find("tiny").config.to_dict(), "hidden_act": "silu"}
   path.write_text(json.dumps(sizes))
-  with pytest.raises(UserError, match="'gelu_new' and 'relu' are computed"):
+  with pytest.raises(UserError, match="'silu', but must be one of gelu"):
     BertConfig.read(str(path))
 
 
@@ -48,10 +48,7 @@ def test_random_encoders_have_berts_sizes():
   ("changes", "complaint"),
   [
     ({"num_attention_heads": 0}, "is 0, but must be an integer from 1 to 1024"),
-    (
-      {"num_attention_heads": 3},
-      "is 3, but must be a divisor of `hidden_size`",
-    ),
+    ({"num_attention_heads": 3}, "is 3, but must be a divisor of the hidden"),
     ({"num_attention_heads": "2"}, "is '2', but must be an integer"),
     ({"num_attention_heads": True}, "is True, but must be an integer"),
     ({"num_hidden_layers": 10**9}, "is 1000000000, but must be an integer"),
@@ -62,12 +59,14 @@ def test_random_encoders_have_berts_sizes():
     ({"layer_norm_eps": 0}, "is 0, but must be a number"),
     ({"initializer_range": "x" * 1000}, "is 'x+.*x', but must be a number"),
     ({"initializer_range": float("inf")}, "is inf, but must be a number"),
-    ({"hidden_act": ["gelu"]}, ".*, but only 'gelu'"),
+    ({"hidden_act": ["gelu"]}, ".*, but must be one of gelu"),
   ],
 )
 def test_a_size_that_is_none_is_refused_by_its_name(changes, complaint):
   (name,) = changes
-  with pytest.raises(UserError, match=f"`{name}` {complaint}") as caught:
+  with pytest.raises(
+    UserError, match=f"`{name}` in its config {complaint}"
+  ) as caught:
     BertConfig.from_dict({**SIZES, "vocab_size": 9, **changes})
   assert len(str(caught.value)) < 200
 
@@ -112,14 +111,14 @@ def test_a_config_of_a_bert_is_taken(tmp_path, values):
 )
 def test_another_encoder_is_refused_by_what_says_so(tmp_path, values):
   for face in (True, False):
-    with pytest.raises(UserError, match="another encoder than BERT") as caught:
+    with pytest.raises(UserError, match="read is bert|must be") as caught:
       stated(tmp_path / "config.json", face=face, **values)
     assert f"`{[*values][-1]}`" in str(caught.value) or len(values) > 1
 
 
 def test_a_config_must_say_of_which_model_it_is(tmp_path):
   """Google's have no such field, and are of BERT alone."""
-  with pytest.raises(UserError, match='add "model_type": "bert" if it is a'):
+  with pytest.raises(UserError, match="add `model_type`, one of bert, cam"):
     stated(tmp_path / "config.json")
   google = stated(tmp_path / "config.json", face=False)
   assert google.activation == "gelu_new"

@@ -13,7 +13,7 @@ from official.nlp.configs import encoders as garden_encoders
 from engine.errors import UserError
 from tasks.encoders import find as encoders
 from tasks.encoders.bert import hugging_face, named
-from tasks.encoders.bert.parts import parts_of
+from tasks.encoders.bert.parts import values_of
 from tests.tasks.encoders.entry import initialized, task_of
 
 
@@ -291,7 +291,7 @@ def test_a_vocabulary_that_is_cut_off_is_said(tmp_path, caplog):
   path = tmp_path / "face" / "vocab.txt"
   path.write_text("".join(path.read_text().splitlines(True)[:100]))
   initialized(task_of(tmp_path / "face"))
-  assert "has 100 wordpieces, but the encoder" in caplog.text
+  assert "has 100 pieces, but the encoder" in caplog.text
 
 
 @pytest.fixture
@@ -345,7 +345,7 @@ def test_model_garden_reads_an_import(garden):
   checkpoint = tf.train.Checkpoint(encoder=theirs)
   checkpoint.read(str(garden / "bert_model.ckpt")).assert_consumed()
   ours = initialized(task_of(garden)).encoder
-  values = [x for _, part in parts_of(ours) for x in part.values()]
+  values = [value.variable(ours) for value in values_of(config)]
   for mine, its in zip(values, theirs.trainable_variables, strict=True):
     np.testing.assert_array_equal(mine, tf.reshape(its, mine.shape))
 

@@ -135,6 +135,16 @@ def test_a_directory_without_a_tokenizer_is_refused(tmp_path):
     encoders.find(path)
 
 
+def test_a_tokenizer_of_another_kind_is_refused(tmp_path):
+  path = written(tmp_path)
+  with open(f"{path}/tokenizer.json") as file:
+    values = json.load(file)
+  with open(f"{path}/tokenizer.json", "w") as file:
+    json.dump({**values, "model": {"type": "WordLevel", "vocab": {}}}, file)
+  with pytest.raises(UserError, match="WordLevel, .*WordPiece or BPE or Unig"):
+    encoders.find(path)
+
+
 def test_a_tokenizer_of_another_size_is_refused(tmp_path):
   path = written(tmp_path, vocab_size=300)
   tensors = weights_of(path)
@@ -152,6 +162,9 @@ def test_shards_are_read_and_a_missing_one_is_named(tmp_path):
     np.testing.assert_array_equal(a, b)
   os.remove(os.path.join(path, shards[1]))
   with pytest.raises(UserError, match=shards[1]):
+    encoders.find(path)
+  os.remove(f"{path}/model.safetensors.index.json")
+  with pytest.raises(UserError, match=f"{shards[0]} .*no model.safetensors.in"):
     encoders.find(path)
 
 
@@ -203,6 +216,12 @@ def test_a_value_that_is_no_number_is_refused(tmp_path):
   save(tensors, path)
   with pytest.raises(UserError, match="layer.0.output.dense.bias.*not finite"):
     initialized(task_of(path))
+
+
+def test_what_cannot_be_frozen_is_refused_before_data_is_read(tmp_path):
+  path = written(tmp_path)
+  with pytest.raises(UserError, match="`freeze` .*all 2 blocks.*leave"):
+    task_of(path, freeze="embeddings,0-1")
 
 
 def test_positions_that_are_too_few_are_refused(tmp_path):
