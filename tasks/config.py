@@ -119,7 +119,7 @@ class SentencePairConfig(TaskConfig):
   )
   encoder: str = setting(
     "demo",
-    "Encoder: demo, mpnet, tiny, base, large, a folder or address, hf:, hub:.",
+    "Encoder: demo, mpnet, tiny, base, large, folder, address, hf:, hub:.",
     SHOWN,
   )
   freeze: str = setting(
