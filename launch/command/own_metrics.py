@@ -41,12 +41,12 @@ def add_metrics(task: Task, paths: Sequence[str]) -> None:
 
 
 def _all(
-  own: Callable[..., dict[str, Any]],
+  own: Callable[..., Mapping[str, Any]],
   more: Mapping[str, Metric],
   labels: np.ndarray,
   outputs: np.ndarray,
 ) -> dict[str, Any]:
-  values = own(labels, outputs)
+  values = dict(own(labels, outputs))
   for name, function in more.items():
     if name in values:
       raise UserError(
