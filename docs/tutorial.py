@@ -25,9 +25,8 @@
 
 # %%
 import dataclasses
-import io
-import json
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -38,85 +37,54 @@ sys.path.insert(0, ROOT)
 import numpy as np
 import tensorflow as tf
 
-from engine.config import (
-  EvaluationConfig,
-  ExperimentConfig,
-  OptimizerConfig,
-  RuntimeConfig,
-  TrainConfig,
-)
+from engine.config import ExperimentConfig, OptimizerConfig, TrainConfig
 from engine.errors import UserError
-from engine.loop.epochs import epoch_ends
 from engine.run.experiment import Experiment
-from engine.step.optimization import build_schedule
-from launch.jobs.encoding import Plan
-from launch.pages import pictures
-from launch.pages.model_picture import draw_model
-from launch.trained.predictions import predict
-from launch.trained.restored import restore_run
+from launch.pages.views import views
+from launch.trained.api import load
 from tasks.config import SentencePairConfig
-from tasks.data.datasets import answers_of, read_split
-from tasks.data.pairs import Pairs
-from tasks.encoders import find as encoders
-from tasks.encoders.bert import weights
-from tasks.encoders.bert.config import BertConfig
-from tasks.encoders.bert.encoder import BertEncoder
-from tasks.model.stream import expanded
-from tasks.sentence_pair import PairClassifier, SentencePairTask
-from tasks.tokens import shards
-from tasks.tokens.tokenizer import PairTokenizer
+from tasks.sentence_pair import SentencePairTask
 
 tf.get_logger().setLevel("ERROR")
-TRAIN_STEPS = int(os.environ.get("TRAIN_STEPS", "0"))  # 0: three epochs.
 ENCODER = os.environ.get("ENCODER", "demo")
-PRECISION = os.environ.get("PRECISION", "float32")
 WORK = os.environ.get("WORK") or tempfile.mkdtemp()
-
-
-def show(figure):
-  """Shows a picture: in a notebook below its cell, else as a file."""
-  if "ipykernel" in sys.modules:
-    from IPython.display import Image, display
-
-    image = io.BytesIO()
-    figure.savefig(image, format="png")
-    display(Image(image.getvalue()))
-  else:
-    pictures_shown.append(figure)
-    path = os.path.join(WORK, f"picture_{len(pictures_shown)}.png")
-    print("picture:", pictures.save(figure, path))
-
-
-pictures_shown = []
 
 # %% [markdown]
 # ## 1. The data
 #
-# MRPC comes from TensorFlow Datasets. Where it is neither prepared nor to be
+# One object has all settings of a run: what is learned, how long, how. MRPC
+# comes from TensorFlow Datasets. Where it is neither prepared nor to be
 # fetched, the project's own corpus takes its place, and the shapes below are
 # those of that.
 
 # %%
-name = "mrpc"
-data = SentencePairConfig(name=name)
+config = ExperimentConfig(
+  task=SentencePairConfig(name="mrpc", encoder=ENCODER),
+  optimizer=OptimizerConfig(learning_rate=1e-4),
+  train=TrainConfig(
+    epochs=3,
+    train_steps=int(os.environ.get("TRAIN_STEPS", "0")),  # 0: the epochs.
+    precision=os.environ.get("PRECISION", "float32"),
+  ),
+)
 try:
-  train = read_split(data, "train", answers_of(data))
+  task = SentencePairTask(config.task)
+  train = task.source("train")
 except UserError as error:
   print(error)
-  name = "demo"
-  data = SentencePairConfig(name=name)
-  train = read_split(data, "train", answers_of(data))
-dev = read_split(data, "dev", answers_of(data))
-classes = answers_of(data).classes
-print(f"{name}: {len(train):,} pairs to train on, {len(dev)} to evaluate on")
-print("classes:", dict(enumerate(classes)))
+  corpus = dataclasses.replace(config.task, name="demo")
+  config = dataclasses.replace(config, task=corpus)
+  task = SentencePairTask(config.task)
+  train = task.source("train")
+dev = task.source("dev")
+print(
+  f"{config.task.name}: {len(train):,} pairs to train, {len(dev)} to evaluate"
+)
+print("classes:", dict(enumerate(task.classes)))
 
 # %%
-if name == "mrpc":
-  import tensorflow_datasets as tfds
-
-  print(tfds.builder("glue/mrpc").info.features)
-print(train.texts_a[0], train.texts_b[0], classes[train.labels[0]], sep="\n")
+first = np.array([0])
+print(*train.describe(first), task.classes[train.labels(first)[0]], sep="\n")
 
 # %% [markdown]
 # ## 2. The tokenizer
@@ -124,12 +92,11 @@ print(train.texts_a[0], train.texts_b[0], classes[train.labels[0]], sep="\n")
 # WordPiece with the vocabulary of the encoder.
 
 # %%
-files = encoders.find(ENCODER)
-tokenizer = PairTokenizer(files.tokenizer)
-pieces = tokenizer.tokenize("Hello TensorFlow!")
-print("vocabulary:", len(tokenizer.vocabulary))
-print(pieces, [tokenizer.vocabulary[piece] for piece in pieces])
-print({x: tokenizer.vocabulary[x] for x in ("[CLS]", "[SEP]")})
+vocabulary = task.tokenizer.vocabulary
+pieces = task.tokenize("Hello TensorFlow!")
+print("vocabulary:", len(vocabulary))
+print(pieces, [vocabulary[piece] for piece in pieces])
+print({x: vocabulary[x] for x in ("[CLS]", "[SEP]")})
 
 # %% [markdown]
 # ## 3. Pairs as numbers
@@ -139,11 +106,22 @@ print({x: tokenizer.vocabulary[x] for x in ("[CLS]", "[SEP]")})
 # padding.
 
 # %%
-encoded = tokenizer.encode(train.texts_a, train.texts_b, max_length=128)
-arrays = encoded.dense()
-for key, array in arrays.items():
+for key, array in train.encoded.pick(np.arange(len(train))).dense().items():
   print(f"{key:16}", array.shape)
-show(pictures.draw_arrays(arrays))
+drawn = dict(views(config, "train", WORK))  # As `python -m launch.inspect`.
+
+
+def show(name):
+  """Shows a picture: in a notebook below its cell, else by its path."""
+  if "ipykernel" in sys.modules:
+    from IPython.display import Image, display
+
+    display(Image(os.path.join(WORK, f"{name}.png"), width=760))
+  print(drawn[name])
+
+
+show("arrays")
+show("lengths")
 
 # %% [markdown]
 # Training does not pad: it lays pairs out one after the other in a stream, in
@@ -151,48 +129,31 @@ show(pictures.draw_arrays(arrays))
 # pairs share a row.
 
 # %%
-panels = {}
-for batching in ("pad", "pack"):
-  task = SentencePairTask(
-    SentencePairConfig(name=name, encoder=ENCODER, batching=batching)
-  )
-  source = task.source("train")
-  layout = source.layout(np.arange(32), batch_size=32, shares=1)
-  batch = source.batch(np.arange(32), layout)
-  panels[batching] = expanded(batch)["segments"].numpy(), layout
-show(pictures.draw_packing(panels))
+show("packing")
 
 # %% [markdown]
 # ## 4. The model
 #
-# `bert_config.json` says how large the encoder is; the classifier adds a head.
+# An encoder, and a head that classifies. Until it is initialized, the head is
+# zero, and so are the logits of ten pairs.
 
 # %%
-print(files.config)
 model = task.build_model()
-show(draw_model(model.encoder))
-show(draw_model(model))
-
-# %% [markdown]
-# The logits of ten pairs before training: weights are random.
-
-# %%
-features = source.batch(
-  np.arange(10), source.layout(np.arange(10), batch_size=10, shares=1)
-)
-print(model(features)[0].numpy())
+show("model")
+layout = train.layout(np.arange(10), batch_size=10, shares=1)
+ten = train.batch(np.arange(10), layout)
+print(model(ten)[0].numpy())
 
 # %% [markdown]
 # ## 5. Pretrained weights
 #
 # From a checkpoint of Model Garden's layout; other formats are imported into it
 # once (`tasks/encoders/bert/family.py`). Every variable gets a value and every
-# value is used, or an error names what differs.
+# value is used, or an error names what differs. The head is drawn by the seed.
 
 # %%
-if files.checkpoint:
-  weights.restore_encoder(model.encoder, files.checkpoint)
-  print("restored from", os.path.basename(files.checkpoint))
+task.initialize(model, seed=0)
+print(model(ten)[0].numpy())
 
 # %% [markdown]
 # ## 6. The optimizer
@@ -202,47 +163,31 @@ if files.checkpoint:
 # LAMB, a rate for each layer, clipping, a moving average of the weights.
 
 # %%
-config = ExperimentConfig(
-  task=SentencePairConfig(name=name, encoder=ENCODER),
-  optimizer=OptimizerConfig(learning_rate=1e-4),
-  train=TrainConfig(epochs=3, train_steps=TRAIN_STEPS, precision=PRECISION),
-  evaluation=EvaluationConfig(),
-  runtime=RuntimeConfig(steps_per_loop=20),
-)
-ends = epoch_ends(config.train, len(train))
+from engine.step.optimization import build_schedule
 
-
-def rates_of(**settings):
-  """The learning rate of each step."""
-  chosen = dataclasses.replace(config.optimizer, **settings)
-  schedule = build_schedule(chosen, train_steps=ends[-1])
-  return [float(schedule(step)) for step in range(ends[-1])]
-
-
-show(pictures.draw_schedule(rates_of(), epoch_ends=ends, title="learning rate"))
-
-# %%
-for settings in (
+show("schedule")
+for chosen in (
   {"schedule": "cosine"},
   {"schedule": "constant", "warmup_steps": 10},
   {"decay_power": 2.0, "end_learning_rate": 1e-5},
 ):
-  rates = rates_of(**settings)
-  print(settings, [f"{rates[i]:.1e}" for i in (0, len(rates) // 2, -1)])
+  other = dataclasses.replace(config.optimizer, **chosen)
+  rate = build_schedule(other, train_steps=100)
+  print(chosen, [f"{float(rate(step)):.1e}" for step in (0, 50, 99)])
 
 # %% [markdown]
 # ## 7. Training
 #
 # Three epochs, an evaluation after each, checkpoints on the way: the same
 # call on the same directory goes on where it was stopped, to the same weights.
+# From a shell: `python -m launch.train --task=mrpc --model_dir=RUN`.
+# (Its rates below are those of two cores that had other work to do as well.)
 
 # %%
 run_dir = os.path.join(WORK, "run")
-experiment = Experiment(
-  config=config, task=SentencePairTask(config.task), model_dir=run_dir
-)
+experiment = Experiment(config=config, task=task, model_dir=run_dir)
 result = experiment.run("train_and_eval")
-print(result["eval"])
+print({name: result["eval"][name] for name in ("loss", "accuracy", "f1")})
 
 # %% [markdown]
 # ## 8. Prediction
@@ -252,60 +197,47 @@ print(result["eval"])
 # likely one for each class.)
 
 # %%
-mine = Pairs(
-  texts_a=[
+mine = [
+  (
     "The rain in Spain falls mainly on the plain.",
-    "Look I fine tuned BERT.",
-  ],
-  texts_b=[
     "It mostly rains on the flat lands of Spain.",
-    "Is it working? This does not match.",
-  ],
-  labels=None,
-  ids=range(2),
-)
-restored = restore_run(run_dir)
-names = restored.task.classes
-shares = predict(restored, restored.task.pair_source(mine))["probabilities"]
-for pair, share in zip(zip(mine.texts_a, mine.texts_b), shares, strict=True):
-  print(names[share.argmax()], f"{share.max():.4f}", *pair, sep="  ")
+  ),
+  ("Look I fine tuned BERT.", "Is it working? This does not match."),
+]
+trained = load(run_dir, precision="float32")
+answers = trained.predict(mine)
+for pair, answer in zip(mine, answers, strict=True):
+  print(answer["label"], answer["probabilities"], *pair, sep="  ")
 
 # %% [markdown]
 # ## 9. Export
 #
 # A SavedModel whose tokenizer is part of the graph: a server gives it texts.
-# The door is `python -m launch.export --model_dir=RUN --export_dir=DIR`; other
-# formats are `hub`, `huggingface` and `tflite`.
+# Other forms are `hub`, `huggingface` and `tflite`. From a shell:
+# `python -m launch.export --model_dir=RUN --export_dir=DIR`.
 
 # %%
-restored = restore_run(run_dir, precision="float32")
 exported = os.path.join(WORK, "exported")
-print(restored.task.export(restored.model, "saved_model", exported))
+print(trained.export(exported))
 served = tf.saved_model.load(exported).signatures["raw_text"]
-answer = served(
-  text_a=tf.constant(mine.texts_a), text_b=tf.constant(mine.texts_b)
-)
-print(answer["label"].numpy(), answer["probabilities"].numpy())
-# Exports compute in float32, whatever the run was trained in.
-shares = predict(restored, restored.task.pair_source(mine))["probabilities"]
-print("largest difference:", np.abs(answer["probabilities"] - shares).max())
+texts_a, texts_b = zip(*mine, strict=True)
+said = served(text_a=tf.constant(texts_a), text_b=tf.constant(texts_b))
+print(said["label"].numpy(), said["probabilities"].numpy())
+shares = [[*answer["probabilities"].values()] for answer in answers]
+print("largest difference:", np.abs(said["probabilities"] - shares).max())
 
 # %% [markdown]
 # ## 10. A large data set
 #
 # What is read again and again is encoded once, into TFRecord files with the
-# tutorial's features and a `meta_data` file. Each file is a function of its
-# part of the pairs, so they can be made anywhere: the door is
-# `python -m launch.encode --task=mrpc --output_dir=DIR`, on all cores or
-# (`--beam`) on Apache Beam. A killed one goes on where it was.
+# tutorial's features and a `meta_data` file, on all cores or (`--beam`) on
+# Apache Beam. A killed one goes on where it was.
 
 # %%
 shard_dir = os.path.join(WORK, "shards")
-plan = Plan.make(config.task, ["train", "dev"], size=1024, directory=shard_dir)
-plan.claim(shard_dir)
-for shard in plan.shards:
-  shards.write(shard)
-plan.finish(shard_dir)
+encode = [sys.executable, "-m", "launch.encode", f"--encoder={ENCODER}"]
+encode += [f"--task={config.task.name}", f"--output_dir={shard_dir}"]
+subprocess.run(encode, cwd=ROOT, check=True, capture_output=True)
 print(sorted(os.listdir(shard_dir)))
 
 # %% [markdown]
@@ -320,10 +252,34 @@ from_files = SentencePairTask(
     eval_file=os.path.join(shard_dir, "dev-*"),
   )
 )
-directly = SentencePairTask(config.task)
-for split in ("train", "dev"):
-  digests = [x.source(split).digest() for x in (from_files, directly)]
+for split, source in (("train", train), ("dev", dev)):
+  digests = [from_files.source(split).digest(), source.digest()]
   print(split, digests, "equal" if digests[0] == digests[1] else "different")
+
+# %% [markdown]
+# Keras `fit`, or a pipeline of your own, takes them as a `tf.data.Dataset` of
+# the tutorial's features and labels.
+
+# %%
+from tasks.tokens.as_dataset import as_dataset
+
+batches = as_dataset(train, batch_size=32, length=128, seed=0)
+columns, labels = batches.element_spec
+print(len(batches), "batches of", *columns.values(), labels, sep="\n")
+
+# %% [markdown]
+# The other way: a finite dataset of your own is the source of a task of your
+# own (`docs/write_a_task.md`). It is read once; the order is then the engine's.
+
+# %%
+from engine.task import ArraySource
+
+points = tf.random.stateless_normal([512, 8], seed=(0, 1))
+signs = tf.cast(tf.reduce_sum(points, axis=1) > 0, tf.int32)
+source = ArraySource.of_dataset(
+  tf.data.Dataset.from_tensor_slices(({"x": points}, signs))
+)
+print(len(source), "examples, digest", source.digest())
 
 # %% [markdown]
 # ## 11. An encoder from TensorFlow Hub
@@ -335,34 +291,45 @@ for split in ("train", "dev"):
 
 # %%
 hub_dir = os.path.join(WORK, "hub")
-print(restored.task.export(restored.model, "hub", hub_dir))
-hub_config = ExperimentConfig(
-  task=SentencePairConfig(
-    name=name, encoder=f"hub:{hub_dir}", batching="bucket"
+print(trained.export(hub_dir, "hub"))
+hub_config = dataclasses.replace(
+  config,
+  task=dataclasses.replace(
+    config.task, encoder=f"hub:{hub_dir}", batching="bucket"
   ),
-  optimizer=OptimizerConfig(learning_rate=1e-4),
   train=TrainConfig(train_steps=2, global_batch_size=8),
 )
-hub_task = SentencePairTask(hub_config.task)
 hub_result = Experiment(
-  config=hub_config, task=hub_task, model_dir=os.path.join(WORK, "hub_run")
+  config=hub_config,
+  task=SentencePairTask(hub_config.task),
+  model_dir=os.path.join(WORK, "hub_run"),
 ).run("train")
 print("steps:", hub_result["global_step"])
 
 # %% [markdown]
 # ## 12. By hand
 #
-# An encoder from a dictionary, its weights, a head: the parts that section 4
-# put together.
+# An encoder from a dictionary, its weights, a head: the parts that
+# `task.build_model` and `task.initialize` put together.
 
 # %%
+import json
+
+from tasks.encoders import find as encoders
+from tasks.encoders.bert import weights
+from tasks.encoders.bert.config import BertConfig
+from tasks.encoders.bert.encoder import BertEncoder
+from tasks.model.classifier import PairClassifier
+
+files = encoders.find(ENCODER)
 with open(os.path.join(files.directory, "bert_config.json")) as file:
   sizes = BertConfig.from_dict(json.load(file))
 encoder = BertEncoder(sizes, dropout=0.1)
 if files.checkpoint:
   weights.restore_encoder(encoder, files.checkpoint)
+  print("restored from", os.path.basename(files.checkpoint))
 classifier = PairClassifier(encoder, classes=2, dropout=0.1)
-print(classifier(features)[0].numpy().shape)
+print(sizes, classifier(ten)[0].numpy().shape, sep="\n")
 
 # %% [markdown]
 # Optimizer and schedule by hand: `build_optimizer` and `build_schedule` in
