@@ -80,7 +80,7 @@ def test_a_second_start_reads_no_row_and_finds_the_same(
   monkeypatch.setattr(row_index.Pass, "index", pytest.fail)
   assert facts_of(PairsOnDisk(table, number)) == first
   in_files = [*rows(), *rows()[22:]]
-  assert first["texts"] == [f"{a} | {b}" for a, b, *_ in in_files]
+  assert first["texts"] == [[a, b] for a, b, *_ in in_files]
   assert first["labels"] == [number(x[2], "") for x in in_files]
   assert first["weights"] == [float(x[3]) for x in in_files]
 
