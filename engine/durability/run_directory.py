@@ -42,6 +42,7 @@ _RESULT = {
   "replicas": int,
   "precision": str,
   "command": str,
+  "weights_sha256?": str,
 }
 _NAMES = ("config.yaml", "result.json", "data.json", "assets.json")
 _ROOM = 2**16  # Bytes that a start writes, at most, beside its logs.

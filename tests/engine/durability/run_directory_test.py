@@ -101,6 +101,7 @@ def test_a_damaged_config_without_a_copy_is_one_error(tmp_path):
     b"\xff",
     b'{"eval": {"loss": 1.0}}',
     json.dumps({**RESULT, "eval": []}).encode(),
+    json.dumps({**RESULT, "weights_sha256": {}}).encode(),
   ],
 )
 def test_a_damaged_result_is_none_as_the_run_makes_it_anew(
