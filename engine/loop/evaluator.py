@@ -125,8 +125,8 @@ class Evaluator(orbit.StandardEvaluator):
     with dispatching(ahead=True):
       for step in range(self.inputs.order.num_batches):
         if self._boundary and step == look:
-          seconds = (time.monotonic() - begun) / max(1, step)
-          look += self._boundary.ask(seconds)
+          spent = time.monotonic() - begun
+          look += self._boundary.ask(spent / step if step else 0.0)
         given = self._give(step)
         batches[-1:] = [*map(_read, batches[-1:]), given]
       rows = self._of_all_workers(batches)

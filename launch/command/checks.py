@@ -149,7 +149,8 @@ def check_output(
       "yours to write."
     )
   if begins and os.path.isfile(path):
-    with open(path, "rb") as file:
+    start = None  # Of one that cannot be read.
+    with contextlib.suppress(OSError), open(path, "rb") as file:
       start = file.read(len(begins.encode()))
     if start not in (b"", begins.encode()):
       raise UserError(

@@ -72,6 +72,22 @@ def test_the_reference_is_not_trivial(reference):
   assert evaluation["accuracy"] == pytest.approx(true / 53)
 
 
+def test_all_are_asked_when_they_said_and_no_pace_is_made_up(monkeypatch):
+  """A pace of nothing would put the next question off for the whole split."""
+  evaluator = build(1, 8, "pad")
+  asked = []
+
+  class Asked:
+    def ask(self, seconds):
+      asked.append(seconds)
+      return 1 if len(asked) < 3 else 100
+
+  monkeypatch.setattr(evaluator, "_boundary", Asked())
+  assert len(evaluator.predictions()["labels"]) == 53  # Seven batches.
+  assert asked[0] == 0.0 and len(asked) == 3
+  assert min(asked[1:]) > 0.0
+
+
 def test_a_missing_or_doubled_example_is_noticed():
   batch = {"examples": np.array([0, 1, 1]), "x": np.zeros(3)}
   with pytest.raises(AssertionError):
