@@ -169,6 +169,12 @@ def write_json(path: str, values: Any) -> None:
   write_atomically(path, json.dumps(values, indent=2) + "\n")
 
 
+def json_digest(values: Any) -> str:
+  """Returns the SHA-256 of values as JSON, whatever the order of their keys."""
+  plain = json.loads(json.dumps(values))  # Keys that were numbers are words.
+  return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 def digests_in(directory: str) -> dict[str, str]:
   """Returns path below a directory -> SHA-256 of the files that are whole.
 

@@ -6,7 +6,6 @@ reads it, a digest of itself, and all settings, if `config.yaml` is damaged.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import (
   is_file,
   is_link,
+  json_digest,
   part_path,
   parts_of,
   sha256_of,
@@ -104,7 +104,7 @@ def write_manifest(
     "step": step,
     "time": time.time(),
     "config": known,
-    "config_digest": _digest(known),
+    "config_digest": json_digest(known),
     "versions": dict(versions),
     "metrics": dict(metrics or {}),
     "files": {
@@ -115,7 +115,7 @@ def write_manifest(
     "logs": _told(logs or {}),
     "format": FORMAT,
   }
-  manifest = Manifest(**values, digest=_digest(values))
+  manifest = Manifest(**values, digest=json_digest(values))
   write_json(prefix + SUFFIX, dataclasses.asdict(manifest))
   return manifest
 
@@ -132,7 +132,7 @@ def note_logs(prefix: str, logs: Mapping[str, Cover]) -> None:
   if values["logs"] != noted:
     del values["digest"]
     values |= {"logs": noted, "format": FORMAT}
-    write_json(prefix + SUFFIX, {**values, "digest": _digest(values)})
+    write_json(prefix + SUFFIX, {**values, "digest": json_digest(values)})
 
 
 def read_manifest(prefix: str) -> Manifest:
@@ -150,7 +150,7 @@ def read_manifest(prefix: str) -> Manifest:
   rest = {k: v for k, v in values.items() if k != "digest"}
   # All formats from 2 on have it: one that has not is no newer one.
   if rest != values or values["format"] != 1:
-    if values.get("digest") != _digest(rest):
+    if values.get("digest") != json_digest(rest):
       raise Damaged(path, "was altered: its own digest differs")
     if values["format"] > FORMAT:
       raise UserError(
@@ -159,7 +159,7 @@ def read_manifest(prefix: str) -> Manifest:
       )
   if wrong := misfit(values, _SHAPE):
     raise Damaged(path, f"is no manifest ({wrong})")
-  if values["config_digest"] != _digest(values["config"]):
+  if values["config_digest"] != json_digest(values["config"]):
     raise Damaged(path, "was altered: the digest of its config differs")
   name = os.path.basename(prefix)
   if values["step"] != step_of(prefix):
@@ -293,8 +293,3 @@ def _files(prefix: str, *more: str) -> list[str]:
 
 def _told(logs: Mapping[str, Cover]) -> dict[str, dict[str, Any]]:
   return {name: cover._asdict() for name, cover in logs.items()}
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-  text = json.dumps(values, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()

@@ -19,6 +19,7 @@ from engine.files import (
   DISK_ERRORS,
   is_folder,
   is_local,
+  json_digest,
   reason_of,
   write_atomically,
   write_json,
@@ -43,6 +44,7 @@ _RESULT = {
   "precision": str,
   "command": str,
   "weights_sha256?": str,
+  "digest?": str,
 }
 _NAMES = ("config.yaml", "result.json", "data.json", "assets.json")
 _ROOM = 2**16  # Bytes that a start writes, at most, beside its logs.
@@ -254,8 +256,14 @@ class RunDirectory:
     Raises:
       CannotBeRead: where it is there, and cannot be read now.
     """
+    path = self.file("result.json")
     try:
-      return read_json(self.file("result.json"), _RESULT)
+      result = read_json(path, _RESULT)
+      # A run of an older version has none.
+      digest = result.pop("digest", None)
+      if digest not in (None, json_digest(result)):
+        raise Damaged(path, "was altered: its own digest differs")
+      return result
     except Missing:
       return None
     except Damaged as error:
@@ -277,7 +285,8 @@ class RunDirectory:
 
   def write_result(self, result: dict[str, Any]) -> None:
     """Writes the result, whole or not at all."""
-    write_json(self.file("result.json"), result)
+    sealed = {**result, "digest": json_digest(result)}
+    write_json(self.file("result.json"), sealed)
 
 
 def _digest(text: bytes) -> str:

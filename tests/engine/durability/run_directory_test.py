@@ -113,6 +113,16 @@ def test_a_damaged_result_is_none_as_the_run_makes_it_anew(
   assert "result.json is damaged" in caplog.text
 
 
+def test_a_result_of_which_one_digit_was_altered_is_none(run, caplog):
+  of_seeds = {**RESULT, "replicas": 1, "seeds": {10: 0.5, 9: 0.25}}
+  run.write_result(of_seeds)
+  assert run.result()["replicas"] == 1
+  with open(run.file("result.json"), "rb") as file:
+    content = file.read().replace(b'"replicas": 1', b'"replicas": 2')
+  assert damage(run, "result.json", content).result() is None
+  assert "its own digest differs" in caplog.text
+
+
 @pytest.mark.parametrize("folder", ["checkpoints", "best", "assets"])
 def test_a_link_or_a_file_in_the_place_of_a_folder_is_refused(tmp_path, folder):
   root = tmp_path / "run"
