@@ -57,6 +57,51 @@ def test_an_export_has_equal_logits_there(name, tmp_path):
   assert np.ptp(theirs) > 0.1
 
 
+@pytest.mark.parametrize("name", ["tiny", *families.FAMILIES])
+@pytest.mark.parametrize("batching", ["pad", "pack"])
+def test_each_token_of_many_pairs_is_equal_there(name, batching, tmp_path):
+  encoder = name
+  if name != "tiny":
+    encoder = families.write(name, str(tmp_path / "made"))
+  task = task_of(encoder, batching=batching, max_seq_length=128)
+  model = initialized(task)
+  path = encoder
+  if name == "tiny":
+    path = str(tmp_path / "exported")
+    task.export(model, "huggingface", path)
+  texts = [("Yes.", "No."), *families.texts_of_many()]
+  encoded = transformers.AutoTokenizer.from_pretrained(path)(
+    *(list(x) for x in zip(*texts, strict=True)),
+    padding=True,
+    return_tensors="pt",
+  )
+  with torch.no_grad():
+    there = transformers.AutoModel.from_pretrained(path).eval()(**encoded)
+  mask = encoded["attention_mask"].numpy() > 0
+  expected = {
+    tuple(ids[real]): values[real]
+    for ids, values, real in zip(
+      encoded["input_ids"].numpy(),
+      there.last_hidden_state.numpy(),
+      mask,
+      strict=True,
+    )
+  }
+  tokens = batch_of(task, texts).tokens
+  sequence = model.encoder(tokens)[0].numpy()
+  (rows,), (segments,) = tokens["rows"], tokens["segments"]
+  packed = segments.max(-1).sum()
+  assert (len(rows) < packed) == (batching == "pack")
+  found = {}
+  for row, segment in zip(rows, segments, strict=True):
+    for i in range(1, segment.max() + 1):
+      places = row[segment == i]
+      found[tuple(tokens["word_ids"][0][places])] = sequence[0][places]
+  assert len(found) > families.MANY * 0.9  # Few are equal.
+  for ids, values in expected.items():
+    np.testing.assert_allclose(found[ids], values, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", families.FAMILIES)
 def test_what_it_writes_in_half_and_in_shards_is_read(name, tmp_path):
   path = families.write(name, str(tmp_path / "made"))
