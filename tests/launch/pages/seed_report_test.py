@@ -46,6 +46,7 @@ def result_of(accuracy, early=False):
       "majority": 0.6838,
       "examples_seen": 408,
       "confusion": [[1, 2], [3, 4]],
+      "per_class": {"same": {"recall": 0.5}},
     },
   }
 
@@ -64,6 +65,7 @@ def test_the_report_names_collapsed_runs_and_counts_without_them():
   )
   assert report["metrics"]["loss"]["runs"] == 2  # One is undefined.
   assert json.loads(json.dumps(report, allow_nan=False)) == report
+  assert report["metrics"]["per_class.same.recall"]["mean"] == 0.5
   lines = seed_report.table(report)
   assert lines[0].split() == ["seed", "loss", "accuracy"]
   assert "collapsed: accuracy 0.6838" in lines[2]
