@@ -1,6 +1,7 @@
 """Files that are whole or not there, local or not: written, read, digested."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -41,6 +42,13 @@ def is_file(path: str) -> bool:
   return os.path.isfile(path) and not os.path.islink(path)
 
 
+def is_free(path: str) -> bool:
+  """Whether a file can be put at a path: nothing is there, or a file."""
+  if is_local(path):
+    return os.path.isfile(path) or not os.path.lexists(path)
+  return not tf.io.gfile.isdir(path)
+
+
 def is_folder(path: str) -> bool:
   """Whether a directory is at a path itself, and no link to one."""
   return tf.io.gfile.isdir(path) and not is_link(path)
@@ -54,7 +62,7 @@ def reason_of(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def whole(path: str) -> Iterator[str]:
+def whole(path: str, *, named: bool = False) -> Iterator[str]:
   """Gives a path to write to; what was written becomes `path` at the end.
 
       with whole("plan.png") as part:
@@ -62,16 +70,19 @@ def whole(path: str) -> Iterator[str]:
 
   A file takes the place of an older one; a directory does not. A block that
   fails leaves nothing, one that is killed what `parts_in` finds: its name
-  begins with a dot, so that no pattern of shards matches it. A pipe or a device
-  cannot be replaced: it is written to as it is.
+  begins with a dot, so that no pattern of shards matches it.
 
   Args:
     path: of a file or a directory.
+    named: whether a user named this file: then a pipe or a device is written to
+      as it is. In the place of a file of ours it might hold us up for ever.
 
   Raises:
     OSError, tf.errors.OpError: where it cannot be written.
   """
   if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+    if not named:
+      raise FileExistsError(errno.EEXIST, f"{path} is no regular file", path)
     yield path
     return
   part = part_path(path)
@@ -157,16 +168,18 @@ def _written(part: str) -> float:
   return max(os.lstat(x).st_mtime for x in (part, *below))
 
 
-def write_atomically(path: str, content: str | bytes) -> None:
-  """Writes a file that is there whole or not at all."""
+def write_atomically(
+  path: str, content: str | bytes, *, named: bool = False
+) -> None:
+  """Writes a file that is there whole or not at all, as `whole` does."""
   mode = "w" if isinstance(content, str) else "wb"
-  with whole(path) as part, tf.io.gfile.GFile(part, mode) as file:
+  with whole(path, named=named) as part, tf.io.gfile.GFile(part, mode) as file:
     file.write(content)
 
 
-def write_json(path: str, values: Any) -> None:
-  """Writes values as JSON, whole or not at all."""
-  write_atomically(path, json.dumps(values, indent=2) + "\n")
+def write_json(path: str, values: Any, *, named: bool = False) -> None:
+  """Writes values as JSON, whole or not at all, as `whole` does."""
+  write_atomically(path, json.dumps(values, indent=2) + "\n", named=named)
 
 
 def json_digest(values: Any) -> str:

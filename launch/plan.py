@@ -129,7 +129,7 @@ def main() -> None:
     )
     print("\n".join(lines))
   if values.output:
-    write_json(values.output, record)
+    write_json(values.output, record, named=True)
   if not all(step["ok"] for step in compiled.values()):
     sys.exit(1)
 

@@ -107,7 +107,7 @@ def _write(output: str, lines: Iterable[str]) -> None:
   if output == "-":
     sys.stdout.write(text)
   else:
-    write_atomically(output, text)
+    write_atomically(output, text, named=True)
 
 
 if __name__ == "__main__":

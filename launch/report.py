@@ -30,7 +30,7 @@ def main(*directories: str) -> None:
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.page import write_page
 
-  for line in write_page(directories, path):
+  for line in write_page(directories, path, named=named):
     print(f"left out of {line}", file=sys.stderr)
   print(f"{path}: {os.path.getsize(path) / 1e3:,.0f} kB")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from engine.durability import own
 from engine.durability.run_directory import RunDirectory
 from engine.errors import Damaged, Missing
-from engine.files import digests_in, is_folder, write_json
+from engine.files import digests_in, is_free, write_json
 from engine.formats import read_json
 
 _LIST = "assets.json"  # Beside `assets`, which are an encoder's directory.
@@ -78,5 +78,5 @@ def can_be_mended(directory: RunDirectory, save: Callable[[str], None]) -> bool:
   with tempfile.TemporaryDirectory() as place:
     save(place)
     made = digests_in(place)
-  free = not any(is_folder(os.path.join(directory.assets, x)) for x in made)
+  free = all(is_free(os.path.join(directory.assets, x)) for x in made)
   return made == said and {*found} <= {*made} and free

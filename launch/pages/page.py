@@ -18,8 +18,10 @@ from launch.pages.sides import metrics_of
 from tasks.calibration import ERRORS
 
 
-def write_page(directories: Sequence[str], path: str) -> list[str]:
-  """Writes the page of some runs, whole or not at all.
+def write_page(
+  directories: Sequence[str], path: str, *, named: bool = False
+) -> list[str]:
+  """Writes the page of some runs, as `engine.files.whole` does.
 
   Returns:
     What of their files it had to leave out.
@@ -28,7 +30,7 @@ def write_page(directories: Sequence[str], path: str) -> list[str]:
     UserError: where one of the directories holds no run.
   """
   runs = read_runs(directories)
-  write_atomically(path, page_of(runs))
+  write_atomically(path, page_of(runs), named=named)
   with contextlib.suppress(*DISK_ERRORS):
     if is_local(path):
       sweep_parts(path)

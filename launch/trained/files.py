@@ -46,7 +46,10 @@ def predict_file(
     for line in lines:
       sys.stdout.write(f"{line}\n")
     return
-  with whole(output) as part, open(part, "w", encoding="utf-8") as file:
+  with (
+    whole(output, named=True) as part,
+    open(part, "w", encoding="utf-8") as file,
+  ):
     file.writelines(f"{line}\n" for line in lines)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from engine.files import (
   DISK_ERRORS,
+  is_free,
   parts_in,
   reason_of,
   sha256_of,
@@ -25,6 +26,22 @@ def test_text_and_bytes_take_the_place_of_an_older_file(tmp_path, content):
   assert path.read_bytes() == written
   assert sha256_of(str(path)) == hashlib.sha256(written).hexdigest()
   assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_pipe_is_written_to_where_a_user_named_it_alone(tmp_path, named):
+  path = str(tmp_path / "pipe")
+  os.mkfifo(path)
+  reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+  if named:
+    write_atomically(path, "content", named=True)
+  else:
+    with pytest.raises(FileExistsError, match="pipe is no regular file"):
+      write_atomically(path, "content")
+  assert os.read(reader, 9) == (b"content" if named else b"")
+  os.close(reader)
+  assert os.listdir(tmp_path) == ["pipe"]
+  assert is_free(str(tmp_path / "none")) and not is_free(path)
 
 
 def make_file(part):
@@ -77,7 +94,7 @@ def test_the_reason_of_a_disk_is_in_its_own_words(tmp_path):
 def test_a_device_stays_a_device(tmp_path):
   path = tmp_path / "output"
   path.symlink_to(os.devnull)
-  write_atomically(str(path), "text")
+  write_atomically(str(path), "text", named=True)
   assert os.path.realpath(path) == os.devnull
   assert os.listdir(tmp_path) == ["output"]
 

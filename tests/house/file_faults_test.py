@@ -114,6 +114,22 @@ def test_assets_that_would_be_others_are_refused(
   assert {x: x.read_bytes() for x in copy.rglob("*") if x.is_file()} == before
 
 
+@pytest.mark.parametrize(
+  "put", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)]
+)
+def test_a_pipe_or_a_device_instead_of_an_asset_is_refused(
+  finished, tmp_path, put
+):
+  """Neither waited for nor written to; nothing is gone."""
+  copy = shutil.copytree(finished[0], tmp_path / "run")
+  (copy / "assets/vocab.txt").unlink()
+  put(copy / "assets/vocab.txt")
+  before = {x: x.read_bytes() for x in copy.rglob("*") if x.is_file()}
+  with pytest.raises(UserError, match=r"vocab\.txt .* since the run wrote"):
+    run(copy, runtime=LOGS)
+  assert {x: x.read_bytes() for x in copy.rglob("*") if x.is_file()} == before
+
+
 def test_lost_checkpoints_cost_neither_the_log_nor_the_best_weights(again):
   shutil.rmtree(again / "checkpoints")
   before = {x: x.read_bytes() for x in again.rglob("*") if x.is_file()}
