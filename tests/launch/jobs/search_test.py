@@ -200,6 +200,26 @@ def test_the_page_shows_trials_the_best_first(tmp_path):
   assert len(lines) == 13
 
 
+def agreement(labels, outputs):
+  return (outputs.argmax(-1) == labels).mean()
+
+
+def test_a_metric_that_is_not_there_is_refused_before_the_first(tmp_path):
+  (tmp_path / "space.yaml").write_text("dropout: [0.0, 0.1]\n")
+  ended = subprocess.run(
+    [
+      *(sys.executable, "-m", "launch.search"),
+      *(f"--space={tmp_path / 'space.yaml'}", "--metric=operator:kappa"),
+      *("--best_metric=kappa", f"--model_dir={tmp_path / 'new'}"),
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert ended.returncode == 2
+  assert "`metric` is 'operator:kappa', which is no function" in ended.stderr
+  assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_eight_trials_with_the_tiny_encoder_killed_once(tmp_path):
   (tmp_path / "space.yaml").write_text(
@@ -209,7 +229,7 @@ def test_eight_trials_with_the_tiny_encoder_killed_once(tmp_path):
   command = (
     *(sys.executable, "-m", "launch.search", "--task=demo", "--encoder=tiny"),
     *("--train_steps=20", "--eval_interval=5", "--checkpoint_interval=2"),
-    "--best_metric=loss",
+    *(f"--metric={__name__}:agreement", "--best_metric=agreement"),
     *(f"--space={tmp_path / 'space.yaml'}", "--trials=8"),
   )
 
@@ -233,6 +253,12 @@ def test_eight_trials_with_the_tiny_encoder_killed_once(tmp_path):
   )
   assert records("cut") == records("whole")
   assert len(records("cut")) == 8
+  for trial in records("cut"):  # By the metric that was named.
+    path = tmp_path / "cut" / f"trial_{trial['trial']}" / "metrics.jsonl"
+    points = [*map(json.loads, path.read_text().splitlines())]
+    known = [x["accuracy"] for x in points if x["kind"] == "eval"]
+    told = [*trial["evaluations"].values()]
+    assert told == known[: len(told)] and len(told) > 0
   assert "resumed at step" in ended.stdout  # The trial that was cut off.
   finalists = json.loads((tmp_path / "cut/search.json").read_text())[
     "finalists"
