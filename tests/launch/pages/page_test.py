@@ -214,8 +214,8 @@ def test_metrics_have_their_intervals_on_the_page():
   found = {"accuracy": 0.6, "f1": 0.5, "intervals": known, "of_record": "f1"}
   others = {f"b/{name}": value for name, value in found.items()}
   page = page_of([run_of(eval={**found, **others})])
-  assert page.count("0.6000 [0.5512, 0.6500]") == 2
-  assert "of_record" in page
+  assert page.count("0.6000 [0.5512,\u00a00.6500]") == 2
+  assert '<td class="">metric of record</td><td class="">f1</td>' in page
 
 
 def test_charts_leave_out_what_is_not_finite():
