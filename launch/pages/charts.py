@@ -72,10 +72,10 @@ def line_chart(
     xs, ys = np.append(xs, ends), np.append(ys, ends)
   x0, x1, y0, y1 = (*_span(xs, x_from), *_span(ys, y_from))
   if any(len(line.counts) for line in kept):
-    # Room for a count above the highest point, and beside the outer ones.
-    y1 += (y1 - y0) / 12
-    if not diagonal:
-      x0, x1 = x0 - (x1 - x0) / 24, x1 + (x1 - x0) / 24
+    y1 += (y1 - y0) / 12  # Room for a count above the highest point.
+  if not (diagonal or all(x.joined and not len(x.counts) for x in kept)):
+    room = (x1 - x0) / 24  # Between the outer points and the axis.
+    x0, x1 = x0 - room, x1 + room
 
   def place(x, y):
     across = _LEFT + (x - x0) / (x1 - x0) * (_WIDTH - _LEFT - _RIGHT)
