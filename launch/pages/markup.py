@@ -92,6 +92,11 @@ class Marked(str):
   """A cell that differs from its neighbours."""
 
 
+def with_interval(value: float, low: float, high: float) -> str:
+  """Returns a number and its interval, which is not cut in two."""
+  return f"{value:.4f} [{low:.4f},\u00a0{high:.4f}]"
+
+
 def said(value: Any) -> str:
   """Returns a cell as a table shows it."""
   if isinstance(value, float):

@@ -152,8 +152,7 @@ def _told(evaluation: Mapping[str, Any], name: str) -> str:
   known = evaluation.get(f"{split}{slash}{INTERVALS}") or {}
   if metric not in known:
     return markup.said(value)
-  low, high = known[metric]
-  return f"{value:.4f} [{low:.4f},\u00a0{high:.4f}]"
+  return markup.with_interval(value, *known[metric])
 
 
 def _calibration(run: Run) -> str:

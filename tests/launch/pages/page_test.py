@@ -357,6 +357,20 @@ def test_axes_do_not_blow_up_what_hardly_differs(values, ends):
   np.testing.assert_allclose(heights, shares, atol=0.03)
 
 
+@pytest.mark.parametrize(
+  ("name", "values", "height"),
+  [("mse", (2.5, 2.8), 0.3 / 2.8), ("pearson", (0.5, 0.8), 1.0)],
+)
+def test_an_error_is_drawn_from_zero_and_a_share_is_not(name, values, height):
+  run = run_of()
+  for line, value in zip(run.lines[-2:], values, strict=True):
+    line[name] = value
+  page = page_of([run])
+  (chart,) = re.findall(f"<figcaption>evaluation: {name} .*?</svg>", page)
+  downs = [float(x) for x in re.findall('cy="(.*?)"', chart)]
+  assert (max(downs) - min(downs)) / 180 == pytest.approx(height, abs=1e-3)
+
+
 def test_means_say_of_how_many_examples_they_are():
   page = page_of([run_of(splits={"dev": table(count=100)})])
   (chart,) = re.findall(
