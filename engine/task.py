@@ -5,7 +5,9 @@ batch, and it does no reduction.
 """
 
 import abc
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from engine.config import TaskConfig
-from engine.errors import UserError
+from engine.errors import UserError, words_of
 from engine.randomness import Stream
 
 # Who writes a task finds here what its sources are made of.
@@ -27,6 +29,9 @@ from engine.source import Source
 from engine.source import columns as columns
 from engine.source import digest_of as digest_of
 
+# Of labels [examples, ...] and outputs of a whole split, as `Task.metrics`.
+Metric = Callable[[np.ndarray, Any], float]
+
 
 class Task(abc.ABC):
   """A single-replica view of what is learned.
@@ -39,11 +44,13 @@ class Task(abc.ABC):
     goal: the metric of an evaluation that says which weights are best, and
       whether "max" or "min" of it is.
     noun: what an example is called, for messages.
+    more_metrics: name -> a metric that stands beside its own: --metric.
   """
 
   config_class: type[TaskConfig] = TaskConfig
   goal: tuple[str, str] = ("loss", "min")
   noun: str = "example"
+  more_metrics: Mapping[str, Metric] = types.MappingProxyType({})
 
   def __init__(self, config: TaskConfig | None = None):
     self.config = config or self.config_class()
@@ -68,6 +75,23 @@ class Task(abc.ABC):
       labels: array [examples, ...] in the order of the split.
       outputs: the model's outputs, float32 arrays [examples, ...].
     """
+
+  def all_metrics(self, labels: np.ndarray, outputs: Any) -> dict[str, Any]:
+    """Returns the `metrics` and the `more_metrics`; it takes what they do.
+
+    Raises:
+      UserError: where one of the latter fails, or is named like a former.
+    """
+    found = dict(self.metrics(labels, outputs))
+    for name, function in self.more_metrics.items():
+      if name in found:
+        raise UserError(
+          f"`metric` {name} is one that the task has: call your function "
+          "otherwise."
+        )
+      copies = tf.nest.map_structure(np.copy, (labels, outputs))
+      found[name] = _number(name, function, *copies)
+    return found
 
   def forward(
     self, model: tf_keras.Model, features: Any, random: Stream | None
@@ -216,6 +240,25 @@ class Task(abc.ABC):
       f"The task {type(self).__name__} does not define `{method}`, {what}: "
       "define it (docs/write_a_task.md)."
     )
+
+
+def _number(
+  name: str, metric: Metric, labels: np.ndarray, outputs: Any
+) -> float:
+  """Returns the value of a metric that somebody else has written."""
+  try:
+    value = float(metric(labels, outputs))
+  except Exception as error:
+    raise UserError(
+      f"`metric` {name} fails ({words_of(error)}): mend it; the same command "
+      "goes on."
+    ) from error
+  if not math.isfinite(value):
+    raise UserError(
+      f"`metric` {name} is {value}, but must be finite: return a number where "
+      "it is not defined."
+    )
+  return value
 
 
 def each_of(

@@ -24,8 +24,11 @@ def _own_packages_first(root: str, here: str) -> None:
     root: the folder that this package is in.
     here: the current folder.
   """
-  if here != root:
-    places = [x for x in sys.path if os.path.realpath(x) != here]
+  places = [x for x in sys.path if os.path.realpath(x) != here]
+  if here == root:
+    # An editable installation leads to our packages alone.
+    sys.path += [here] * (len(places) == len(sys.path))
+  else:
     sys.path[:] = [*places, *[root][: root not in places], here]
     if importlib.machinery.PathFinder.find_spec("launch", [here]):
       # Or else the processes that a door starts would run that one.

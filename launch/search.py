@@ -20,6 +20,7 @@ from launch.command.flags import (
   require,
   said_layers,
 )
+from launch.command.own_metrics import define_metric, own_metrics
 from launch.jobs import space as spaces
 from launch.jobs.seeds import given_flags, parse_seeds
 
@@ -39,6 +40,7 @@ flags.DEFINE_string(
 flags.DEFINE_integer(
   "finalists", 3, "Best trials that --seeds are for.", lower_bound=1
 )
+define_metric()
 define_settings()
 _OURS = (
   *("finalists", "flagfile", "model_dir", "params_override", "prune"),
@@ -63,6 +65,7 @@ def main() -> None:
       f"`model_dir` {directory} is a store, but a search keeps a database: "
       "name a local directory."
     )
+  own_metrics(values.metric)  # They are there.
   make_directory("model_dir", directory)
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.durability.lock import Lock
@@ -72,6 +75,7 @@ def main() -> None:
   from launch.pages import search_report as report
 
   goal = study.goal_of_run(config)
+  own = [x for x in values.metric if x.rpartition(":")[2] == goal.metric]
   given = given_flags((*_OURS, "seed"))
   lock = Lock(directory, parent=ends_with_parent())
   with contextlib.ExitStack() as stack:
@@ -81,7 +85,7 @@ def main() -> None:
     facts: dict[str, Any] = {
       "space": [x.facts() for x in space],
       "settings": identity(config),
-      "metric": [goal.metric, goal.sign],
+      "metric": [goal.metric, goal.sign, *own],
     }
     opened = study.open_study(
       directory, json.loads(json.dumps(facts)), prunes=values.prune

@@ -15,6 +15,7 @@ from engine.process.progress import Progress
 from launch.command.checks import check_calibrate, check_model_dir
 from launch.command.door import run_door
 from launch.command.flags import config_from_flags, define_settings, require
+from launch.command.own_metrics import define_metric, own_metrics
 from launch.jobs import curve, seeds
 from tasks import registry
 
@@ -39,14 +40,12 @@ flags.DEFINE_list(
 flags.DEFINE_multi_string(
   "action", [], "module:Class that is told how the run gets on; repeatable."
 )
-flags.DEFINE_multi_string(
-  "metric", [], "module:function of labels and outputs; repeatable."
-)
 flags.DEFINE_bool(
   "allow_other_files",
   False,
   "Train in a directory that is no run and holds other files.",
 )
+define_metric()
 define_settings()
 
 
@@ -106,7 +105,6 @@ def main() -> None:
   from engine.measure.result import summary_lines
   from engine.process.compile_cache import CompileCache
   from engine.run.experiment import Experiment
-  from launch.command.own_metrics import add_metrics
   from launch.trackers import find as trackers
   from launch.trained.calibrated import calibrate, lines
 
@@ -126,7 +124,7 @@ def main() -> None:
   if is_chief(strategy) and not config.runtime.quiet:
     print(f"strategy {choice}", flush=True)
   task = registry.build_task(config.task)
-  add_metrics(task, flags.FLAGS.metric)
+  task.more_metrics = own_metrics(flags.FLAGS.metric)
   experiment = Experiment(
     config=config,
     task=task,

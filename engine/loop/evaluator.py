@@ -41,7 +41,7 @@ class Evaluator(orbit.StandardEvaluator):
         read outputs and losses of the one before  # of this worker's replicas
       gather the rows of all workers               # once
       place each example by its index in the split
-      return task.metrics(labels, outputs) and the mean loss
+      return task.all_metrics(labels, outputs) and the mean loss
 
   The metrics are computed once, on the host, from every example in the order
   of the split: they cannot depend on replicas or on the batch size.
@@ -104,7 +104,7 @@ class Evaluator(orbit.StandardEvaluator):
     found = {
       "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
       "examples_seen": len(weights),
-      **self._task.metrics(table[LABELS], table["outputs"]),
+      **self._task.all_metrics(table[LABELS], table["outputs"]),
     }
     intervals = intervals_of(table, found)
     return {**found, OF_RECORD: self._task.goal[0], INTERVALS: intervals}

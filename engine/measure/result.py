@@ -110,6 +110,8 @@ def told_best(result: Mapping[str, Any]) -> str:
   best = result.get("best")
   if not best or best["step"] == result["global_step"]:
     return ""
+  if (result.get("eval") or {}).get(best["metric"]) == best["value"]:
+    return ""  # An earlier evaluation was as good.
   return (
     f"{best['metric']} {best['value']:.4f} at step {best['step']}: "
     f"best/ckpt-{best['step']}, for --checkpoint=best"

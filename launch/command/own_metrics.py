@@ -1,75 +1,47 @@
-"""Metrics that a command line names, beside those of a task."""
+"""Metrics that a command line names, to stand beside those of a task."""
 
-import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
+from absl import flags
 
-from engine.errors import UserError, quoted, words_of
-from engine.task import Task
+from engine.errors import UserError, quoted
 from launch.command.named import named
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+
+def define_metric() -> None:
+  """Defines --metric, for a door that evaluates."""
+  flags.DEFINE_multi_string(
+    "metric", [], "module:function of labels and outputs; repeatable."
+  )
 
 
-def add_metrics(task: Task, paths: Sequence[str]) -> None:
-  """Lets a task compute more of each evaluation.
+def own_metrics(paths: Sequence[str]) -> dict[str, Callable[..., Any]]:
+  """Finds metrics; each is called by the name of its function.
 
   Args:
-    task: of a run.
-    paths: module:function of each. It takes what `Task.metrics` does, labels
-      [examples] and outputs [examples, ...], those of classes being logits, and
-      returns a number, which is called by the name of the function.
+    paths: module:function of each. It takes what `engine.task.Task.metrics`
+      does, labels [examples] and outputs [examples, ...], those of classes
+      being logits, and returns a number.
+
+  Returns:
+    What `engine.task.Task.more_metrics` is.
 
   Raises:
-    UserError: where one is not there.
+    UserError: where one is not there, or two have one name.
   """
-  found = {}
+  found: dict[str, Callable[..., Any]] = {}
   for path in paths:
-    function = named(path, "metric")
+    function, name = named(path, "metric"), path.rpartition(":")[2]
     if not callable(function):
       raise UserError(
         f"`metric` is {quoted(path)}, which is no function: name "
         "module:function of one that takes labels and outputs."
       )
-    found[path.rpartition(":")[2]] = function
-  if found:
-    more = functools.partial(_all, task.metrics, found)
-    task.metrics = more  # type: ignore[method-assign]
-
-
-def _all(
-  own: Callable[..., Mapping[str, Any]],
-  more: Mapping[str, Metric],
-  labels: np.ndarray,
-  outputs: np.ndarray,
-) -> dict[str, Any]:
-  values = dict(own(labels, outputs))
-  for name, function in more.items():
-    if name in values:
+    if found.get(name, function) is not function:
       raise UserError(
-        f"`metric` {name} is one that the task has: call your function "
-        "otherwise."
+        f"`metric` is {quoted(path)}, but another one is called {name} too: "
+        "call one of the functions otherwise."
       )
-    values[name] = _number(name, function, labels.copy(), outputs.copy())
-  return values
-
-
-def _number(
-  name: str, function: Metric, labels: np.ndarray, outputs: np.ndarray
-) -> float:
-  try:
-    value = float(function(labels, outputs))
-  except Exception as error:
-    raise UserError(
-      f"`metric` {name} fails ({words_of(error)}): mend it; the same command "
-      "goes on."
-    ) from error
-  if not math.isfinite(value):
-    raise UserError(
-      f"`metric` {name} is {value}, but must be finite: return a number where "
-      "it is not defined."
-    )
-  return value
+    found[name] = function
+  return found

@@ -31,10 +31,10 @@ def page() -> str:
       part = path.split(".")[0]
       sentence = (type(getattr(config, part)).__doc__ or "").splitlines()[0]
       lines += [f"\n## {part}\n", f"{sentence}\n"]
-      lines += ["| name | flag | default | may be | |", "| --- " * 5 + "|"]
+      lines += ["| name, flag | default | may be | |", "| --- " * 4 + "|"]
     free = " *" * field.metadata["free"]
-    flag = f"`--{flags[path]}`" if path in flags else ""
-    cells = [f"`{path}`{free}", flag, _shown(default), _allowed(field)]
+    flag = f"<br>`--{flags[path]}`" if path in flags else ""
+    cells = [f"`{path}`{free}{flag}", _shown(default), _allowed(field)]
     lines.append(f"| {' | '.join([*cells, field.metadata['help']])} |")
   return "\n".join(lines) + "\n"
 

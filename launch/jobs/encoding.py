@@ -208,7 +208,7 @@ def check_beam() -> None:
     importlib.import_module("apache_beam")
   except ImportError as error:
     raise UserError(
-      f"`beam` needs Apache Beam ({error}): pip install 'apsis[beam]'."
+      f"`beam` needs Apache Beam ({error}): pip install apache-beam."
     ) from error
 
 

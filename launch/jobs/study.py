@@ -48,8 +48,7 @@ def open_study(
     import optuna
   except ImportError as error:
     raise UserError(
-      "optuna, which chooses what is tried, is not installed: run pip install "
-      "'apsis[search]'."
+      "optuna, which chooses what is tried, is not there: pip install optuna."
     ) from error
   optuna.logging.set_verbosity(optuna.logging.WARNING)
   pruner: Any = optuna.pruners.NopPruner()

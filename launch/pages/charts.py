@@ -73,6 +73,9 @@ def line_chart(
   x0, x1, y0, y1 = (*_span(xs, x_from), *_span(ys, y_from))
   if any(len(line.counts) for line in kept):
     y1 += (y1 - y0) / 12  # Room for a count above the highest point.
+  if not (diagonal or all(x.joined and not len(x.counts) for x in kept)):
+    room = (x1 - x0) / 24  # Between the outer points and the axis.
+    x0, x1 = x0 - room, x1 + room
 
   def place(x, y):
     across = _LEFT + (x - x0) / (x1 - x0) * (_WIDTH - _LEFT - _RIGHT)
@@ -272,4 +275,7 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
   form = ".1e" if small else f".{digits}f"
   first = np.ceil(low / step) * step
   ticks = np.arange(first, high + step * 1e-6, step).tolist()
-  return [(tick, f"{tick + 0.0:z{form}}") for tick in ticks]
+  return [
+    (tick, "0" if small and abs(tick) < step / 2 else f"{tick:z{form}}")
+    for tick in ticks
+  ]

@@ -110,8 +110,8 @@ def section(runs: Sequence[Run]) -> str:
   header = ["run", "metric", runs[0].name, "this run", *_HEADER[3:6], "verdict"]
   about = (
     "<p>Paired by example: for other examples, and these runs as they are. "
-    "The verdict is of the metric of record; `launch.compare` looks at seeds, "
-    "and at the examples that changed.</p>"
+    "The verdict is of the metric of record; <code>launch.compare</code> looks "
+    "at seeds, and at the examples that changed.</p>"
   )
   table = markup.table(f"Held against {runs[0].name}", header, rows)
   return table + (about if rows else "") + "".join(told)

@@ -106,8 +106,8 @@ def without_marked(
     words = f"without {left_out:,} that {_MARKS.get(name, name)}"
     cells = []
     for statistic in (x.of_some(kept) for x in known.values()):
-      low, high = interval(statistic)
-      cells.append(f"{statistic.value():.4f} [{low:.4f}, {high:.4f}]")
+      ends = interval(statistic)
+      cells.append(markup.with_interval(statistic.value(), *ends))
     rows.append([words if left_out else "all", int(np.sum(kept)), *cells])
   return markup.table(
     "With and without examples that flatter",

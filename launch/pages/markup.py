@@ -27,7 +27,8 @@ polyline,circle,.legend i,.bar{filter:brightness(1.4)}}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
 td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);
 text-align:left;vertical-align:top}
-td.number{text-align:right;font-variant-numeric:tabular-nums}
+.number{text-align:right;font-variant-numeric:tabular-nums}
+@media(max-width:500px){td,th{padding:.25rem .3rem}}
 td.other{background:#d98c3f33}code,pre{font-size:.85rem;overflow-wrap:anywhere;
 white-space:pre-wrap}
 """
@@ -60,17 +61,22 @@ def table(
 ) -> str:
   """Returns a table; numbers stand on the right, `Marked` cells are marked."""
   lines = []
+  rows = [*rows]
   for row in rows:
     cells = []
     for cell in row:
-      kind = "number" if isinstance(cell, int | float) else ""
+      kind = "number" if _is_number(cell) else ""
       if isinstance(cell, Marked):
         kind = "other"
-      cells.append(f'<td class="{kind}">{html.escape(_said(cell))}</td>')
+      cells.append(f'<td class="{kind}">{html.escape(said(cell))}</td>')
     lines.append(f"<tr>{''.join(cells)}</tr>")
   if not lines:
     return ""
-  names = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+  numbers = [all(map(_is_number, column)) for column in zip(*rows, strict=True)]
+  names = "".join(
+    f'<th class="{"number" * is_number}">{html.escape(name)}</th>'
+    for name, is_number in zip(header, numbers, strict=True)
+  )
   heading = f"<h2>{html.escape(title)}</h2>" if title else ""
   return (
     f'{heading}<div class="scroll"><table><tr>{names}</tr>{"".join(lines)}'
@@ -78,11 +84,21 @@ def table(
   )
 
 
+def _is_number(cell: Any) -> bool:
+  return isinstance(cell, int | float)
+
+
 class Marked(str):
   """A cell that differs from its neighbours."""
 
 
-def _said(value: Any) -> str:
+def with_interval(value: float, low: float, high: float) -> str:
+  """Returns a number and its interval, which is not cut in two."""
+  return f"{value:.4f} [{low:.4f},\u00a0{high:.4f}]"
+
+
+def said(value: Any) -> str:
+  """Returns a cell as a table shows it."""
   if isinstance(value, float):
     return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
   return f"{value:,}" if isinstance(value, int) else str(value)

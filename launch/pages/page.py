@@ -10,7 +10,7 @@ import yaml
 
 from engine.files import DISK_ERRORS, is_local, sweep_parts, write_atomically
 from engine.measure.result import told_best, told_weights
-from engine.measure.terminal import INTERVALS
+from engine.measure.terminal import INTERVALS, OF_RECORD
 from launch.pages import comparison_text, evaluation, markup, progress
 from launch.pages.charts import stacked_bars
 from launch.pages.facts import Run, read_runs
@@ -96,25 +96,21 @@ def _summary(runs: Sequence[Run]) -> str:
     last = run.lines[-1]["step"] if run.lines else 0
     columns.append(
       {
-        "steps": run.result.get("global_step", f"goes on: {last}"),
+        "steps": _told(run.result, "global_step") or f"goes on: {last}",
         **{
-          name: _with_interval(found, name)
+          name.replace(OF_RECORD, "metric of record"): _told(found, name)
           for name, value in found.items()
           if isinstance(value, int | float | str)
         },
-        "examples/s": train.get("examples_per_second"),
-        "padding": train.get("padding"),
-        "MFU": train.get("mfu"),
-        "goodput": run.result.get("goodput"),
+        "examples/s": _told(train, "examples_per_second"),
+        "padding": _told(train, "padding"),
+        "MFU": _told(train, "mfu"),
+        "goodput": _told(run.result, "goodput"),
       }
     )
   names = dict.fromkeys(name for column in columns for name in column)
-  known = lambda name: [column.get(name) for column in columns]
-  rows = [
-    [name, *("" if value is None else value for value in known(name))]
-    for name in names
-    if any(value is not None for value in known(name))
-  ]
+  known = lambda name: [column.get(name, "") for column in columns]
+  rows = [[name, *known(name)] for name in names if any(known(name))]
   missing = [
     f"<p>Left out of {html.escape(run.name)}: {html.escape(what)}.</p>"
     for run in runs
@@ -136,7 +132,10 @@ def _remarks(runs: Sequence[Run]) -> Iterable[str]:
       best and f"better weights: {best}",
     ):
       if remark:
-        yield f"<p>{html.escape(f'{run.name}: {remark}.')}</p>"
+        told = f"{remark[0].upper()}{remark[1:]}."
+        if len(runs) > 1:
+          told = f"{run.name}: {remark}."
+        yield f"<p>{html.escape(told)}</p>"
   seen: dict[str, str] = {}
   for run in runs:
     digest = run.result.get("weights_sha256", run.name)
@@ -146,15 +145,16 @@ def _remarks(runs: Sequence[Run]) -> Iterable[str]:
     seen.setdefault(digest, run.name)
 
 
-def _with_interval(evaluation: Mapping[str, Any], name: str) -> Any:
-  """Returns a metric; as `0.8056 [0.7645, 0.8411]` where that is known."""
-  value = evaluation.get(name, "")
+def _told(evaluation: Mapping[str, Any], name: str) -> str:
+  """Returns a number; as `0.8056 [0.7645, 0.8411]` where that is known."""
+  value = evaluation.get(name)
+  if value is None:
+    return ""
   split, slash, metric = name.rpartition("/")
   known = evaluation.get(f"{split}{slash}{INTERVALS}") or {}
   if metric not in known:
-    return value
-  low, high = known[metric]
-  return f"{value:.4f} [{low:.4f}, {high:.4f}]"
+    return markup.said(value)
+  return markup.with_interval(value, *known[metric])
 
 
 def _calibration(run: Run) -> str:

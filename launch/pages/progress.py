@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from engine.certainty.statistic import FALLING
 from launch.pages.charts import Line, line_chart
 from launch.pages.facts import Run
 
@@ -30,8 +31,13 @@ def charts(runs: Sequence[Run]) -> Iterator[str]:
       for i, run in enumerate(runs)
     ]
     if any(len(line.x) > 1 for line in lines):
-      title = f"evaluation: {name}"
-      yield line_chart(title, lines, x_from=0, marks=[*_best(runs)])
+      yield line_chart(
+        f"evaluation: {name}",
+        lines,
+        x_from=0,
+        y_from=0 if name.rpartition("/")[2] in FALLING else None,
+        marks=[*_best(runs)],
+      )
   for name in _FROM_ZERO:
     lines = [
       Line(run.name, *run.points("train", name), colour=i)

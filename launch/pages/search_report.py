@@ -58,7 +58,7 @@ def page(trials: Records, finalists: Records, goal: Goal) -> str:
     rows = map(_seed_cells, finalists)
     body.append(markup.table("With several seeds", _seed_header(goal), rows))
   body.append(markup.section("Settings", _charts(trials, metric)))
-  body.append(markup.section("Trials", _history(trials, goal)))
+  body.append(markup.section("One after the other", _history(trials, goal)))
   return markup.document("Search", "".join(body))
 
 

@@ -26,7 +26,7 @@ class MlflowRun(Watcher):
       import mlflow
     except ImportError as error:
       raise UserError(
-        f"MLflow is not there ({error}): pip install 'apsis[track]'."
+        f"MLflow is not there ({error}): pip install mlflow-skinny."
       ) from error
     self._mlflow = mlflow
 

@@ -22,7 +22,7 @@ class WandbRun(Watcher):
       import wandb
     except ImportError as error:
       raise UserError(
-        f"Weights & Biases is not there ({error}): pip install 'apsis[track]'."
+        f"Weights & Biases is not there ({error}): pip install wandb."
       ) from error
     self._wandb = wandb
 

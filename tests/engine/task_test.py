@@ -31,6 +31,71 @@ class Forgetful(Told):
     return super().read_inputs([*lines][1:])
 
 
+LABELS, OUTPUTS = np.array([0, 1, 1]), np.array([[2.0, 1], [0, 1], [1, 0]])
+
+
+def misses(labels, outputs):
+  return int((outputs.argmax(-1) != labels).sum())
+
+
+def greedy(labels, outputs):
+  labels[:], outputs[:] = 0, 0
+  return 1
+
+
+def with_metrics(*functions):
+  task = LineTask()
+  task.more_metrics = {x.__name__: x for x in functions}
+  return task
+
+
+def test_more_metrics_stand_beside_a_tasks_own_and_alter_nothing():
+  own = LineTask().all_metrics(LABELS, OUTPUTS)
+  found = with_metrics(greedy, misses).all_metrics(LABELS, OUTPUTS)
+  assert found == {**own, "greedy": 1.0, "misses": 1.0}
+  assert own == LineTask().metrics(LABELS, OUTPUTS)
+  assert LABELS.tolist() == [0, 1, 1] and OUTPUTS[0, 0] == 2
+
+
+def test_more_metrics_take_outputs_of_any_structure():
+  def count(labels, outputs):
+    return len(outputs["a"]) + len(outputs["b"][0])
+
+  class Several(LineTask):
+    def metrics(self, labels, outputs):
+      return {}
+
+  task = Several()
+  task.more_metrics = {"count": count}
+  found = task.all_metrics(LABELS, {"a": OUTPUTS, "b": (OUTPUTS,)})
+  assert found == {"count": 6.0}
+
+
+def accuracy(labels, outputs):
+  return 1.0
+
+
+def nothing(labels, outputs):
+  return float("nan")
+
+
+def broken(labels, outputs):
+  return labels[99]
+
+
+@pytest.mark.parametrize(
+  ("metric", "complaint"),
+  [
+    (accuracy, "accuracy is one that the task has: call your function"),
+    (nothing, "nothing is nan, but must be finite"),
+    (broken, "broken fails .*: mend it; the same command goes on"),
+  ],
+)
+def test_a_metric_that_is_no_number_or_not_new_is_refused(metric, complaint):
+  with pytest.raises(UserError, match=complaint):
+    with_metrics(metric).all_metrics(LABELS, OUTPUTS)
+
+
 def restored(task):
   model = task.build_model()
   task.initialize(model, seed=0)

@@ -14,7 +14,7 @@ from tests.support.testing import tiny_task
 FLAGS = ("--task=demo", "--encoder=tiny", "--splits=train,dev")
 needs_beam = pytest.mark.skipif(
   importlib.util.find_spec("apache_beam") is None,
-  reason="Apache Beam is not installed: pip install 'apsis[beam]'",
+  reason="Apache Beam is not installed: pip install apache-beam",
 )
 
 

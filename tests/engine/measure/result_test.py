@@ -7,7 +7,7 @@ import pytest
 from engine.measure import peaks
 from engine.measure.ledger import Work
 from engine.measure.peaks import Peak
-from engine.measure.result import rates, summary_lines
+from engine.measure.result import rates, summary_lines, told_best
 from tests.support.testing import LineTask
 from tests.support.training import run
 
@@ -107,3 +107,12 @@ def test_a_result_of_an_older_version_is_shown(tmp_path):
   said = "\n".join(summary_lines(result, str(tmp_path)))
   assert "examples/s" in said
   assert "goodput" not in said and "utilisation" not in said
+
+
+def test_weights_are_better_where_their_evaluation_was():
+  best = {"metric": "accuracy", "value": 0.75, "step": 5}
+  result = {"global_step": 9, "best": best, "eval": {"accuracy": 0.5}}
+  assert told_best(result).startswith("accuracy 0.7500 at step 5: best/ckpt-5")
+  assert told_best({**result, "eval": {"accuracy": 0.75}}) == ""
+  assert told_best({**result, "global_step": 5}) == ""
+  assert told_best({**result, "best": None}) == ""

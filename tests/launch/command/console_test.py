@@ -1,6 +1,7 @@
 """apsis opens each door, and nothing in the current folder shuts it."""
 
 import os
+import runpy
 import subprocess
 import sys
 
@@ -82,6 +83,21 @@ def test_what_stands_before_the_packages_is_named(tmp_path):
     f"{other} is found before {ROOT}/tasks, which is Apsis's: rename it, or "
     "take its folder off PYTHONPATH.\n"
   )
+
+
+def test_in_a_checkout_what_stands_beside_the_packages_is_found(monkeypatch):
+  """The console command of an editable installation has no folder for it."""
+  there = os.path.realpath(ROOT)
+  others = [x for x in sys.path if os.path.realpath(x) != there]
+  monkeypatch.setattr(sys, "path", [*sys.path])
+  package = runpy.run_path(os.path.join(ROOT, "launch", "__init__.py"))
+  for path, then in (
+    (others, [*others, there]),
+    ([there, *others], [there, *others]),
+  ):
+    monkeypatch.setattr(sys, "path", [*path])
+    package["_own_packages_first"](there, there)
+    assert sys.path == then
 
 
 def test_a_folder_that_is_gone_is_no_hindrance(tmp_path):

@@ -62,8 +62,8 @@ NAMES = {
   "doctor": "gpus model_dir smoke timeout",
   "search": f"""
     {RUN} {LAYERS} checkpoint_interval check_resume finalists log_example_ids
-    log_interval log_weights_digest model_dir prune seeds space steps_per_loop
-    trials
+    log_interval log_weights_digest metric model_dir prune seeds space
+    steps_per_loop trials
   """,
   "report": "output",
 }

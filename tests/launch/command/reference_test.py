@@ -17,4 +17,4 @@ def test_each_flag_of_a_setting_is_on_the_page():
   assert len(settings()) > 50
   for name, setting in settings().items():
     assert f"| `{setting.path}`" in text
-    assert f"| `--{name}` |" in text
+    assert f"<br>`--{name}` |" in text

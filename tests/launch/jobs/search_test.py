@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from engine.config import CheckpointConfig, ExperimentConfig
@@ -161,7 +162,7 @@ def test_another_search_in_the_same_place_is_refused(tmp_path):
 
 def test_without_optuna_the_cure_is_said(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, "optuna", None)
-  with pytest.raises(UserError, match=r"pip install 'apsis\[search\]'"):
+  with pytest.raises(UserError, match="is not there: pip install optuna"):
     open_study(str(tmp_path), FACTS, prunes=True)
 
 
@@ -200,6 +201,28 @@ def test_the_page_shows_trials_the_best_first(tmp_path):
   assert len(lines) == 13
 
 
+def likelihood(labels, outputs):
+  """The mean of its logarithm: the loss with another sign."""
+  logits = outputs[np.arange(len(labels)), labels]
+  return (logits - np.logaddexp.reduce(outputs, axis=-1)).mean()
+
+
+def test_a_metric_that_is_not_there_is_refused_before_the_first(tmp_path):
+  (tmp_path / "space.yaml").write_text("dropout: [0.0, 0.1]\n")
+  ended = subprocess.run(
+    [
+      *(sys.executable, "-m", "launch.search"),
+      *(f"--space={tmp_path / 'space.yaml'}", "--metric=operator:kappa"),
+      *("--best_metric=kappa", f"--model_dir={tmp_path / 'new'}"),
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert ended.returncode == 2
+  assert "`metric` is 'operator:kappa', which is no function" in ended.stderr
+  assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_eight_trials_with_the_tiny_encoder_killed_once(tmp_path):
   (tmp_path / "space.yaml").write_text(
@@ -209,7 +232,7 @@ def test_eight_trials_with_the_tiny_encoder_killed_once(tmp_path):
   command = (
     *(sys.executable, "-m", "launch.search", "--task=demo", "--encoder=tiny"),
     *("--train_steps=20", "--eval_interval=5", "--checkpoint_interval=2"),
-    "--best_metric=loss",
+    *(f"--metric={__name__}:likelihood", "--best_metric=likelihood"),
     *(f"--space={tmp_path / 'space.yaml'}", "--trials=8"),
   )
 
@@ -233,6 +256,13 @@ def test_eight_trials_with_the_tiny_encoder_killed_once(tmp_path):
   )
   assert records("cut") == records("whole")
   assert len(records("cut")) == 8
+  for trial in records("cut"):  # By the metric that was named.
+    path = tmp_path / "cut" / f"trial_{trial['trial']}" / "metrics.jsonl"
+    points = [*map(json.loads, path.read_text().splitlines())]
+    losses = [-x["loss"] for x in points if x["kind"] == "eval"]
+    told = [*trial["evaluations"].values()]
+    assert told == pytest.approx(losses[: len(told)], abs=1e-5)
+    assert len(told) > 0
   assert "resumed at step" in ended.stdout  # The trial that was cut off.
   finalists = json.loads((tmp_path / "cut/search.json").read_text())[
     "finalists"

@@ -214,8 +214,8 @@ def test_metrics_have_their_intervals_on_the_page():
   found = {"accuracy": 0.6, "f1": 0.5, "intervals": known, "of_record": "f1"}
   others = {f"b/{name}": value for name, value in found.items()}
   page = page_of([run_of(eval={**found, **others})])
-  assert page.count("0.6000 [0.5512, 0.6500]") == 2
-  assert "of_record" in page
+  assert page.count("0.6000 [0.5512,\u00a00.6500]") == 2
+  assert '<td class="">metric of record</td><td class="">f1</td>' in page
 
 
 def test_charts_leave_out_what_is_not_finite():
@@ -355,6 +355,20 @@ def test_axes_do_not_blow_up_what_hardly_differs(values, ends):
   shares = sorted((value - low) / (high - low) for value in values)
   heights = sorted((194 - down) / 180 for down in downs)
   np.testing.assert_allclose(heights, shares, atol=0.03)
+
+
+@pytest.mark.parametrize(
+  ("name", "values", "height"),
+  [("mse", (2.5, 2.8), 0.3 / 2.8), ("pearson", (0.5, 0.8), 1.0)],
+)
+def test_an_error_is_drawn_from_zero_and_a_share_is_not(name, values, height):
+  run = run_of()
+  for line, value in zip(run.lines[-2:], values, strict=True):
+    line[name] = value
+  page = page_of([run])
+  (chart,) = re.findall(f"<figcaption>evaluation: {name} .*?</svg>", page)
+  downs = [float(x) for x in re.findall('cy="(.*?)"', chart)]
+  assert (max(downs) - min(downs)) / 180 == pytest.approx(height, abs=1e-3)
 
 
 def test_means_say_of_how_many_examples_they_are():

@@ -48,13 +48,14 @@ def test_what_is_no_action_is_refused(path, complaint):
 
 
 @pytest.mark.parametrize(
-  ("package", "tracker"), [("wandb", WandbRun), ("mlflow", MlflowRun)]
+  ("package", "tracker", "name"),
+  [("wandb", WandbRun, "wandb"), ("mlflow", MlflowRun, "mlflow-skinny")],
 )
 def test_a_tracker_without_its_package_says_what_to_install(
-  monkeypatch, package, tracker
+  monkeypatch, package, tracker, name
 ):
   monkeypatch.setitem(sys.modules, package, None)
-  with pytest.raises(UserError, match=r"pip install 'apsis\[track\]'"):
+  with pytest.raises(UserError, match=f"pip install {name}"):
     tracker()
 
 
