@@ -66,6 +66,7 @@ def main() -> None:
       "name a local directory."
     )
   own_metrics(values.metric)  # They are there.
+  spaces.check_library()
   make_directory("model_dir", directory)
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.durability.lock import Lock

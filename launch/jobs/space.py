@@ -8,6 +8,7 @@ A name is that of a flag, a dotted one, or the last part of one.
 """
 
 import dataclasses
+import importlib.util
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,6 +54,14 @@ class Dimension:
   def facts(self) -> dict[str, Any]:
     """Returns what tells it from another, as JSON has it."""
     return {**dataclasses.asdict(self), "choices": list(self.choices)}
+
+
+def check_library() -> None:
+  """Raises `UserError` where Optuna is missing."""
+  if importlib.util.find_spec("optuna") is None:
+    raise UserError(
+      "optuna, which chooses what is tried, is not there: pip install optuna."
+    )
 
 
 def read_space(

@@ -42,14 +42,10 @@ def open_study(
     prunes: whether trials below the median of the others are cut short.
 
   Raises:
-    UserError: where Optuna is missing, or the study is of another search.
+    UserError: where the study is of another search.
   """
-  try:
-    import optuna
-  except ImportError as error:
-    raise UserError(
-      "optuna, which chooses what is tried, is not there: pip install optuna."
-    ) from error
+  import optuna
+
   optuna.logging.set_verbosity(optuna.logging.WARNING)
   pruner: Any = optuna.pruners.NopPruner()
   if prunes:

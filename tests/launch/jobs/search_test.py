@@ -15,7 +15,7 @@ from engine.measure.goal import Goal
 from launch.jobs import search as room
 from launch.jobs.output import Output
 from launch.jobs.search import Search
-from launch.jobs.space import Dimension
+from launch.jobs.space import Dimension, check_library
 from launch.jobs.study import goal_of_run, open_study
 from launch.pages import search_report
 from tasks.config import SentencePairConfig
@@ -160,10 +160,11 @@ def test_another_search_in_the_same_place_is_refused(tmp_path):
     open_study(str(tmp_path / "broken"), FACTS, prunes=True)
 
 
-def test_without_optuna_the_cure_is_said(tmp_path, monkeypatch):
+def test_without_optuna_the_cure_is_said(monkeypatch):
+  check_library()
   monkeypatch.setitem(sys.modules, "optuna", None)
   with pytest.raises(UserError, match="is not there: pip install optuna"):
-    open_study(str(tmp_path), FACTS, prunes=True)
+    check_library()
 
 
 def test_the_goal_of_a_run_is_known_without_its_data():
