@@ -120,7 +120,7 @@ def _parts_of(self, train, *devs, order=""):
   ]
   key = (
     *(type(task), *facts.items(), *settings),
-    *(self._strategy, len(train), *map(len, devs), order),
+    *(self._strategy, len(train), order),
   )
   built = _built.get(key, _Built())
   parts = built.parts(self, train, *devs, order=order)
