@@ -1,5 +1,6 @@
 """One process, four logical CPUs, a cache of its own."""
 
+import gc
 import os
 import pathlib
 
@@ -33,6 +34,11 @@ HERE = pathlib.Path(__file__).parent
 def pytest_collection_modifyitems(items):
   places = {HERE / f"{name}_test.py": i for i, name in enumerate(LONGEST)}
   items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish():
+  """Spares the collector TensorFlow and all tests: they stay to the end."""
+  gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

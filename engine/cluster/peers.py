@@ -1,9 +1,10 @@
 """What the workers of a strategy tell each other, and how a loss is told."""
 
 import contextlib
+import functools
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -38,14 +39,18 @@ def gather_rows(
   if len(workers_of(strategy)) < 2:
     return own
   parts = np.split(own, _replicas_here(strategy))
-  return strategy.gather(
-    strategy.experimental_distribute_values_from_function(
-      lambda context: tf.constant(
-        parts[context.replica_id_in_sync_group % len(parts)]
-      )
-    ),
-    axis=0,
-  ).numpy()
+  rows = strategy.experimental_distribute_values_from_function(
+    lambda context: tf.constant(
+      parts[context.replica_id_in_sync_group % len(parts)]
+    )
+  )
+  return _gathering(strategy)(rows).numpy()
+
+
+@functools.cache
+def _gathering(strategy: tf.distribute.Strategy) -> Callable:
+  """Returns what gathers rows; by itself TensorFlow traces at each call."""
+  return tf.function(lambda x: strategy.gather(x, axis=0), autograph=False)
 
 
 def _replicas_here(strategy: tf.distribute.Strategy) -> int:
@@ -69,6 +74,7 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, int]) -> None:
       if values[0][k] != row[k]
     ]
     if different:
+      part(strategy)  # Who ended now might not have told all of them.
       raise UserError(
         f"worker {i} ({workers[i]}) differs from worker 0 ({workers[0]}) in "
         f"what it read ({'; '.join(different)}): give all workers the same "

@@ -96,6 +96,18 @@ def test_damaged_assets_are_made_anew(finished, tmp_path, name, content):
     assert result[fact] == finished[1][fact]
 
 
+def test_a_run_killed_while_it_wrote_its_assets_begins_anew(finished, tmp_path):
+  copy = tmp_path / "run"
+  (copy / "assets").mkdir(parents=True)
+  for name in ("config.yaml", "assets/bert_config.json"):
+    shutil.copy(finished[0] / name, copy / name)
+  (copy / "assets/tokenizer_config.json").write_bytes(b"{}")
+  (copy / "assets/.vocab.txt.4194305.1.part").write_bytes(b"half")
+  result = run(copy, runtime=LOGS)
+  assert result["weights_sha256"] == finished[1]["weights_sha256"]
+  assert not [*copy.rglob("*.part")]
+
+
 @pytest.mark.parametrize(
   ("name", "content"),
   [

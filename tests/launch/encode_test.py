@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tasks.data import record_files
-from tests.support.doors import Door, enter
+from tests.support.doors import TINY, Door, enter
 from tests.support.testing import tiny_task
 
 FLAGS = ("--task=demo", "--encoder=tiny", "--splits=train,dev")
@@ -58,7 +58,7 @@ def test_a_killed_encoding_loses_no_whole_file(tmp_path):
   assert found_by(third) == len(list(out.glob("*.tfrecord")))
 
 
-def test_training_from_files_is_the_same_training(tmp_path):
+def test_training_from_files_is_the_same_training(trained, tmp_path):
   files = []
   for split, setting, form in (
     ("train", "train_files", "arrays"),
@@ -76,19 +76,14 @@ def test_training_from_files_is_the_same_training(tmp_path):
     )
     assert ended.status == 0, ended.err
     files.append(f"--{setting}={out}/{split}-*")
-  results = []
-  for name, more in (("direct", ()), ("files", files)):
-    trained = enter(
-      tmp_path,
-      "launch.train",
-      *FLAGS[:2],
-      "--train_steps=4",
-      f"--model_dir={tmp_path}/{name}",
-      *more,
-    )
-    assert trained.status == 0, trained.err
-    results.append(json.loads((tmp_path / name / "result.json").read_text()))
-  one, other = results
+  ended = enter(
+    tmp_path, "launch.train", *TINY, f"--model_dir={tmp_path}/run", *files
+  )
+  assert ended.status == 0, ended.err
+  one, other = (
+    json.loads((run / "result.json").read_text())
+    for run in (trained[0], tmp_path / "run")
+  )
   assert one["weights_sha256"] == other["weights_sha256"]
   assert one["eval"] == other["eval"]
 

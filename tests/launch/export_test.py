@@ -50,19 +50,9 @@ json.dump({
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(trained):
   """Directory of a run of a few steps."""
-  directory = tmp_path_factory.mktemp("run")
-  ended = doors.enter(
-    directory,
-    "launch.train",
-    "--encoder=tiny",
-    "--train_steps=4",
-    "--quiet",
-    f"--model_dir={directory}/run",
-  )
-  assert ended.status == 0, ended.err
-  return f"{directory}/run"
+  return str(trained[0])
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 
 import numpy as np
@@ -81,22 +80,6 @@ def test_eval_and_continuous_eval_with_a_metric_of_ones_own(trained, tmp_path):
     assert evaluation["confusion"] == result["eval"]["confusion"]
 
 
-def test_train_on_two_replicas(tmp_path):
-  ended = enter(
-    tmp_path,
-    "launch.train",
-    *TINY,
-    "--mode=train",
-    f"--model_dir={tmp_path / 'm'}",
-    "--num_virtual_devices=2",
-    "--strategy=mirrored",
-    "--quiet",
-  )
-  assert ended.status == 0, ended.err
-  result = json.loads((tmp_path / "m" / "result.json").read_text())
-  assert (result["strategy"], result["replicas"]) == ("mirrored", 2)
-
-
 def test_kill_9_and_the_same_command_goes_on(tmp_path):
   """The result is that of the uninterrupted trained, to the last bit."""
   settings = (
@@ -134,23 +117,6 @@ def test_kill_9_and_the_same_command_goes_on(tmp_path):
     for path in (whole, cut)
   ]
   assert points[0] == points[1]
-
-
-def test_a_run_killed_while_it_wrote_its_assets_begins_anew(trained, tmp_path):
-  model_dir, _ = trained
-  run = tmp_path / "run"
-  (run / "assets").mkdir(parents=True)
-  for name in ("config.yaml", "assets/bert_config.json"):
-    shutil.copy(model_dir / name, run / name)
-  (run / "assets/tokenizer_config.json").write_bytes(b"{}")
-  (run / "assets/.vocab.txt.4194305.1.part").write_bytes(b"half")
-  ended = enter(tmp_path, "launch.train", *TINY, f"--model_dir={run}")
-  assert ended.status == 0, ended.err
-  results = (
-    json.loads((x / "result.json").read_text()) for x in (run, model_dir)
-  )
-  assert len({x["weights_sha256"] for x in results}) == 1
-  assert not [*run.rglob("*.part")]
 
 
 def test_two_jobs_in_one_directory_the_second_is_refused(tmp_path):

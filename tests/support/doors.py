@@ -15,14 +15,19 @@ HANGS = 400.0  # Seconds; no door of a test needs a quarter of it.
 TINY = ("--task=demo", "--encoder=tiny", "--train_steps=4")
 
 _context = multiprocessing.get_context("forkserver")
+# What does not come with the first: it is imported late, by some doors.
 _context.set_forkserver_preload(
   [
+    "tests.support.doors",
+    "engine.run.experiment",
     "launch.command.configs",
-    "orbit",
+    "launch.pages.page",
     "official.modeling.optimization",
+    "orbit",
     "sklearn.metrics",
     "tokenizers",
     "safetensors.numpy",
+    "tensorboard.plugins.hparams.api",
   ]
 )
 

@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import functools
 import importlib.util
 import os
 
@@ -73,6 +74,7 @@ REFERENCE_PAIRS = (
 )
 
 
+@functools.cache
 def strategy_of(replicas: int) -> tf.distribute.Strategy:
   """A strategy over that many of the four logical CPUs."""
   if replicas == 1:

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from engine.run.experiment import Experiment
+from tests.support.kept import kept
 from tests.support.testing import (
   LineTask,
   strategy_of,
@@ -15,6 +16,7 @@ from tests.support.testing import (
 )
 
 
+@kept
 def run(directory, replicas=1, task=None, mode="train_and_eval", **config):
   config = tiny_config(**config)
   experiment = Experiment(

@@ -1,6 +1,6 @@
 """What each of two workers does for tests/house/workers_test.py.
 
-python -m tests.support.workers -- HOSTS INDEX DIR             trains, evaluates
+python -m tests.support.workers -- HOSTS INDEX DIR             trains all `RUNS`
 python -m tests.support.workers -- HOSTS INDEX DIR killed 1    dies in step 3
 python -m tests.support.workers -- HOSTS INDEX DIR frozen 0    stops in step 3
 python -m tests.support.workers -- HOSTS INDEX DIR mistaken 1  finds no data
@@ -29,7 +29,6 @@ from engine.run.experiment import Experiment
 from engine.task import Task
 from examples.digits import Digits, DigitsConfig
 from launch.command.door import run_door
-from tasks.sentence_pair import SentencePairTask
 from tests.support.testing import LineTask, acting_at, tiny_config, tiny_task
 
 # Name -> how the task is made, and settings of the config.
@@ -100,7 +99,7 @@ def main(hosts: str, index: str, directory: str, *fate: str) -> None:
     found = evaluations(strategy)
     if is_chief(strategy):
       write(directory, "evaluations.json", found)
-  for name in RUNS:
+  for name in ["line"] if fate else RUNS:
     experiment(name, directory, strategy).run("train_and_eval")
 
 
@@ -120,7 +119,7 @@ def find_no_data() -> None:
   def source(*_):
     raise UserError("there is no data here.")
 
-  SentencePairTask.source = source
+  LineTask.source = source
 
 
 FATES = {

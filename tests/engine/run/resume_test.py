@@ -18,6 +18,7 @@ from engine.loop.boundary import Boundary
 from engine.loop.evaluator import Evaluator
 from engine.measure.journal import Journal
 from engine.run.experiment import Experiment
+from tests.support.kept import kept
 from tests.support.testing import LineTask, acting_at, strategy_of, tiny_config
 from tests.support.training import lines
 
@@ -27,6 +28,7 @@ RUNTIME = {"steps_per_loop": 5, "log_example_ids": True}
 CLOSELY = {**RUNTIME, "steps_per_loop": 1, "log_interval": 5}
 
 
+@kept
 def run(directory, replicas=1, *, notices=None, allowed=(), task=None, **parts):
   return Experiment(
     config=tiny_config(

@@ -69,6 +69,7 @@ def test_micro_batches_equal_the_whole_batch(tmp_path, replicas):
       tmp_path / str(parts),
       replicas,
       tiny_task(max_seq_length=96),
+      mode="train",
       train={"train_steps": 20, "accumulate_steps": parts},
       runtime={"steps_per_loop": 1},
     )
@@ -185,6 +186,7 @@ def test_packed_bucketed_and_padded_rows_are_the_same_training(tmp_path):
     run(
       path,
       task=tiny_task(batching=batching, dropout=0.0, max_seq_length=96),
+      mode="train",
       train=SMALL_BATCHES,
       runtime={"steps_per_loop": 1},
     )
