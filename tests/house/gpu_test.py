@@ -64,6 +64,7 @@ def test_a_gpu_takes_each_step_whole_and_waits_for_nobody(batching, precision):
     found = placement(graph)
     assert not found.lacking, name
     assert not found.waits, name
+    assert not found.of_host, name
     assert found.compiled > 300, name
     assert found.ops.total() < 20, (name, found.ops)
 
@@ -75,6 +76,7 @@ def test_several_workers_add_up_outside_and_wait_for_nobody_either(train):
     found = placement(graph)
     assert not found.lacking, name
     assert not found.waits, name
+    assert not found.of_host, name
     # Before the sum, and behind it.
     assert found.ops["XlaLaunch"] == (2 if name == "train" else 1)
     assert found.ops["CollectiveReduceV2"] == (name == "train")
@@ -91,6 +93,7 @@ def test_a_step_of_berts_depth_asks_each_of_several_gpus_for_few_ops(
   # Collectives, as between GPUs.
   strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
   found = placement(programs(tiny_task(), config, strategy)["train"])
+  assert not found.waits and not found.of_host
   assert found.compiled > 2 * 200  # Variables, on both.
   assert found.ops["CollectiveReduceV2"] >= 2 * 12
   assert found.ops.total() < 2 * 300, found.ops
