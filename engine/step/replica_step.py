@@ -193,8 +193,9 @@ class ReplicaStep:
     """
     variables = self.model.trainable_variables
     if self._packs:
-      shapes = [[], *(v.shape for v in variables), *[[workers, 2]][:workers]]
-      shapes = [tf.TensorShape(shape) for shape in shapes]
+      shapes = [tf.TensorShape([]), *(variable.shape for variable in variables)]
+      if workers:
+        shapes.append(tf.TensorShape([workers, 2]))
       terms = unpacked(terms, shapes, self._pack_bytes)
     loss, gradients = terms[0], terms[1 : 1 + len(variables)]
     told = terms[1 + len(variables) :]
