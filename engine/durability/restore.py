@@ -1,8 +1,9 @@
 """Reads a whole checkpoint back."""
 
+import contextlib
 import math
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -61,8 +62,9 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     UserError: where the file does not fit.
   """
   try:
-    status = checkpoint.restore(path).assert_existing_objects_matched()
-    status.expect_partial()  # Who reads weights leaves the moments.
+    with _counts_as_saved(checkpoint, path):
+      status = checkpoint.restore(path).assert_existing_objects_matched()
+      status.expect_partial()  # Who reads weights leaves the moments.
   except _MISFITS as error:
     reason = words_of(error, 100)
     raise UserError(
@@ -72,6 +74,29 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
   except DISK_ERRORS as error:
     reason = f"cannot be read ({reason_of(error)})"
     raise CannotBeRead(path, reason) from error
+
+
+@contextlib.contextmanager
+def _counts_as_saved(checkpoint: tf.train.Checkpoint, path: str) -> Iterator:
+  """Lets counts of int64 be read from a run that had them as int32."""
+  saved = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
+  counts = [
+    (module, name, value, tf.Variable(0, dtype=tf.int32))
+    for owner, module in vars(checkpoint).items()
+    if isinstance(module, tf.Module)
+    for name, value in vars(module).items()
+    if saved.get(f"{owner}/{name}/.ATTRIBUTES/VARIABLE_VALUE") == tf.int32
+    and value.dtype == tf.int64
+  ]
+  try:
+    for module, name, _, narrow in counts:
+      setattr(module, name, narrow)
+    yield
+  finally:
+    for module, name, value, _ in counts:
+      setattr(module, name, value)
+  for _, _, value, narrow in counts:
+    value.assign(tf.cast(narrow, tf.int64))
 
 
 def restore_newest(

@@ -53,8 +53,9 @@ class Window(tf.Module):
     super().__init__(name="window")
     self.loss = tf.Variable(0.0, trainable=False)
     self.norm = tf.Variable(0.0, trainable=False)
-    self.taken = tf.Variable(0, trainable=False)
-    self.repeated = tf.Variable(0, trainable=False)
+    # Of int32 they would be the host's; no program of XLA for a GPU takes them.
+    self.taken = tf.Variable(0, trainable=False, dtype=tf.int64)
+    self.repeated = tf.Variable(0, trainable=False, dtype=tf.int64)
 
   def add(
     self,
@@ -67,8 +68,8 @@ class Window(tf.Module):
     """Adds a step, in the cross-replica context; one not taken adds nothing."""
     self.loss.assign_add(tf.where(taken, loss, 0.0))
     self.norm.assign(tf.where(taken, norm, self.norm))
-    self.taken.assign_add(tf.cast(taken, tf.int32))
-    self.repeated.assign_add(tf.cast(repeated, tf.int32))
+    self.taken.assign_add(tf.cast(taken, tf.int64))
+    self.repeated.assign_add(tf.cast(repeated, tf.int64))
 
   def begin(self, anew: tf.Tensor) -> None:
     """Begins anew, where `anew` says so."""

@@ -86,8 +86,8 @@ def compile_steps(
 
   Returns:
     Name of a step -> what the compiler said, the `shape`, the `examples` of one
-    device, the bytes of the batches that it has `ahead`, the ops of `dynamic`
-    sizes, and the `largest` number of examples.
+    device, the bytes of its batch and of those it has `ahead`, the ops of
+    `dynamic` sizes, and the `largest` number of examples.
 
   Raises:
     UserError: where a step holds what XLA does not take.
@@ -120,8 +120,12 @@ def _compile(
   @functools.cache
   def compile_examples(count: int) -> dict[str, Any]:
     say(f"compiling the {step.name} step, {count} examples a device: ", end="")
-    lowered = step.lowered(step.source.scaled(shape, count / examples))
+    scaled = step.source.scaled(shape, count / examples)
+    lowered = step.lowered(scaled)
     result = compiler.compile(lowered.hlo, replicas=step.replicas)
+    # Those that wait behind the one that runs.
+    ahead = AHEAD if step.name == "train" else 1
+    result["ahead_bytes"] = ahead * step.batch_bytes(scaled)
     seconds = result.get("compile_seconds")
     say(f"{seconds:.0f} s" if result["ok"] else f"no ({result['kind']})")
     return result
@@ -140,9 +144,7 @@ def _compile(
     "shape": shape,
     "occurs_in_steps": occurs,
     "examples": examples,
-    # Those that wait behind the one that runs.
-    "ahead_bytes": (AHEAD if step.name == "train" else 1)
-    * step.batch_bytes(shape),
+    "batch_bytes": step.batch_bytes(shape),
     "dynamic": step.lowered(shape).dynamic,
     "largest": found and dataclasses.asdict(found),
     **result,

@@ -11,6 +11,17 @@ from typing import Any, NamedTuple, Protocol
 from engine.errors import UserError
 from engine.planning import device_compile
 
+_PARTS = ("held_bytes", "temporary_bytes", "code_bytes", "ahead_bytes")
+
+
+def needed_bytes(step: Mapping[str, Any]) -> int:
+  """Returns the memory of a device that a compiled step takes, in all.
+
+  Args:
+    step: what the compiler said of it, with the batches that it has ahead.
+  """
+  return sum(step[part] for part in _PARTS)
+
 
 class Peaks(NamedTuple):
   """What one device could do at most, as its maker publishes it.

@@ -85,6 +85,7 @@ def main(argv: list[str]) -> dict[str, Any]:
       "ok": True,
       "devices": len(devices),
       "devices_per_chip": len(devices) // len(chips),
+      "hosts": len({x.process_index for x in devices}),
       "kind": devices[0].device_kind,
       "granted_bytes": granted_bytes(devices) if on_tpu else None,
       "versions": versions,

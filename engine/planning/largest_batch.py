@@ -1,6 +1,6 @@
 """How many examples of a batch fit one device, in few compilations.
 
-Temporaries grow in a line with the examples, so two compilations show where the
+Memory grows in a line with the examples, so two compilations show where the
 memory ends. Behind that point the compiler recomputes to save memory, at the
 price of FLOPs, until it refuses. A refusal takes seconds and an acceptance
 minutes, so a search comes from above.
@@ -9,6 +9,8 @@ minutes, so a search comes from above.
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from engine.planning.compiler import needed_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,8 @@ def find_largest(
   """Finds how many examples fit.
 
   Args:
-    compile_examples: examples of one device -> what `device_compile` says.
+    compile_examples: examples of one device -> what `device_compile` says,
+      and `ahead_bytes`.
     examples: to begin with.
     granted: bytes of a device that the compiler grants.
     search: compile the largest that fits, instead of reading it off the line.
@@ -60,12 +63,10 @@ def find_largest(
   if not examples or other is None:
     return answer(examples or None, "compiled")
   small, large = (tried[n] for n in sorted((examples, other)))
-  growth = large["temporary_bytes"] - small["temporary_bytes"]
+  growth = needed_bytes(large) - needed_bytes(small)
   if growth <= 0:
     return answer(max(examples, other), "compiled")
-  free = granted - sum(
-    large[part] for part in ("held_bytes", "temporary_bytes", "code_bytes")
-  )
+  free = granted - needed_bytes(large)
   found = max(examples, other) + int(free * abs(examples - other) / growth)
   trial = rounded(2 * found)
   while search and trial > max(examples, other):

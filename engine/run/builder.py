@@ -151,6 +151,7 @@ class Builder:
       loss_scale=loss_scale,
       accumulate_steps=train.accumulate_steps,
       xla=self.xla.gradient,
+      xla_update=self.xla.update,
       keeps_rows=not self.xla.step
       and (replicas == 1 or len(workers_of(self._strategy)) > 1),
       shares=Shares(own=self._own_shares, replicas=replicas)

@@ -37,7 +37,8 @@ class Guard(tf.Module):
     self.skips = skips
     self.taken = variable(True, "taken")
     self.counted = variable(True, "counted")
-    self.culprit = variable(_FINE, "culprit")
+    # A variable of int32 is the host's; no program of XLA for a GPU takes it.
+    self.culprit = variable(_FINE, "culprit", tf.int64)
     self.skipped = variable(0, "skipped", tf.int64)
 
   def update(
@@ -73,7 +74,7 @@ class Guard(tf.Module):
     )
     bad = tf.where(tf.math.is_finite(squares), float(_NORM), codes)
     culprit = tf.where(good_loss, tf.reduce_max(bad), float(_LOSS))
-    culprit = tf.cast(tf.where(good, float(_FINE), culprit), tf.int32)
+    culprit = tf.cast(tf.where(good, float(_FINE), culprit), tf.int64)
     self.culprit.assign(tf.where(turn, culprit, self.culprit))
     self.taken.assign(good & turn & ~tf.convert_to_tensor(empty))
     counted = good

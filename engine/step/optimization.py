@@ -96,14 +96,6 @@ class AdamW(tf_keras.optimizers.AdamW):
   def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
     """Does nothing: `update_step` decays each variable with its own rate."""
 
-  def apply_gradients(self, grads_and_vars, **kwargs) -> tf.Variable:
-    """Applies gradients, and counts the step if the guard does."""
-    steps = super().apply_gradients(grads_and_vars, **kwargs)
-    if self._guard is None:
-      return steps
-    counted = tf.convert_to_tensor(self._guard.counted)
-    return self.iterations.assign_sub(1 - tf.cast(counted, tf.int64))
-
   def _average(self, variable: tf.Variable) -> None:
     """Moves the average of a variable that was just updated."""
     if self.averages is not None:
@@ -114,18 +106,23 @@ class AdamW(tf_keras.optimizers.AdamW):
         True if self._guard is None else self._guard.taken,
       )
 
-  def _internal_apply_gradients(self, grads_and_vars):
-    self._paces: dict[Any, Pace] = {}
-    return super()._internal_apply_gradients(grads_and_vars)
+  def _internal_apply_gradients(self, grads_and_vars) -> tf.Variable:
+    """Updates all variables of a replica; counts the step if the guard does.
+
+    Keras would leave the replica for each variable; here the caller has, once.
+    """
+    self._paces: dict[float, Pace] = {}
+    for gradient, variable in grads_and_vars:
+      self.update_step(gradient, variable)
+    counted = True if self._guard is None else self._guard.counted
+    return self.iterations.assign_add(tf.cast(counted, tf.int64))
 
   def _pace_of(self, variable: tf.Variable) -> Pace:
     """Returns the pace of a variable; built once, not for each variable."""
     factor = self._rate_factor(variable.name)
-    graph = tf.compat.v1.get_default_graph()
-    key = id(graph), variable.device, factor
-    if key not in self._paces:
-      self._paces[key] = self._pace(factor)
-    return self._paces[key]
+    if factor not in self._paces:
+      self._paces[factor] = self._pace(factor)
+    return self._paces[factor]
 
   def _pace(self, factor: float) -> Pace:
     rate = self.learning_rate * factor

@@ -43,16 +43,18 @@ class LossScale(tf.Module):
     """Creates the variables; call it in the scope of the strategy."""
     super().__init__(name="loss_scale")
 
-    def variable(value, name):
+    def variable(value, name, dtype):
       return tf.Variable(
         value,
         trainable=False,
         name=name,
+        dtype=dtype,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
       )
 
-    self.scale = variable(_FIRST_SCALE, "scale")
-    self.good_steps = variable(0, "good_steps")
+    self.scale = variable(_FIRST_SCALE, "scale", tf.float32)
+    # Of int32 it would be the host's, and a GPU would wait for it.
+    self.good_steps = variable(0, "good_steps", tf.int64)
 
   def update(self, finite: tf.Tensor, turn: tf.Tensor | bool = True) -> None:
     """Adapts the scale to a step; all replicas say the same.
@@ -62,14 +64,13 @@ class LossScale(tf.Module):
       turn: bool scalar, whether it was the turn of the step; if not, the scale
         stays.
     """
-    # As int64: arithmetic of int32 is the host's, and a GPU waits for it.
-    good = tf.cast(self.good_steps, tf.int64) + 1
+    good = self.good_steps + 1
     good = tf.where(finite, good, tf.zeros_like(good))
     grows = good >= _STEPS_TO_GROW
     after = tf.where(
       grows, tf.minimum(self.scale * 2.0, _LARGEST_SCALE), self.scale
     )
     after = tf.where(finite, after, tf.maximum(self.scale / 2.0, 1.0))
-    good = tf.cast(tf.where(grows, tf.zeros_like(good), good), tf.int32)
+    good = tf.where(grows, tf.zeros_like(good), good)
     self.scale.assign(tf.where(turn, after, self.scale))
     self.good_steps.assign(tf.where(turn, good, self.good_steps))

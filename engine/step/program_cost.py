@@ -39,17 +39,20 @@ class Xla(NamedTuple):
   Attributes:
     step: all of a training step.
     gradient: of it, loss and gradient only.
+    update: of it, what is behind the sum over replicas: clipping, optimizer.
     evaluation: the forward pass of an evaluation.
   """
 
   step: bool = False
   gradient: bool = False
+  update: bool = False
   evaluation: bool = False
 
   def __str__(self) -> str:
-    parts = "steps" if self.step else "loss and gradient"
     if not any(self):
       return ""
+    parts = "loss, gradient and update" if self.update else "loss and gradient"
+    parts = "steps" if self.step else parts
     return f"XLA compiles {parts}" + ", and evaluation" * self.evaluation
 
 
@@ -72,4 +75,9 @@ def xla_for(
   if not (on_gpu if wanted is None else wanted):
     return Xla()
   whole = on_gpu and strategy.num_replicas_in_sync == 1 and not apart
-  return Xla(step=whole, gradient=not whole, evaluation=on_gpu)
+  return Xla(
+    step=whole,
+    gradient=not whole,
+    update=on_gpu and not whole,
+    evaluation=on_gpu,
+  )

@@ -11,7 +11,7 @@ from engine.step.canonical import Shares, alone, in_parts
 from engine.step.guard import Guard
 from engine.step.norms import clip_by_global_norm, squares_of
 from engine.step.precision import LossScale
-from engine.step.sums import sum_gradients
+from engine.step.sums import packed, sum_gradients, unpacked
 from engine.task import EXAMPLES, LABELS, TOTAL, WEIGHTS, Task, columns
 
 
@@ -20,10 +20,12 @@ class ReplicaStep:
 
   for part in rows:                        # one, or as many as accumulate
     loss += sum(weights * task.loss(...)) / sum(weights of all replicas)
-  optimizer.apply(clip(all_reduce(gradient(loss))))
+  update(all_reduce(gradient(loss)))       # guard, clip, loss scale, optimizer
 
-  Where the global step is not the one that a batch was made for, no variable
-  changes a bit.
+  All variables of a replica are updated in one call: what is asked of each
+  variable, for all replicas, would be thousands of ops of an encoder. Where
+  the global step is not the one that a batch was made for, no variable changes
+  a bit.
   """
 
   def __init__(
@@ -38,6 +40,7 @@ class ReplicaStep:
     loss_scale: LossScale | None = None,
     accumulate_steps: int = 1,
     xla: bool = False,
+    xla_update: bool = False,
     keeps_rows: bool = False,
     shares: Shares | None = None,
     pack_bytes: int = 0,
@@ -54,6 +57,7 @@ class ReplicaStep:
       loss_scale: of float16.
       accumulate_steps: parts of a replica's rows, one after the other.
       xla: whether XLA compiles loss and gradient.
+      xla_update: whether it compiles all else that a replica does alone, too.
       keeps_rows: whether the gradient of a table is that of its read rows.
       shares: add up a batch, instead of parts, where sums must have the same
         bits on any number of replicas.
@@ -74,9 +78,13 @@ class ReplicaStep:
     self._pack_bytes = pack_bytes
     self._parts = shares.own if shares else accumulate_steps
     # XLA compiles what one replica computes alone; sums stay with the strategy.
+    compiled = lambda f: tf.function(plain(f), jit_compile=True)
+    self._packs = xla_update and not shares
     self._gradient = (
-      tf.function(plain(self._part), jit_compile=True) if xla else self._part
+      compiled(self._part) if xla and not self._packs else self._part
     )
+    self._terms = compiled(self._terms_of) if self._packs else self._terms_of
+    self._update = compiled(self._updated) if xla_update else self._updated
     if shares:
       self._gradient = alone(self._gradient)
     # The rows that a table was read at cost less than the table: between
@@ -111,12 +119,13 @@ class ReplicaStep:
     empty = total <= 0.0
     total = tf.where(empty, 1.0, total)
     first_row = tf.cast(replica.replica_id_in_sync_group * rows, tf.int64)
-    variables = self.model.trainable_variables
-    shapes = [variable.shape for variable in variables]
     # Those of one worker are the same on all of its replicas.
     told: list[tf.Tensor] = []
-    if signals is not None and signals.shape[0]:
-      told = [signals / (replica.num_replicas_in_sync // signals.shape[0])]
+    workers = 0 if signals is None else signals.shape[0]
+    if workers:
+      told = [signals / (replica.num_replicas_in_sync // workers)]
+    variables = self.model.trainable_variables
+    shapes = [variable.shape for variable in variables]
     if self.shares:
       part_of = self._cut(batch, first_row)
       loss, gradients = self.shares.sum(
@@ -127,18 +136,69 @@ class ReplicaStep:
       )
       if told:  # These sums have an order of their own.
         told = replica.all_reduce("SUM", told)
+      terms = [loss, *gradients, *told]
     else:
-      if self._parts == 1:
-        loss, gradients = self._gradient(batch, first_row, total)
-      else:
-        loss, gradients = self._accumulated(batch, first_row, total)
-      loss, *summed = sum_gradients(
+      terms = self._terms(batch, first_row, total, told)
+      terms = sum_gradients(
         replica,
-        [loss, *gradients, *told],
-        [loss.shape, *shapes, *(x.shape for x in told)],
-        self._pack_bytes,
+        terms,
+        [tf.TensorShape([]), *shapes, *(x.shape for x in told)],
+        1 if self._packs else self._pack_bytes,  # One by one: none is small.
       )
-      gradients, told = summed[: len(shapes)], summed[len(shapes) :]
+
+    def update(strategy, terms, empty):
+      return strategy.extended.update(
+        variables[0],
+        lambda _, *args: self._update(*args, turn, workers),
+        args=(terms, empty),
+        group=False,
+      )
+
+    # All replicas say the same.
+    numbers, *_ = replica.merge_call(update, args=(terms, empty))
+    return numbers[0], numbers[1], tf.reshape(numbers[2:], [-1, 2])
+
+  def _terms_of(
+    self,
+    batch: dict[str, tf.Tensor],
+    first_row: tf.Tensor,
+    total: tf.Tensor,
+    told: list[tf.Tensor],
+  ) -> list[tf.Tensor | tf.IndexedSlices]:
+    """Returns what a replica adds to loss, gradients and signals; or packs."""
+    if self._parts == 1:
+      loss, gradients = self._gradient(batch, first_row, total)
+    else:
+      loss, gradients = self._accumulated(batch, first_row, total)
+    terms = [loss, *gradients, *told]
+    return packed(terms, self._pack_bytes) if self._packs else terms
+
+  def _updated(
+    self,
+    terms: list[tf.Tensor | tf.IndexedSlices],
+    empty: tf.Tensor,
+    turn: tf.Tensor | bool,
+    workers: int,
+  ) -> tf.Tensor:
+    """Updates all variables of one replica, in an update of the strategy.
+
+    Args:
+      terms: sums over all replicas, of loss, gradients and signals; or packs.
+      empty: bool scalar, whether all weights of the global batch are 0.
+      turn: as `__call__` has it.
+      workers: that have signals.
+
+    Returns:
+      Loss, gradient norm and signals, float32 [2 + 2 * workers].
+    """
+    variables = self.model.trainable_variables
+    if self._packs:
+      shapes = [tf.TensorShape([]), *(variable.shape for variable in variables)]
+      if workers:
+        shapes.append(tf.TensorShape([workers, 2]))
+      terms = unpacked(terms, shapes, self._pack_bytes)
+    loss, gradients = terms[0], terms[1 : 1 + len(variables)]
+    told = terms[1 + len(variables) :]
     scale = self.loss_scale and tf.convert_to_tensor(self.loss_scale.scale)
     squares = squares_of(gradients)
     finite = self.guard.update(
@@ -161,7 +221,9 @@ class ReplicaStep:
       zip(map(tf.convert_to_tensor, gradients), variables, strict=True),
       skip_gradients_aggregation=True,
     )
-    return loss, norm, told[0] if told else tf.zeros([0, 2])
+    return tf.concat(
+      [tf.stack([loss, norm]), *(tf.reshape(x, [-1]) for x in told)], 0
+    )
 
   def _part(
     self, batch: dict[str, tf.Tensor], first_row: tf.Tensor, total: tf.Tensor

@@ -45,6 +45,50 @@ def sum_gradients(
   return total
 
 
+def packed(terms: list[tf.Tensor], pack_bytes: int) -> list[tf.Tensor]:
+  """Puts float32 terms behind each other, in few arrays.
+
+  Args:
+    terms: of static shapes.
+    pack_bytes: that end an array; 0: all terms are one.
+
+  Returns:
+    Arrays [numbers].
+  """
+  flat = [tf.reshape(term, [-1]) for term in terms]
+  return [
+    tf.concat([flat[i] for i in places], 0)
+    for places in _places([term.shape for term in terms], pack_bytes)
+  ]
+
+
+def unpacked(
+  packs: list[tf.Tensor], shapes: list[tf.TensorShape], pack_bytes: int
+) -> list[tf.Tensor]:
+  """Returns the terms, of these shapes, that `packed` was given."""
+  terms = []
+  for pack, places in zip(packs, _places(shapes, pack_bytes), strict=True):
+    sizes = [shapes[i].num_elements() for i in places]
+    parts = tf.split(pack, sizes)
+    terms += [
+      tf.reshape(part, shapes[i]) for part, i in zip(parts, places, strict=True)
+    ]
+  return terms
+
+
+def _places(shapes: list[tf.TensorShape], pack_bytes: int) -> list[list[int]]:
+  """Which terms are in which pack; the last one may be small."""
+  found: list[list[int]] = [[]]
+  size = 0
+  for i, shape in enumerate(shapes):
+    if pack_bytes and size >= pack_bytes:
+      found.append([])
+      size = 0
+    found[-1].append(i)
+    size += shape.num_elements() * tf.float32.size
+  return found
+
+
 def merged(
   values: tf.Tensor, indices: tf.Tensor, shape: tf.TensorShape
 ) -> tf.IndexedSlices:

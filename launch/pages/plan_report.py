@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.config import ExperimentConfig, TaskConfig
-from engine.planning.compiler import Peaks, Topology
+from engine.planning.compiler import Peaks, Topology, needed_bytes
 
 _NAME = 18  # Width of the column of names.
 _SHAPES = 4  # As many are named; all are in the JSON.
@@ -72,6 +72,7 @@ def device_lines(
         f"{record['kind']}, {record['devices']} of them, each {device} and one "
         "replica; all figures are a device's",
       ),
+      *_sent(record),
       (
         "granted memory",
         f"{size(granted)} a device, {asked}"
@@ -86,6 +87,21 @@ def device_lines(
       ("", f"({peaks.source})"),
       ("", "roofline: FLOPs and bytes over these; no step was timed"),
     ),
+  ]
+
+
+def _sent(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+  """Says what the process that drives all hosts sends to the others."""
+  hosts, devices = record["hosts"], record["devices"]
+  if hosts == 1:
+    return []
+  sent = record["steps"]["train"]["batch_bytes"] * devices * (hosts - 1) / hosts
+  return [
+    (
+      "input",
+      f"one process gives all devices their rows: {_scaled(sent, 'B')} a train "
+      f"step go to other hosts ({hosts - 1})",
+    )
   ]
 
 
@@ -190,8 +206,7 @@ def _verdict(step: Mapping[str, Any]) -> str:
 
 def _memory(step: Mapping[str, Any], granted: int | None) -> str:
   if step["ok"]:
-    parts = ("held_bytes", "temporary_bytes", "code_bytes", "ahead_bytes")
-    needed = sum(step[x] for x in parts)
+    needed = needed_bytes(step)
   elif "needed_bytes" in step:
     needed = step["needed_bytes"]
   else:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from engine.measure.ledger import Ledger
 from engine.planning.lowering import compile_only_strategy
 from engine.run.builder import Builder
+from tasks.encoders.bert import named
 from tests.support.kernels import placement
 from tests.support.testing import tiny_config, tiny_task
 
@@ -20,9 +21,9 @@ def on_a_gpu(monkeypatch):
   monkeypatch.setattr("engine.step.program_cost.kind_of", kind_of)
 
 
-def programs(task, config, replicas=1):
+def programs(task, config, strategy=None, workers=0):
   """The programs of a train step and of an eval step, traced."""
-  strategy = compile_only_strategy(replicas)
+  strategy = strategy or compile_only_strategy(max(1, workers))
   builder = Builder(
     config=config, task=task, strategy=strategy, ledger=Ledger()
   )
@@ -32,7 +33,7 @@ def programs(task, config, replicas=1):
   step = (
     tf.TensorSpec([], tf.int64),
     tf.TensorSpec([], tf.bool),
-    tf.TensorSpec([replicas if replicas > 1 else 0, 2]),
+    tf.TensorSpec([workers, 2]),
   )
   return {
     "train": trace(trainer, trainer.device_step.program, *step),
@@ -42,9 +43,8 @@ def programs(task, config, replicas=1):
 
 def trace(loop, program, *more):
   batch, arrays = loop.inputs.fetch(0)
-  specs = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in arrays.items()}
   function = tf.function(program(batch.layout.shape))
-  return function.get_concrete_function(specs, *more).graph
+  return function.get_concrete_function(arrays, *more).graph
 
 
 @pytest.mark.parametrize(
@@ -64,19 +64,39 @@ def test_a_gpu_takes_each_step_whole_and_waits_for_nobody(batching, precision):
     found = placement(graph)
     assert not found.lacking, name
     assert not found.waits, name
+    assert not found.of_host, name
     assert found.compiled > 300, name
     assert found.ops.total() < 20, (name, found.ops)
 
 
-def test_several_gpus_add_up_outside_and_wait_for_nobody_either():
-  config = tiny_config(train={"precision": "float16"})
-  for name, graph in programs(tiny_task(), config, replicas=2).items():
+@pytest.mark.parametrize("train", [{}, {"accumulate_steps": 2}])
+def test_several_workers_add_up_outside_and_wait_for_nobody_either(train):
+  config = tiny_config(train={"precision": "float16", **train})
+  for name, graph in programs(tiny_task(), config, workers=2).items():
     found = placement(graph)
     assert not found.lacking, name
     assert not found.waits, name
-    assert found.ops["XlaLaunch"] == 1
-    # A sum for each variable and the loss, which TensorFlow packs.
-    assert (found.ops["CollectiveReduceV2"] > 30) == (name == "train")
+    assert not found.of_host, name
+    # Before the sum, and behind it.
+    assert found.ops["XlaLaunch"] == (2 if name == "train" else 1)
+    assert found.ops["CollectiveReduceV2"] == (name == "train")
+    assert found.ops.total() < 100, (name, found.ops)
+
+
+def test_a_step_of_berts_depth_asks_each_of_several_gpus_for_few_ops(
+  monkeypatch,
+):
+  """As many variables as BERT-base has, and as many packs; all narrower."""
+  monkeypatch.setattr("engine.run.builder.kind_of", lambda strategy: "GPU")
+  monkeypatch.setitem(named.RANDOM["tiny"], "num_hidden_layers", 12)
+  config = tiny_config(runtime={"pack_megabytes": 0.03})
+  # Collectives, as between GPUs.
+  strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+  found = placement(programs(tiny_task(), config, strategy)["train"])
+  assert not found.waits and not found.of_host
+  assert found.compiled > 2 * 200  # Variables, on both.
+  assert found.ops["CollectiveReduceV2"] >= 2 * 12
+  assert found.ops.total() < 2 * 300, found.ops
 
 
 def test_op_by_op_there_is_a_kernel_for_each_and_waits_are_known():

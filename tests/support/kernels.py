@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 from tensorflow.python.framework import kernels, op_def_registry
+from tensorflow.python.ops.handle_data_util import get_resource_handle_data
 
 # Where a tensor lies; a constant may lie anywhere.
 CONSTANT, HOST, DEVICE = range(3)
@@ -37,6 +38,7 @@ class Placement:
       many.
     ops: type of an op outside of XLA's programs -> how many.
     compiled: ops within them.
+    of_host: name and type of a variable that no GPU can hold.
   """
 
   lacking: collections.Counter = dataclasses.field(
@@ -49,6 +51,7 @@ class Placement:
     default_factory=collections.Counter
   )
   compiled: int = 0
+  of_host: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
 def placement(graph: tf.Graph) -> Placement:
@@ -58,6 +61,16 @@ def placement(graph: tf.Graph) -> Placement:
   definition = graph.as_graph_def()
   walk = _Walk({f.signature.name: f for f in definition.library.function})
   walk.nodes(definition.node, {})
+  held = {
+    dtype
+    for kernel in _registered("VarHandleOp")
+    if kernel.device_type in ("GPU", "DEFAULT")
+    for dtype in kernel.constraint[0].allowed_values.list.type
+  }
+  for _, inner in graph.captures:
+    for kind in get_resource_handle_data(inner).shape_and_type:
+      if kind.dtype not in held:
+        walk.found.of_host.append((inner.name, tf.as_dtype(kind.dtype).name))
   return walk.found
 
 

@@ -14,7 +14,7 @@ from engine.durability import manifest, own
 from engine.durability.checkpoints import Checkpoints
 from engine.durability.committer import Committer
 from engine.durability.lock import Lock
-from engine.durability.restore import restore_newest
+from engine.durability.restore import restore, restore_newest
 from engine.errors import UserError
 from engine.measure.ledger import Ledger
 from engine.settings import identity
@@ -422,3 +422,23 @@ def test_saves_by_minutes_and_keeps_some_for_good(tmp_path):
     step.assign(number)
     checkpoints.save(checkpoint_number=number)
   assert steps(hourly) == [10, 11, 12, 13, 14]
+
+
+def test_counts_that_were_saved_as_int32_are_read(tmp_path):
+  """Runs had them so before a GPU was to hold them."""
+
+  def checkpoint(dtype, value):
+    module = tf.Module()
+    module.count = tf.Variable(value, dtype=dtype)
+    module.share = tf.Variable(float(value))
+    return tf.train.Checkpoint(guard=module)
+
+  path = checkpoint(tf.int32, 7).save(str(tmp_path / "old"))
+  found = checkpoint(tf.int64, 1)
+  restore(found, path)
+  module = found.guard
+  assert (module.count.numpy(), module.share.numpy()) == (7, 7.0)
+  path = found.save(str(tmp_path / "new"))
+  module.count.assign(0)
+  restore(found, path)
+  assert (module.count.dtype, module.count.numpy()) == (tf.int64, 7)

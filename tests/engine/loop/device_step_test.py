@@ -13,26 +13,31 @@ from tests.support.testing import LineTask, strategy_of, tiny_config
 
 
 @pytest.fixture(
-  params=[(1, False), (2, False), (1, True)],
-  ids=["1 replica", "2 replicas", "whole by XLA"],
+  params=[
+    (1, Xla()),
+    (2, Xla()),
+    (1, Xla(step=True)),
+    (2, Xla(gradient=True, update=True)),
+  ],
+  ids=["1 replica", "2 replicas", "whole by XLA", "2 replicas, XLA"],
   scope="module",
 )
 def trainer(request):
   """Its program is compiled, and its first step is done."""
-  replicas, whole = request.param
+  replicas, xla = request.param
   strategy, task = strategy_of(replicas), LineTask(dropout=0.25)
   config = tiny_config(
     train={
       "global_batch_size": 8,
       "train_steps": 99,
-      "precision": "float16" if whole else "float32",
+      "precision": "float16" if any(xla) else "float32",
     },
     optimizer={"average_decay": 0.9},
   )
   builder = Builder(
     config=config, task=task, strategy=strategy, ledger=Ledger()
   )
-  builder.xla = Xla(step=whole)
+  builder.xla = xla
   model, trainer, _ = builder.parts(task.source("train"))
   task.initialize(model, seed=0)
   give(trainer, 0)

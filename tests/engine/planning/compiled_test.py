@@ -69,6 +69,7 @@ def test_each_step_is_compiled_and_the_largest_batch_is_that_of_training():
   assert (evaluation["shape"], evaluation["examples"]) == ((32,), 16)
   assert train["largest"]["tried"] == {4: "compiled", 16: "compiled"}
   assert evaluation["largest"] is None
+  assert train["ahead_bytes"] == 4 * train["batch_bytes"] > 4 * 4 * 8 * 4
   assert len(set(compiler.programs)) == 3  # One for each shape.
   assert "".join(said).splitlines() == [
     "compiling the train step, 4 examples a device: 1 s",

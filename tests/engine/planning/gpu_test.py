@@ -100,6 +100,7 @@ def test_the_report_shows_what_a_gpu_would_take_and_send():
     "kind": GPUS["h100"].name,
     "devices": 8,
     "devices_per_chip": 1,
+    "hosts": 1,
     "granted_bytes": 80 * 2**30,
     "versions": {"jax": "0"},
     "steps": {"train": step, "eval": {**step, "collectives": {}}},

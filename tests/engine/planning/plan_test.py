@@ -117,7 +117,7 @@ def test_the_run_does_what_was_planned(tmp_path):
     assert rate == pytest.approx(rates[step], rel=1e-6)
   saved = bytes_of(tmp_path / "run" / "checkpoints")
   # Keras saves the last rate too; the rest is the window and the guard.
-  assert saved == plan.checkpoint_bytes + 4 + 16 + 14
+  assert saved == plan.checkpoint_bytes + 4 + 24 + 18
 
 
 def bytes_of(directory):

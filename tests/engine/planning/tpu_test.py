@@ -75,7 +75,8 @@ def chip(limit, knee=1.0):
       "ok": True,
       "held_bytes": 200,
       "temporary_bytes": temporaries,
-      "code_bytes": 50,
+      "code_bytes": 25,
+      "ahead_bytes": 25,
     }
 
   return compile_examples, trials
@@ -127,7 +128,7 @@ def test_a_refusal_names_its_bytes(message):
   assert found == (int(8.5 * 2**30), int(15.75 * 2**30))
 
 
-def report_of(**train):
+def report_of(hosts=1, **train):
   """The report of a train step, and of an eval step that compiles."""
   compiled = {
     "ok": True,
@@ -139,6 +140,7 @@ def report_of(**train):
     "held_bytes": 2**30,
     "temporary_bytes": 2**29,
     "code_bytes": 2**29,
+    "batch_bytes": 10**6,
     "ahead_bytes": 0,
     "flops": 197e9,
     "accessed_bytes": 1.638e9,
@@ -148,6 +150,7 @@ def report_of(**train):
     "kind": "TPU v5 lite",
     "devices": 4,
     "devices_per_chip": 1,
+    "hosts": hosts,
     "granted_bytes": 16 * 2**30,
     "versions": {"libtpu": "0"},
     "steps": {"train": compiled | train, "eval": compiled},
@@ -171,6 +174,12 @@ def test_the_report_shows_memory_and_roofline_as_compiled_not_run():
   assert "100 examples a device" in named["largest batch"]
   assert "estimated" in named["largest batch"]
   assert "refused: 16 (memory)" in named["largest batch"]
+
+
+def test_the_report_says_what_goes_to_other_hosts():
+  named, _ = report_of(hosts=2)
+  assert "2 MB a train step go to other hosts (1)" in named["input"]
+  assert "input" not in report_of()[0]
 
 
 def test_the_report_flags_sizes_that_the_device_alone_knows():

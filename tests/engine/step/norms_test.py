@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from engine.step.norms import clip_by_global_norm, squares_of
-from engine.step.sums import merged
+from engine.step.sums import merged, packed, unpacked
 
 
 def test_clipping_scales_all_gradients_alike():
@@ -49,3 +49,13 @@ def test_merged_rows_are_the_table_and_have_its_squares():
   np.testing.assert_allclose(
     tf.convert_to_tensor(clipped[0]), whole[0], rtol=1e-6
   )
+
+
+@pytest.mark.parametrize(("size", "count"), [(0, 1), (1, 4), (24, 2), (999, 1)])
+def test_packs_hold_all_terms_in_their_order(size, count):
+  shapes = [tf.TensorShape(x) for x in ([], [2, 3], [5], [1, 2])]
+  terms = [tf.random.stateless_normal(x, [0, i]) for i, x in enumerate(shapes)]
+  packs = packed(terms, size)
+  assert len(packs) == count
+  for term, found in zip(terms, unpacked(packs, shapes, size), strict=True):
+    np.testing.assert_array_equal(term, found)

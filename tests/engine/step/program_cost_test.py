@@ -29,7 +29,7 @@ def test_fixed_shapes_have_no_cost():
     ("CPU", None, False, Xla()),
     ("CPU", True, False, Xla(gradient=True)),
     ("GPU", None, False, Xla(step=True, evaluation=True)),
-    ("GPU", None, True, Xla(gradient=True, evaluation=True)),
+    ("GPU", None, True, Xla(gradient=True, update=True, evaluation=True)),
     ("GPU", False, False, Xla()),
     ("TPU", None, False, Xla()),
   ],
@@ -48,5 +48,5 @@ def test_several_gpus_add_up_outside_of_the_program(monkeypatch):
   monkeypatch.setattr("engine.step.program_cost.kind_of", lambda _: "GPU")
   strategy = strategy_of(2)
   found = xla_for(None, strategy, apart=False)
-  assert found == Xla(gradient=True, evaluation=True)
-  assert str(found) == "XLA compiles loss and gradient, and evaluation"
+  assert found == Xla(gradient=True, update=True, evaluation=True)
+  assert str(found) == "XLA compiles loss, gradient and update, and evaluation"

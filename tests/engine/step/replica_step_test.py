@@ -9,6 +9,7 @@ from engine.loop.order import Order
 from engine.run.experiment import Experiment
 from engine.task import ArraySource
 from tests.support.testing import LineTask, strategy_of, tiny_config
+from tests.support.training import compare_runs, run
 
 
 class Weighed(LineTask):
@@ -67,3 +68,28 @@ def test_a_batch_that_weighs_nothing_changes_nothing(
   ids = ", ".join(map(str, order.ids(of.indices(1))))
   assert f"All 4 examples of batch 1 weigh 0 (ids {ids})" in caplog.text
   assert two["skipped_batches"] == 0
+
+
+@pytest.mark.parametrize(
+  "settings",
+  [
+    {"train": {"accumulate_steps": 2}, "optimizer": {"average_decay": 0.5}},
+    {"train": {"precision": "float16"}, "optimizer": {"type": "lamb"}},
+    {"runtime": {"reproducible": True}},
+  ],
+)
+def test_two_programs_around_the_sum_train_as_ops_do(
+  tmp_path, monkeypatch, settings
+):
+  """As several GPUs do, with packs of some gradients."""
+  run(tmp_path / "ops", 2, LineTask(0.25), **settings)
+  for place in ("engine.step.program_cost", "engine.run.builder"):
+    monkeypatch.setattr(f"{place}.kind_of", lambda strategy: "GPU")
+  runtime = {**settings.get("runtime", {}), "pack_megabytes": 2e-4}
+  run(
+    tmp_path / "two",
+    2,
+    LineTask(0.25),
+    **{**settings, "runtime": runtime},
+  )
+  compare_runs(tmp_path / "ops", tmp_path / "two")
