@@ -92,7 +92,10 @@ class Store:
           raise UserError(f"{path} is not named in meta_data: encode again.")
         with store_files.damage_named(path):
           facts = store_files.checked_facts(path, facts, classes)
-          self._shards.append(MappedShard.open(path, facts, first))
+          shard = MappedShard.open(path, facts, first)
+          if store_files.read_facts(path, classes) != facts:
+            raise ValueError("meta_data is of another shard")
+          self._shards.append(shard)
       except UserError as error:
         if on_damaged == "stop":
           raise

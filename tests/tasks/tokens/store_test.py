@@ -187,9 +187,19 @@ def without_a_file(shard):
   (shard / "tokens.npy").unlink()
 
 
+def of_another_encoding(shard):
+  path = shard / "facts.json"
+  facts = json.loads(path.read_text())
+  facts["files"]["tokens.npy"]["sha256"] = "0" * 64
+  path.write_text(json.dumps(facts))
+
+
 @pytest.mark.parametrize(
   "damage",
-  [cut_off, emptied, with_another_header, without_a_file, shutil.rmtree],
+  [
+    *(cut_off, emptied, with_another_header, without_a_file, shutil.rmtree),
+    of_another_encoding,
+  ],
 )
 def test_a_damaged_shard_is_named_or_passed_over(copied, damage):
   damage(copied / SHARDS[1])
@@ -317,6 +327,13 @@ def test_what_is_said_of_a_shard_is_looked_at(copied, name, value, complaint):
   meta["arrays"]["shards"][SHARDS[0]][name] = value
   edited(copied, **meta)
   with pytest.raises(UserError, match=complaint):
+    train_from(copied)
+
+
+def test_a_shard_of_a_newer_version_is_refused(copied):
+  path = copied / SHARDS[0] / "facts.json"
+  path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+  with pytest.raises(UserError, match="has the format 2 of a newer version"):
     train_from(copied)
 
 
