@@ -263,6 +263,7 @@ def build_evaluator(
     batch_size=batch_size,
     program=program,
     parts=own_shares or 1,
+    canonical=own_shares > 0,
   )
   return Evaluator(
     task=task,

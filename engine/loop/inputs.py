@@ -42,6 +42,7 @@ class Inputs:
     batch_size: int,
     parts: int = 1,
     program: float = 0.0,
+    canonical: bool = False,
   ):
     """Initializes the inputs.
 
@@ -53,19 +54,22 @@ class Inputs:
       parts: into which a replica cuts its rows.
       program: what one costs (`Source.choose_shapes`); 0: shapes do not depend
         on it.
+      canonical: choose shapes as for one device, whatever the replicas: sums
+        over them are to have the same bits.
     """
     self.source = source
     self.order = order
     self._strategy = strategy
     self._replicas = strategy.num_replicas_in_sync
     self._own = own_replicas(strategy)
+    shares = self._replicas * parts
     self.choice = (
       ""
       if not program
       else source.choose_shapes(
         batch_size=batch_size,
-        shares=self._replicas * parts,
-        parts=order.num_batches * parts,
+        shares=shares,
+        parts=order.num_batches * (shares if canonical else parts),
         program=program,
       )
     )

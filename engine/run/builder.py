@@ -177,6 +177,7 @@ class Builder:
         batch_size=train.global_batch_size,
         parts=self._parts,
         program=self._program,
+        canonical=bool(self._own_shares),
       ),
       strategy=self._strategy,
       steps_per_loop=self._config.runtime.steps_per_loop,

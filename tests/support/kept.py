@@ -36,6 +36,7 @@ _MADE = (
   (builder, "build_optimizer"),
   (builder, "Guard"),
   (builder, "LossScale"),
+  (builder, "Shares"),
   (trainer, "DeviceStep"),
 )
 _parts = Builder.parts
