@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -192,7 +193,7 @@ def digests_in(directory: str) -> dict[str, str]:
   """Returns path below a directory -> SHA-256 of the files that are whole.
 
   Raises:
-    tf.errors.OpError: where one cannot be read.
+    OSError, tf.errors.OpError: where one cannot be read, or seen: it is there.
   """
   paths = (
     os.path.join(folder, name)
@@ -203,7 +204,7 @@ def digests_in(directory: str) -> dict[str, str]:
   return {
     os.path.relpath(path, directory): sha256_of(path)
     for path in sorted(paths)
-    if is_file(path)
+    if not is_local(path) or stat.S_ISREG(os.lstat(path).st_mode)
   }
 
 

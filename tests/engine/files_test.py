@@ -1,5 +1,6 @@
 """What is written is there whole or not at all."""
 
+import errno
 import hashlib
 import os
 
@@ -7,6 +8,7 @@ import pytest
 
 from engine.files import (
   DISK_ERRORS,
+  digests_in,
   is_free,
   parts_in,
   reason_of,
@@ -26,6 +28,23 @@ def test_text_and_bytes_take_the_place_of_an_older_file(tmp_path, content):
   assert path.read_bytes() == written
   assert sha256_of(str(path)) == hashlib.sha256(written).hexdigest()
   assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_file_that_cannot_be_seen_now_is_not_left_out(tmp_path, monkeypatch):
+  for name in "ab":
+    (tmp_path / name).write_text(name)
+  os.symlink("a", tmp_path / "link")
+  assert [*digests_in(str(tmp_path))] == ["a", "b"]
+
+  def unseen(path, see=os.lstat, **kwargs):
+    if str(path).endswith("/b"):
+      raise OSError(errno.EIO, "Input/output error")
+    return see(path, **kwargs)
+
+  monkeypatch.setattr(os, "lstat", unseen)
+  monkeypatch.setattr(os, "stat", unseen)
+  with pytest.raises(OSError, match="Input/output"):
+    digests_in(str(tmp_path))
 
 
 @pytest.mark.parametrize("named", [True, False])
