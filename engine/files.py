@@ -204,7 +204,9 @@ def digests_in(directory: str) -> dict[str, str]:
   return {
     os.path.relpath(path, directory): sha256_of(path)
     for path in sorted(paths)
-    if not is_local(path) or stat.S_ISREG(os.lstat(path).st_mode)
+    if (
+      stat.S_ISREG(os.lstat(path).st_mode) if is_local(path) else is_file(path)
+    )
   }
 
 

@@ -79,7 +79,8 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
 @contextlib.contextmanager
 def _counts_as_saved(checkpoint: tf.train.Checkpoint, path: str) -> Iterator:
   """Lets counts of int64 be read from a run that had them as int32."""
-  saved = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
+  reader = tf.compat.v1.train.NewCheckpointReader(path)
+  saved = reader.get_variable_to_dtype_map()
   counts = [
     (module, name, value, tf.Variable(0, dtype=tf.int32))
     for owner, module in vars(checkpoint).items()

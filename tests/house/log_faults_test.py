@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from engine.durability import manifest
 from engine.errors import Preempted
+from engine.files import json_digest
 from engine.lines import segments
 from engine.lines.reading import read_jsonl
 from launch.pages.page import write_page
@@ -96,7 +97,7 @@ def test_an_older_run_has_nothing_noted_and_goes_on(copy):
     values = json.loads(path.read_bytes())
     values = {k: v for k, v in values.items() if k not in ("logs", "digest")}
     values["format"] = 2
-    path.write_text(json.dumps({**values, "digest": manifest._digest(values)}))
+    path.write_text(json.dumps({**values, "digest": json_digest(values)}))
   write(copy / "metrics.jsonl", lines(copy / "metrics.jsonl")[1:])
   assert run(copy)["lost"] == {}
   assert newest(copy).logs
