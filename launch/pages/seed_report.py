@@ -111,9 +111,11 @@ def write(report: Mapping[str, Any], model_dir: str) -> None:
 def table(report: Mapping[str, Any]) -> list[str]:
   """Returns the report as lines: a run each, then what they have in common.
 
-  Metrics of each class are in `seeds.json` alone: lines are for a terminal.
+  What lies deeper, as metrics of each class and calibration, is in
+  `seeds.json` alone: lines are for a terminal.
   """
-  names = [name for name in report["metrics"] if "." not in name]
+  own = lambda name: name.rpartition("/")[2]  # A split's name may have dots.
+  names = [name for name in report["metrics"] if "." not in own(name)]
   rows = [["seed", *names, ""]]
   for run in report["runs"]:
     metrics = run.get("metrics", {})

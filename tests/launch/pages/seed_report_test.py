@@ -68,6 +68,10 @@ def test_the_report_names_collapsed_runs_and_counts_without_them():
   assert report["metrics"]["per_class.same.recall"]["mean"] == 0.5
   lines = seed_report.table(report)
   assert lines[0].split() == ["seed", "loss", "accuracy"]
+  of_splits = {"dev.2/f1": 0.5, "dev.2/per_class": {"a/b": {"f1": 0.5}}}
+  of_splits = {**result_of(0.8), "eval": of_splits}
+  header, *_ = seed_report.table(seed_report.summarize({0: of_splits}, {}))
+  assert header.split() == ["seed", "dev.2/f1"]
   assert "collapsed: accuracy 0.6838" in lines[2]
   assert lines[3].endswith("stopped early at step 40")
   assert lines[4].split()[:3] == ["5", "-", "-"] and "status 137" in lines[4]

@@ -36,6 +36,13 @@ def logits_of(path):
     return model.eval()(**encoded).logits.numpy()
 
 
+def made(name, tmp_path):
+  """What `--encoder` calls a small encoder of a family."""
+  if name == "tiny":
+    return name
+  return families.write(name, str(tmp_path / "made"))
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -43,9 +50,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tiny", *families.FAMILIES])
 def test_an_export_has_equal_logits_there(name, tmp_path):
-  encoder = name
-  if name != "tiny":
-    encoder = families.write(name, str(tmp_path / "made"))
+  encoder = made(name, tmp_path)
   task = task_of(encoder, max_seq_length=128)
   model = initialized(task)
   kernel = model.head.kernel
@@ -60,9 +65,7 @@ def test_an_export_has_equal_logits_there(name, tmp_path):
 @pytest.mark.parametrize("name", ["tiny", *families.FAMILIES])
 @pytest.mark.parametrize("batching", ["pad", "pack"])
 def test_each_token_of_many_pairs_is_equal_there(name, batching, tmp_path):
-  encoder = name
-  if name != "tiny":
-    encoder = families.write(name, str(tmp_path / "made"))
+  encoder = made(name, tmp_path)
   task = task_of(encoder, batching=batching, max_seq_length=128)
   model = initialized(task)
   path = encoder
