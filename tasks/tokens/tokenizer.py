@@ -7,6 +7,15 @@ from tasks.tokens.encoded import EncodedPairs
 from tasks.wordpiece.tokenizer import Tokenizer
 
 _MOST_KNOWN = 2**18  # Words whose ids are kept.
+_NOT_READ = "[not read:"
+
+
+def as_written(shown: str) -> str:
+  """Returns what `PairTokenizer.shown` says of a pair, however much was read.
+
+  Equal for equal sentences: without marks and spaces.
+  """
+  return "".join(shown.replace(_NOT_READ, "").replace("]", "").split())
 
 
 class PairTokenizer:
@@ -73,7 +82,7 @@ class PairTokenizer:
     ):
       if read < len(each):
         end = each.offsets[read - 1][1] if read else 0
-        text = f"{text[:end]} [not read: {text[end:].strip()}]".lstrip()
+        text = f"{text[:end]} {_NOT_READ} {text[end:].strip()}]".lstrip()
       shown.append(text)
     return " | ".join(shown)
 

@@ -45,6 +45,17 @@ def test_runs_on_other_data_are_refused(tmp_path, changes, said):
   assert said in told and "other data" in told and "one and other" in told
 
 
+def test_runs_that_read_more_or_less_of_the_same_texts_compare(tmp_path):
+  texts = [
+    [f"word [{i}] {more} | b" for i in range(40)]
+    for more in ("more", "[not read: more]")
+  ]
+  one, other = (
+    run(tmp_path / str(i), texts=each) for i, each in enumerate(texts)
+  )
+  assert compare(read_side(str(one)), read_side(str(other)))
+
+
 def test_a_metric_without_values_by_example_is_refused(tmp_path):
   one = run(tmp_path / "one", metrics={"pr_auc": 0.7})
   said = refused(one, one, metric="pr_auc")

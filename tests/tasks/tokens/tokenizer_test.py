@@ -11,7 +11,7 @@ from official.nlp.tools import tokenization
 from tasks.config import SentencePairConfig
 from tasks.data.datasets import answers_of, read_split
 from tasks.encoders import find as encoders
-from tasks.tokens.tokenizer import PairTokenizer, truncate
+from tasks.tokens.tokenizer import PairTokenizer, as_written, truncate
 from tests.support import families
 from tests.support.testing import SHARED, needs_demo_encoder, needs_shared_data
 from tests.tasks.encoders.entry import task_of
@@ -109,6 +109,8 @@ def test_what_is_not_read_is_shown_by_characters(encoder):
   long = "\u00dcber the river, Zo\u00eb said: wait for 12 minutes."
   shown = tokenizer.shown([long, "Short."], 20)
   read, rest = shown.removesuffix("] | Short.").split(" [not read: ")
+  assert as_written(shown) == as_written(f"{long} | Short.")
+  assert as_written(shown) != as_written(f"{long} | Shorter.")
   assert rest and "".join((read + rest).split()) == "".join(long.split())
   whole = tokenizer.encode([long], ["Short."], 20)
   part = tokenizer.encode([read], ["Short."], 100)
