@@ -31,16 +31,35 @@ def cache_directory(kind: str) -> str:
   return os.path.join(home, "apsis", kind)
 
 
+def _mode(path: str, *, follow: bool = False) -> int:
+  """The mode of what is at a local path; 0 where nothing is."""
+  try:
+    return os.stat(path, follow_symlinks=follow).st_mode
+  except (FileNotFoundError, NotADirectoryError):
+    return 0
+
+
 def is_link(path: str) -> bool:
-  """Whether a path is a link; where there are none it is not."""
-  return is_local(path) and os.path.islink(path)
+  """Whether a path is a link; where there are none it is not.
+
+  As the next two, it raises OSError where that cannot be seen now: what is
+  there is not taken for gone, nor a link for a directory.
+  """
+  return is_local(path) and stat.S_ISLNK(_mode(path))
 
 
 def is_file(path: str) -> bool:
   """Whether a regular file is at a path itself, and no link to one."""
   if not is_local(path):
     return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
-  return os.path.isfile(path) and not os.path.islink(path)
+  return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: str) -> bool:
+  """Whether a directory is at a path itself, and no link to one."""
+  if not is_local(path):
+    return tf.io.gfile.isdir(path)
+  return stat.S_ISDIR(_mode(path))
 
 
 def is_free(path: str) -> bool:
@@ -48,11 +67,6 @@ def is_free(path: str) -> bool:
   if is_local(path):
     return os.path.isfile(path) or not os.path.lexists(path)
   return not tf.io.gfile.isdir(path)
-
-
-def is_folder(path: str) -> bool:
-  """Whether a directory is at a path itself, and no link to one."""
-  return tf.io.gfile.isdir(path) and not is_link(path)
 
 
 def reason_of(error: Exception) -> str:
@@ -81,7 +95,8 @@ def whole(path: str, *, named: bool = False) -> Iterator[str]:
   Raises:
     OSError, tf.errors.OpError: where it cannot be written.
   """
-  if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+  mode = _mode(path, follow=True) if is_local(path) else 0
+  if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
     if not named:
       raise FileExistsError(errno.EEXIST, f"{path} is no regular file", path)
     yield path
@@ -204,9 +219,7 @@ def digests_in(directory: str) -> dict[str, str]:
   return {
     os.path.relpath(path, directory): sha256_of(path)
     for path in sorted(paths)
-    if (
-      stat.S_ISREG(os.lstat(path).st_mode) if is_local(path) else is_file(path)
-    )
+    if is_file(path)
   }
 
 

@@ -277,17 +277,6 @@ class Checkpoints(tf.train.CheckpointManager):
         with contextlib.suppress(*DISK_ERRORS):
           manifest.delete(prefix)
 
-  def clear(self) -> None:
-    """Deletes what killed saves and deletions left."""
-    step = self._step()
-    with contextlib.suppress(*DISK_ERRORS):
-      for prefix in manifest.prefixes(self.directory):
-        later = manifest.step_of(prefix) > step
-        unfinished = later and not manifest.is_committed(prefix)
-        if unfinished or manifest.is_going(prefix):
-          manifest.delete(prefix)
-      own.remove_leftovers(self.directory)
-
 
 def stalls(manager: Checkpoints) -> dict[str, Any]:
   """How long the saves of this process held the training up."""

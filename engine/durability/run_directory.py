@@ -242,12 +242,6 @@ class RunDirectory:
       "room there, change its permissions, or choose another --model_dir."
     )
 
-  def clear(self) -> None:
-    """Removes what killed writers of whole files left; hold the lock."""
-    for path in (self.path, self.assets, self.examples):
-      with contextlib.suppress(*DISK_ERRORS):
-        own.remove_leftovers(path)
-
   def result(self) -> dict[str, Any] | None:
     """Returns what the run reported in the end, if it has.
 

@@ -67,7 +67,7 @@ class LineFile:
       waiting = bool(self._waiting)
     if waiting:
       raise OSError(f"{self.path} waits for room")
-    if os.path.exists(self.path):
+    if is_local(self.path):
       descriptor = os.open(self.path, os.O_RDONLY)
       try:
         os.fsync(descriptor)

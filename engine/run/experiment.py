@@ -33,6 +33,7 @@ from engine.run.found import (
   with_shapes,
 )
 from engine.run.session import Session
+from engine.run.sweeping import sweep_finished
 from engine.task import Source, Task, Watcher
 from engine.telemetry.job import Job
 from engine.telemetry.watching import Watching
@@ -165,6 +166,8 @@ class Experiment:
       if found.result:
         terminal.say(f"finished before: {job.directory.path}")
         self.trained = False
+        if job.is_chief:
+          sweep_finished(job.directory, lock, found.result["global_step"])
         return {**found.result, "lost": {}}  # It was told when noticed.
       session = Session(
         job,

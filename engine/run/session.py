@@ -20,6 +20,7 @@ from engine.run import found, shared_restore
 from engine.run.builder import Builder, build_managers
 from engine.run.controller import build_controller
 from engine.run.outcome import outcome
+from engine.run.sweeping import sweep
 from engine.settings import identity
 from engine.task import Source, digest_of
 from engine.telemetry.job import Job
@@ -132,8 +133,7 @@ class Session:
     apart = {f"{found.DATA}.{split}" for split in splits} & {*self._changed}
     try:
       if job.is_chief:
-        directory.clear()
-        self._manager.clear()
+        sweep(directory, step)
         directory.prepare()
         directory.forget_result()  # Before the config that makes it old.
         directory.create(job.config, self._changed)
@@ -229,7 +229,7 @@ class Session:
     try:
       self._logs.close()
       if self._job.is_chief:
-        self._job.directory.clear()  # What has its name by now.
+        sweep(self._job.directory, self._step())
         self._job.directory.write_result(reported)
     except DISK_ERRORS as error:
       raise SaveFailed(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -54,6 +55,17 @@ def test_the_same_command_on_a_finished_run_reports_it(trained, tmp_path):
   assert again.status == 0
   assert "finished before" in again.out
   assert again.out.splitlines()[-4:] == first.out.splitlines()[-4:]
+
+
+def test_a_finished_run_is_rid_of_what_it_could_not_delete(trained, tmp_path):
+  model_dir = shutil.copytree(trained[0], tmp_path / "run")
+  whole = {*model_dir.rglob("*")}
+  left = model_dir / "checkpoints" / ".ckpt-2.manifest.json.1.2.part"
+  for path in (left, model_dir / "checkpoints" / "ckpt-2.index"):
+    path.write_text("left")
+  again = enter(tmp_path, "launch.train", *TINY, f"--model_dir={model_dir}")
+  assert "finished before" in again.out
+  assert {*model_dir.rglob("*")} == whole
 
 
 def misses(labels, outputs):

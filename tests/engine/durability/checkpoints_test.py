@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from engine.config import CheckpointConfig, TrainConfig
-from engine.durability import manifest, own
+from engine.durability import manifest
 from engine.durability.checkpoints import Checkpoints
 from engine.durability.committer import Committer
 from engine.durability.lock import Lock
@@ -189,40 +189,6 @@ def test_a_newer_format_stops_the_run(saved):
   target = tf.train.Checkpoint(value=tf.Variable(0.0))
   with pytest.raises(UserError, match="format 4, but this Apsis reads formats"):
     restore_newest(target, str(saved))
-
-
-def test_what_a_killed_save_left_is_cleared(saved):
-  for name in ("ckpt-12.index", "ckpt-12.data-00000-of-00001"):
-    (saved / name).write_bytes(b"half")
-  (saved / "ckpt-12_temp").mkdir()
-  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
-  checkpoints = manager(saved, step, value)
-  assert begun(checkpoints).endswith("ckpt-9")
-  assert len(list(saved.glob("ckpt-12*"))) == 3  # There may be more to check.
-  checkpoints.clear()
-  assert not list(saved.glob("ckpt-12*"))
-
-
-def test_a_deletion_that_was_killed_is_done_by_the_next_start(
-  saved, monkeypatch
-):
-  (saved / "ckpt-3.index").write_bytes(b"its marker was lost, by nobody here")
-
-  def killed(path):
-    if path.endswith("manifest.json"):
-      return own.remove(path)
-    raise KeyboardInterrupt
-
-  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-    patch.setattr(manifest, "remove", killed)
-    manifest.delete(str(saved / "ckpt-6"))
-  assert steps(saved) == [3, 6, 9]
-  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
-  checkpoints = manager(saved, step, value)
-  assert begun(checkpoints).endswith("ckpt-9")
-  checkpoints.clear()
-  assert not list(saved.glob("*ckpt-6*"))
-  assert steps(saved) == [3, 9]
 
 
 def test_a_checkpoint_holds_the_values_at_its_save_though_training_goes_on(

@@ -56,6 +56,11 @@ def files(root):
   }
 
 
+def sweep(run):
+  for folder in (run.path, run.assets, run.examples, run.checkpoints):
+    own.remove_leftovers(folder)
+
+
 @pytest.fixture
 def run(tmp_path):
   make(tmp_path / "run", [*OWN, *OTHERS])
@@ -63,8 +68,7 @@ def run(tmp_path):
 
 
 def test_what_kills_left_goes_and_what_looks_like_it_stays(run):
-  run.clear()
-  own.remove_leftovers(run.checkpoints)
+  sweep(run)
   assert files(run.path) == set(OTHERS)
   assert not os.path.exists(os.path.join(run.checkpoints, "ckpt-5_temp"))
 
@@ -89,8 +93,7 @@ def test_nothing_is_deleted_through_a_link(tmp_path):
       path.symlink_to(canaries if folder else canaries / "x")
     run = RunDirectory(str(root))
     links = len(list(root.rglob("*")))
-    run.clear()
-    own.remove_leftovers(run.checkpoints)
+    sweep(run)
     prefix = os.path.join(run.checkpoints, "ckpt-3")
     assert not manifest.delete(prefix)
     with pytest.raises(OSError, match="is a link"):
