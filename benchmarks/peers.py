@@ -42,7 +42,7 @@ from benchmarks.harness.record import row, write_record
 from launch.command.door import fail, run_door
 from launch.command.flags import config_from_flags, define_settings
 
-SETTINGS = ("task", "data_dir", "encoder")
+SETTINGS = ("task", "data_dir", "encoder", "learning_rate")
 flags.DEFINE_list("contenders", list(CONTENDERS), "Which to run.")
 flags.DEFINE_list("only", [], "Of their settings; e.g. 'grouped bfloat16'.")
 flags.DEFINE_integer(
@@ -68,7 +68,8 @@ def main() -> None:
   values = flags.FLAGS
   entries = chosen(values.contenders, values.only)
   check_installed(entries)
-  task = config_from_flags(SETTINGS).task
+  config = config_from_flags(SETTINGS)
+  task = config.task
   # Imported behind the checks: TensorFlow takes seconds.
   from engine.measure.environment import environment
 
@@ -76,13 +77,17 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as directory:
     epoch = given.write_splits(task, directory) // BATCH_SIZE
     steps = values.epoch_steps or epoch
-    asked = "hugging_face" in [entry.contender for entry in entries]
+    contenders = {entry.contender for entry in entries}
+    if contenders & {"keras_fit", "model_garden"}:
+      given.check_garden(task.encoder)
+    asked = "hugging_face" in contenders
     plan = Plan(
       setting="",
       task=task.name,
       data_dir=task.data_dir,
       encoder=task.encoder,
       source=given.source_of(task.encoder) if asked else "",
+      learning_rate=config.optimizer.learning_rate,
       splits=directory,
       steps=values.epochs * steps,
       steps_per_window=steps if whole else STEPS_PER_WINDOW,
@@ -103,6 +108,7 @@ def main() -> None:
       setting=entry.setting,
       peak_memory_bytes=max(x["peak_memory_bytes"] for x in found),
       accuracies=[x["accuracy"] for x in found if whole],
+      right=[x["right"] for x in found if x["right"]],
     )
     for entry, found in answers.items()
   ]

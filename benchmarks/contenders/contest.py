@@ -10,6 +10,8 @@ import numpy as np
 
 from benchmarks.contenders.plan import BATCH_SIZE
 from benchmarks.harness.statistics import medians
+from engine.certainty.paired import compare_means
+from engine.certainty.statistic import mean_of
 from engine.errors import UserError
 
 # Contender -> its settings, the one that a user would take first behind others.
@@ -135,6 +137,25 @@ def ratio(
   return total(ours) / total(theirs), float(low), float(high)
 
 
+def _paired(
+  theirs: Sequence[Sequence[bool]] | None,
+  ours: Sequence[Sequence[bool]] | None,
+) -> str:
+  """Says how far apart accuracies are, by pairs of the dev split."""
+  if not theirs or not ours:
+    return ""
+  shares = [
+    [mean_of(np.array(right), is_share=True) for right in runs]
+    for runs in (theirs, ours)
+  ]
+  apart = compare_means(*shares)
+  low, high = apart.interval
+  return (
+    f" ({apart.difference:+.4f} [{low:+.4f}, {high:+.4f}] "
+    f"by pair, p = {apart.p:.2g})"
+  )
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
   """A line for each row: rates, or seconds where they are of whole commands."""
   unit = rows[0]["unit"]
@@ -179,6 +200,7 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
       )
       reached &= ours >= theirs - AS_ACCURATE
       told = f" at accuracy {ours:.4f} beside {theirs:.4f}"
+      told += _paired(*(found[x].get("right") for x in (other, best)))
     lines.append(
       f"{best} / {other}: {value:.2f} [{low:.2f}, {high:.2f}]{told}, "
       f"goal {goal}: {'reached' if reached else 'not reached'}"

@@ -85,6 +85,18 @@ def write_splits(task: SentencePairConfig, directory: str) -> int:
   return sizes["train"]
 
 
+def check_garden(encoder: str) -> None:
+  """Raises `UserError` where Model Garden's contenders cannot load it."""
+  from tasks.encoders import find as encoders
+
+  directory = encoders.find(encoder).directory
+  if not os.path.exists(os.path.join(directory, "bert_config.json")):
+    raise UserError(
+      f"`encoder` is {encoder!r}, which is no BERT in Model Garden's layout: "
+      "leave keras_fit and model_garden out of --contenders."
+    )
+
+
 def source_of(encoder: str) -> str:
   """Returns the Hugging Face directory of an encoder.
 

@@ -1,10 +1,11 @@
-"""Hugging Face's `Trainer` on `transformers`' BERT, with PyTorch.
+"""Hugging Face's `Trainer` on a model of `transformers`, with PyTorch.
 
 Settings: a type, and `padded` (rows of 128 tokens), `dynamic` (as wide as the
 longest pair of the batch), or `grouped` (that, with batches of like lengths).
 """
 
 import tempfile
+import time
 
 from benchmarks.contenders import plan as plans
 from benchmarks.contenders.given import Split
@@ -29,23 +30,27 @@ def run(plan: Plan) -> Run:
   way, precision = plan.setting.split()
   transformers.set_seed(plan.seed)
   transformers.logging.set_verbosity_error()
-  model = transformers.BertForSequenceClassification.from_pretrained(
+  model = transformers.AutoModelForSequenceClassification.from_pretrained(
     plan.source, num_labels=2, dtype=torch.float32
   )
-  tokenizer = transformers.BertTokenizerFast.from_pretrained(plan.source)
+  tokenizer = transformers.AutoTokenizer.from_pretrained(plan.source)
+  names = tokenizer.model_input_names  # Not all families have types.
 
   def rows(name):
     split = Split.read(plan.splits, name)
-    ids = np.split(split.ids, split.starts[1:-1])
-    return [
-      {
-        "input_ids": row.tolist(),
-        "token_type_ids": (np.arange(len(row)) >= first).astype(int).tolist(),
-        "attention_mask": [1] * len(row),
-        "label": int(label),
-      }
-      for row, first, label in zip(ids, split.first, split.labels, strict=True)
-    ]
+    found = []
+    for row, first, label in zip(
+      np.split(split.ids, split.starts[1:-1]),
+      split.first,
+      split.labels,
+      strict=True,
+    ):
+      types = (np.arange(len(row)) >= first).astype(int)
+      columns = {"input_ids": row.tolist(), "token_type_ids": types.tolist()}
+      columns = {k: columns[k] for k in columns if k in names}
+      mask = [1] * len(row)
+      found.append({**columns, "attention_mask": mask, "label": int(label)})
+    return found
 
   def accuracy(found):
     right = found.predictions.argmax(-1) == found.label_ids
@@ -65,7 +70,7 @@ def run(plan: Plan) -> Run:
         per_device_train_batch_size=BATCH_SIZE,
         per_device_eval_batch_size=BATCH_SIZE,
         max_steps=plan.steps,
-        learning_rate=plans.LEARNING_RATE,
+        learning_rate=plan.learning_rate,
         warmup_steps=plan.warm_up_steps,
         weight_decay=plans.WEIGHT_DECAY,
         max_grad_norm=plans.CLIP_NORM,
@@ -91,9 +96,16 @@ def run(plan: Plan) -> Run:
       callbacks=[Timing()],
     )
     trainer.train()
-  name = "eval_accuracy"
-  found = [x[name] for x in trainer.state.log_history if name in x]
-  return Run(clock.windows, float(found[-1]) if found else None)
+    if not plan.evaluations:
+      return Run(clock.windows, None)
+    seconds = time.monotonic() - plan.begun
+    name = "eval_accuracy"
+    found = [x[name] for x in trainer.state.log_history if name in x]
+    # Evaluations are grouped by length too; pairs are told in their order.
+    trainer.args.train_sampling_strategy = "random"
+    told = trainer.predict(rows("dev"))
+    right = told.predictions.argmax(-1) == told.label_ids
+  return Run(clock.windows, float(found[-1]), seconds, right.tolist())
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def run(plan: Plan) -> Run:
   model = build(plan)
   model.compile(
     optimizer=optimization.create_optimizer(
-      plans.LEARNING_RATE, plan.steps, plan.warm_up_steps
+      plan.learning_rate, plan.steps, plan.warm_up_steps
     ),
     loss=tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=[tf_keras.metrics.SparseCategoricalAccuracy("accuracy")],

@@ -79,7 +79,7 @@ def run(plan: Plan) -> Run:
             "optimizer": {"adamw": {"gradient_clip_norm": plans.CLIP_NORM}},
             "learning_rate": {
               "polynomial": {
-                "initial_learning_rate": plans.LEARNING_RATE,
+                "initial_learning_rate": plan.learning_rate,
                 "decay_steps": plan.steps,
               }
             },

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 BATCH_SIZE = 32
-LEARNING_RATE = 1e-4
 WARM_UP_SHARE = 0.1  # Of the steps, for the learning rate.
 WEIGHT_DECAY = 0.01
 CLIP_NORM = 1.0
@@ -26,6 +25,7 @@ class Plan:
     data_dir: where the data is.
     encoder: as `launch.train` names it; one with weights.
     source: Hugging Face's directory of the encoder.
+    learning_rate: the highest.
     splits: directory with the splits, as `given.write_splits` writes them.
     steps: to train.
     steps_per_window: steps that are timed together.
@@ -39,6 +39,7 @@ class Plan:
   data_dir: str
   encoder: str
   source: str
+  learning_rate: float
   splits: str
   steps: int
   steps_per_window: int
@@ -65,11 +66,13 @@ class Run:
     windows: seconds of each window.
     accuracy: on the dev split after the last step, if it was evaluated.
     seconds: of the command; None: from its start to the end of `run`.
+    right: whether each of its pairs is, where the contender tells.
   """
 
   windows: list[float]
   accuracy: float | None
   seconds: float | None = None
+  right: list[bool] | None = None
 
 
 class Clock:
@@ -115,6 +118,7 @@ def answer(run: Callable[[Plan], Run]) -> None:
       {
         "windows": found.windows,
         "accuracy": found.accuracy,
+        "right": found.right,
         "seconds": seconds,
         "peak_memory_bytes": peak,
       },

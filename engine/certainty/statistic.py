@@ -98,7 +98,7 @@ def statistics_of(
   losses = np.asarray(table["losses"], np.float64)
   candidates: Candidates = []
   if losses.ndim == 1:
-    candidates.append(("loss", lambda: _mean(losses)))
+    candidates.append(("loss", lambda: mean_of(losses)))
   if are_classes(table):
     candidates += _of_classes(table["labels"], table["outputs"].argmax(-1))
   elif are_scores(table):
@@ -116,7 +116,8 @@ def statistics_of(
   return found
 
 
-def _mean(values: np.ndarray, *, is_share: bool = False) -> Statistic:
+def mean_of(values: np.ndarray, *, is_share: bool = False) -> Statistic:
+  """Returns the metric that is the mean of a number of each example."""
   values = np.asarray(values, np.float64)[:, None]
   return Statistic(values, lambda means: means[..., 0], is_share=is_share)
 
@@ -135,7 +136,7 @@ def _of_classes(labels: np.ndarray, called: np.ndarray) -> Candidates:
   # Of two classes the second is more often the positive one.
   each = [slice(k, k + 1) for k in (1, 0) if k < number <= 2]
   return [
-    ("accuracy", lambda: _mean(right, is_share=True)),
+    ("accuracy", lambda: mean_of(right, is_share=True)),
     *(("f1", functools.partial(f1, one)) for one in each),
     ("f1", lambda: f1(slice(None))),
     (
@@ -181,11 +182,11 @@ def _of_scores(labels: np.ndarray, scores: np.ndarray) -> Candidates:
   """Squared error, and the correlations where they are defined."""
   squares = np.square(scores - labels)
   if len(labels) < 2 or not np.ptp(labels) or not np.ptp(scores):
-    return [("mse", lambda: _mean(squares))]
+    return [("mse", lambda: mean_of(squares))]
   x, y = ((v - v.mean()) / v.std() for v in (labels, scores))
   both = np.stack([x, y], -1)
   return [
-    ("mse", lambda: _mean(squares)),
+    ("mse", lambda: mean_of(squares)),
     ("pearson", lambda: Statistic(moments(x, y), correlation)),
     ("spearman", lambda: Statistic(both, correlation, ranked=True)),
   ]

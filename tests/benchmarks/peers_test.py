@@ -20,6 +20,7 @@ PLAN = Plan(
   data_dir="",
   encoder="demo",
   source="",
+  learning_rate=1e-4,
   splits="",
   steps=6,
   steps_per_window=2,
@@ -84,7 +85,7 @@ def test_apsis_is_run_through_its_door(evaluations):
   found = apsis.run(plan)
   assert found.seconds > sum(found.windows)
   if evaluations:
-    assert 0 <= found.accuracy <= 1
+    assert found.accuracy == pytest.approx(np.mean(found.right))
   else:
     assert 2 <= len(found.windows) <= 3 and min(found.windows) > 0
     assert found.accuracy is None
@@ -154,6 +155,20 @@ def test_the_fastest_setting_of_a_contender_counts():
   assert all("not reached" in line for line in contest.verdicts(slow))
 
 
+def test_accuracies_of_whole_commands_are_compared_by_pair():
+  """One that is right where the other is, and on 40 more of 400 pairs."""
+  found = rows(
+    "s",
+    ("hugging_face", "grouped bfloat16", 300.0, 0.8),
+    ("apsis", "bfloat16", 150.0, 0.9),
+  )
+  for row, right in zip(found, (320, 360), strict=True):
+    row["right"] = [(np.arange(400) < right).tolist()] * 3
+  (line,) = contest.verdicts(found)
+  told = line.split("beside 0.8000 ")[1]
+  assert told.startswith("(+0.1000 [+0.07") and "by pair, p = 0.0" in told
+
+
 @pytest.mark.parametrize(
   ("accuracy", "verdict"), [(0.8, "reached"), (0.78, "not reached")]
 )
@@ -179,6 +194,7 @@ def test_a_whole_command_is_faster_only_at_the_same_accuracy(accuracy, verdict):
     ("--only=fast", "`only` has ['fast'], but takes"),
     ("--task=nothing", "`task` is 'nothing'"),
     ("--encoder=tiny", "no weights to share"),
+    ("--learning_rate=-1", "`learning_rate` is -1"),
   ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, given, said):
