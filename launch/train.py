@@ -82,6 +82,11 @@ def main() -> None:
   if trains:
     notices.listen()
   cluster = find_cluster(config.runtime, os.environ)
+  if config.runtime.fixes_bits:
+    from engine.cluster import threads
+    from engine.durability.run_directory import RunDirectory
+
+    config = threads.fixed(config, RunDirectory(model_dir).threads())
   if cluster:
     progress.report("meeting")
     cluster = meet(
@@ -99,7 +104,6 @@ def main() -> None:
   import tensorflow as tf
 
   from engine.cluster.strategies import create_strategy, is_chief
-  from engine.durability.run_directory import RunDirectory
   from engine.measure.environment import compiled_for
   from engine.measure.ledger import Ledger, process_seconds
   from engine.measure.result import summary_lines
@@ -109,8 +113,6 @@ def main() -> None:
   from launch.trained.calibrated import calibrate, lines
 
   notices.exists = tf.io.gfile.exists
-  if not cluster:
-    config = RunDirectory(model_dir).with_threads(config)
   cache = None
   if config.runtime.compile_cache:
     facts = compiled_for(config.runtime)

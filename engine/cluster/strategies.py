@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
+from engine.cluster import threads
 from engine.cluster.discovery import Cluster
 from engine.cluster.rendezvous import ends_within
 from engine.config import RuntimeConfig
@@ -42,8 +43,8 @@ def create_strategy(
     tf.config.experimental.enable_op_determinism()
   gpus = tf.config.list_physical_devices("GPU")
   _set_growth(gpus, config.memory_growth)
-  if config.threads:
-    tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+  if number := threads.own(config):
+    tf.config.threading.set_intra_op_parallelism_threads(number)
   kind = config.strategy
   workers = cluster.size if cluster else 1
   if config.tpu and (kind not in ("auto", "tpu") or workers > 1):

@@ -14,7 +14,7 @@ from absl import logging
 
 from engine.config import ExperimentConfig
 from engine.durability import manifest, own
-from engine.errors import Damaged, Missing, UserError, quoted
+from engine.errors import Damaged, Missing, UserError
 from engine.files import (
   DISK_ERRORS,
   is_folder,
@@ -106,25 +106,10 @@ class RunDirectory:
       if manifest.is_committed(prefix)
     ]
 
-  def with_threads(self, config: ExperimentConfig) -> ExperimentConfig:
-    """Fixes the threads of a deterministic run: those of its first process.
-
-    How an op is shared among threads decides in which order it adds.
-    """
-    runtime = config.runtime
-    if not runtime.fixes_bits or runtime.threads:
-      return config
-    first = ((self.read_config() or {}).get("runtime") or {}).get("threads")
-    asked = os.environ.get("TF_NUM_INTRAOP_THREADS") or "0"
-    if not (asked.isdecimal() and len(asked) < 5):
-      raise UserError(
-        f"TF_NUM_INTRAOP_THREADS is {quoted(asked)}: let it be a number of "
-        "threads, or leave it out."
-      )
-    threads = first or int(asked) or len(os.sched_getaffinity(0))
-    return dataclasses.replace(
-      config, runtime=dataclasses.replace(runtime, threads=threads)
-    )
+  def threads(self) -> int:
+    """Returns how many an op of the first process had; 0: nobody fixed them."""
+    runtime = (self.read_config() or {}).get("runtime") or {}
+    return runtime.get("threads") or 0
 
   def changed(self) -> list[str]:
     """Returns the settings in which the run was allowed to change."""

@@ -149,19 +149,30 @@ def tree_sum(terms: Callable[[int], list[Values]], count: int) -> list[Values]:
   return of(0, count)
 
 
+@alone
+def _added(left: list[tf.Tensor], right: list[tf.Tensor]) -> list[tf.Tensor]:
+  # A caller's additions, one above the other, are a tree only as they are
+  # written: where TensorFlow knows their shapes it makes one list of them.
+  return [a + b for a, b in zip(left, right, strict=True)]
+
+
 def add(left: Sequence[Values], right: Sequence[Values]) -> list[Values]:
   """Adds two subtrees: dense terms as numbers, rows as a longer list."""
-
-  def both(a: Values, b: Values) -> Values:
+  found = list(left)
+  dense = []
+  for i, (a, b) in enumerate(zip(left, right, strict=True)):
     if isinstance(a, tf.IndexedSlices):
-      return tf.IndexedSlices(
+      found[i] = tf.IndexedSlices(
         tf.concat([a.values, b.values], 0),
         tf.concat([a.indices, b.indices], 0),
         a.dense_shape,
       )
-    return a + b
-
-  return [both(a, b) for a, b in zip(left, right, strict=True)]
+    else:
+      dense.append(i)
+  sums = _added([left[i] for i in dense], [right[i] for i in dense])
+  for i, value in zip(dense, sums, strict=True):
+    found[i] = value
+  return found
 
 
 def sum_over_replicas(

@@ -12,6 +12,7 @@ from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.cluster.job_token import with_token
+from engine.cluster.threads import SHARE
 from engine.config import LONGEST, RuntimeConfig
 from engine.errors import UserError
 from engine.process.supervisor import Supervisor
@@ -148,18 +149,15 @@ def run_workers(
 def worker_environ(
   environ: Mapping[str, str], hosts: Sequence[str], index: int
 ) -> dict[str, str]:
-  """The environment of one worker: its TF_CONFIG, and its share of the cores.
-
-  Where each worker started a thread for each core they would fight for them.
-  """
-  threads = str(max(1, len(os.sched_getaffinity(0)) // len(hosts)))
+  """The environment of one worker: TF_CONFIG, and its share of the cores."""
+  share = str(max(1, len(os.sched_getaffinity(0)) // len(hosts)))
   config = {
     "cluster": {"worker": list(hosts)},
     "task": {"type": "worker", "index": index},
   }
   return {
-    "TF_NUM_INTRAOP_THREADS": threads,
-    "OMP_NUM_THREADS": threads,
+    SHARE: share,
+    "OMP_NUM_THREADS": share,
     **environ,
     "TF_CONFIG": json.dumps(config),
   }

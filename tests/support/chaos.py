@@ -299,6 +299,22 @@ def facts_of(directory):
   }
 
 
+def apart(one, other):
+  """Says where two facts differ."""
+  if isinstance(one, list) and isinstance(other, list):
+    pairs = enumerate(zip(one, other, strict=False))
+    lines = next((f"{i}: {apart(a, b)}" for i, (a, b) in pairs if a != b), "-")
+    return f"{len(one)} / {len(other)} lines, first differing {lines}"
+  if isinstance(one, dict) and isinstance(other, dict):
+    names = sorted({*one, *other})
+    both = {x: (one.get(x), other.get(x)) for x in names}
+    one, other = (
+      {x: pair[i] for x, pair in both.items() if pair[0] != pair[1]}
+      for i in range(2)
+    )
+  return f"{json.dumps(one)[:300]} / {json.dumps(other)[:300]}"
+
+
 def campaign(names, kills, seed, *, steps, fresh, scratch):
   """Runs all scenarios; returns a row for each, and fails at a difference."""
   generator = random.Random(seed)
@@ -324,7 +340,8 @@ def campaign(names, kills, seed, *, steps, fresh, scratch):
       )
       facts = facts_of(cut)
       for key, value in expected.items():
-        assert facts[key] == value, f"{cut}: {key} differs from {whole}"
+        told = f"{cut}: {key}: {apart(value, facts[key])}"
+        assert facts[key] == value, told
       found += killed
       moves += ranks.moves
       seconds += took

@@ -1,12 +1,11 @@
 """The short run that campaigns attack: four steps, of two checkpoints one."""
 
-import json
 import os
 
 from engine.durability import own
 from tests.support.attack.faulty_files import deadline, finish
 from tests.support.attack.judge import Finding, Overdue, fault_of
-from tests.support.chaos import facts_of
+from tests.support.chaos import apart, facts_of
 from tests.support.doors import TINY, Door
 
 SETTINGS = (
@@ -50,16 +49,8 @@ def resumed(campaign, scratch, directory, expected, thing, attack):
     return fault("files that cannot be read", repr(error)[:300])
   for name, value in expected.items():
     if found[name] != value:
-      return fault("difference", f"{name}: {_apart(value, found[name])}")
+      return fault("difference", f"{name}: {apart(value, found[name])}")
   return None
-
-
-def _apart(one, other):
-  if isinstance(one, list) and isinstance(other, list):
-    pairs = zip(one, other, strict=False)
-    first = next((i for i, (a, b) in enumerate(pairs) if a != b), "")
-    return f"{len(one)} / {len(other)} lines, first differing {first}"
-  return f"{json.dumps(one)[:100]} / {json.dumps(other)[:100]}"
 
 
 def scratch_of(root, name):
