@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from engine.loop.evaluator import Evaluator
 from engine.loop.trainer import AHEAD, Trainer
-from engine.planning.compiler import Compiler
+from engine.planning.compiler import Compiler, needed_bytes
 from engine.planning.largest_batch import find_largest
 from engine.planning.lowering import Lowered, lower, replica_specs
 from engine.planning.plan import Batches
@@ -116,6 +116,7 @@ def _compile(
 ) -> dict[str, Any]:
   shape, occurs = step.batches.shapes[0]
   examples = step.source.examples(shape) // step.replicas
+  granted = compiler.facts["granted_bytes"]
 
   @functools.cache
   def compile_examples(count: int) -> dict[str, Any]:
@@ -126,12 +127,16 @@ def _compile(
     # Those that wait behind the one that runs.
     ahead = AHEAD if step.name == "train" else 1
     result["ahead_bytes"] = ahead * step.batch_bytes(scaled)
+    if result["ok"] and granted and needed_bytes(result) > granted:
+      # The compiler for GPUs refuses nothing for its size, and none knows of
+      # the batches that wait.
+      needed = needed_bytes(result)
+      result = {"ok": False, "kind": "memory", "needed_bytes": needed}
     seconds = result.get("compile_seconds")
     say(f"{seconds:.0f} s" if result["ok"] else f"no ({result['kind']})")
     return result
 
   result = compile_examples(examples)
-  granted = compiler.facts["granted_bytes"]
   found = None
   if largest != "off" and granted and result.get("kind") in (None, "memory"):
     found = find_largest(

@@ -6,6 +6,7 @@ import tensorflow as tf
 from engine.errors import UserError
 from engine.measure.ledger import Ledger
 from engine.planning.compiled import PlannedStep, compile_steps
+from engine.planning.compiler import needed_bytes
 from engine.planning.lowering import compile_only_strategy
 from engine.planning.plan import make_plan
 from engine.run.builder import Builder
@@ -76,6 +77,25 @@ def test_each_step_is_compiled_and_the_largest_batch_is_that_of_training():
     "compiling the train step, 16 examples a device: 1 s",
     "compiling the eval step, 16 examples a device: 1 s",
   ]
+
+
+@pytest.mark.parametrize("largest", ["estimate", "search"])
+def test_what_needs_more_than_a_device_has_does_not_fit(largest):
+  """As of a GPU, whose compiler takes programs of any size."""
+  steps, say = steps_of(LineTask()), lambda *_, **__: None
+  known = compile_steps(Compiler(), steps, largest="off", say=say)["train"]
+  compiler = Compiler()
+  compiler.facts["granted_bytes"] = needed_bytes(known)
+  found = compile_steps(compiler, steps, largest=largest, say=say)
+  train, evaluation = found["train"], found["eval"]
+  assert train["ok"] and train["largest"]["examples"] == train["examples"] == 4
+  tried = {4: "compiled", 8: "memory", 16: "memory"}
+  assert train["largest"]["tried"] == tried
+  compiler.facts["granted_bytes"] -= 1
+  train = compile_steps(compiler, steps, largest="off", say=say)["train"]
+  assert (train["ok"], train["kind"]) == (False, "memory")
+  assert train["needed_bytes"] > compiler.facts["granted_bytes"]
+  assert not evaluation["ok"]  # 16 examples, at once.
 
 
 def test_what_xla_refuses_does_not_wait_for_the_compiler():
