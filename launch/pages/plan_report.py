@@ -64,7 +64,7 @@ def device_lines(
   asked = "of the card" if peaks.memory else "asked of this compiler"
   return [
     f"{topology.name}: compiled, not run ({versions})",
-    *_aligned(_table(steps, granted, peaks)),
+    *_aligned(_table(steps, granted, peaks, record["devices"])),
     *(line for name, s in steps.items() for line in _remarks(name, s)),
     *rows(
       (
@@ -106,7 +106,7 @@ def _sent(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _table(
-  steps: Mapping[str, Any], granted: int | None, peaks: Peaks
+  steps: Mapping[str, Any], granted: int | None, peaks: Peaks, replicas: int
 ) -> list[tuple[str, ...]]:
   """Returns the figures of the steps, a row for each kind of figure."""
   of_all = {
@@ -122,7 +122,7 @@ def _table(
     "  batches ahead": lambda s: size(s["ahead_bytes"]),
     "FLOPs": lambda s: _scaled(s["flops"], "FLOP"),
     "bytes accessed": lambda s: _scaled(s["accessed_bytes"], "B"),
-    "collectives": lambda s: _collectives(s["collectives"], peaks),
+    "collectives": lambda s: _collectives(s["collectives"], peaks, replicas),
     "roofline": lambda s: _roofline(s, peaks),
   }
   return [
@@ -222,13 +222,16 @@ def _roofline(step: Mapping[str, Any], peaks: Peaks) -> str:
   return f"{max(compute, memory):.3g} ms, {bound}-bound"
 
 
-def _collectives(found: Mapping[str, Mapping[str, int]], peaks: Peaks) -> str:
-  """Says which there are; a ring sends nearly twice what it adds up."""
+def _collectives(
+  found: Mapping[str, Mapping[str, int]], peaks: Peaks, replicas: int
+) -> str:
+  """Says which there are; each of n in a ring sends 2 (n - 1) / n of a sum."""
   said = []
   for kind, each in found.items():
     words = f"{each['count']} {kind}, {_scaled(each['bytes'], 'B')}"
     if kind == "all-reduce" and peaks.link:
-      words += f" (>= {2 * each['bytes'] / peaks.link * 1e3:.2g} ms)"
+      sent = 2 * (replicas - 1) / replicas * each["bytes"]
+      words += f" (>= {sent / peaks.link * 1e3:.2g} ms)"
     said.append(words)
   return "; ".join(said) or "none"
 

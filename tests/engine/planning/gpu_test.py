@@ -80,7 +80,9 @@ def test_collectives_are_counted_with_their_bytes():
   }
 
 
-def test_the_report_shows_what_a_gpu_would_take_and_send():
+@pytest.mark.parametrize(("devices", "link"), [(8, 1.8), (2, 1)])
+def test_the_report_shows_what_a_gpu_would_take_and_send(devices, link):
+  """Over a ring each of 8 sends 7/4 of the bytes, each of 2 all of them."""
   step = {
     "ok": True,
     "compile_seconds": 12.0,
@@ -98,18 +100,18 @@ def test_the_report_shows_what_a_gpu_would_take_and_send():
   }
   record = {
     "kind": GPUS["h100"].name,
-    "devices": 8,
+    "devices": devices,
     "devices_per_chip": 1,
     "hosts": 1,
     "granted_bytes": 80 * 2**30,
     "versions": {"jax": "0"},
     "steps": {"train": step, "eval": {**step, "collectives": {}}},
   }
-  lines = plan_report.device_lines(record, Gpus("h100:8"), "bfloat16")
+  lines = plan_report.device_lines(record, Gpus(f"h100:{devices}"), "bfloat16")
   named = {line.split("  ")[1]: line for line in lines[1:]}
   assert "2 GiB (2.5%)" in named["memory (of grant)"]
   assert "1 ms, compute-bound" in named["roofline"]
-  assert "2 all-reduce, 450 MB (>= 2 ms)" in named["collectives"]
+  assert f"2 all-reduce, 450 MB (>= {link} ms)" in named["collectives"]
   assert named["collectives"].endswith("none")
   assert "989 TFLOP/s (bfloat16), 3352 GB/s" in named["published peaks"]
 
