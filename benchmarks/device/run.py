@@ -19,8 +19,10 @@ import numpy as np
 
 SEED = 0
 # Dense FLOP/s in bfloat16 by a part of a device's name, from NVIDIA's sheets.
+# Not all H100 are SXM cards: others have less.
 _PEAKS = {
-  "H100": 989.4e12,
+  "H100 80GB HBM3": 989.4e12,
+  "H100 PCIe": 756e12,
   "H200": 989.4e12,
   "A100": 312e12,
 }
@@ -135,6 +137,11 @@ def losses(case: Case, steps: int = 20) -> np.ndarray:
   return Runner(case).losses(steps)
 
 
+def peak_of(device: str) -> float | None:
+  """Published FLOP/s of a device by its name; None: not known here."""
+  return next((x for part, x in _PEAKS.items() if part in device), None)
+
+
 def measure(case: Case, steps: int) -> dict[str, Any]:
   """Checks and times one case."""
   import jax
@@ -156,8 +163,7 @@ def measure(case: Case, steps: int) -> dict[str, Any]:
   jax.block_until_ready(numbers)
   seconds = (time.perf_counter() - begun) / steps
   tokens, flops = (np.mean(case.facts[x]) for x in ("tokens", "flops"))
-  name = record["device"]
-  peak = next((x for part, x in _PEAKS.items() if part in name), None)
+  peak = peak_of(record["device"])
   if runner.memory is not None:
     record["temporary_bytes"] = runner.memory.temp_size_in_bytes
   stats = jax.devices()[0].memory_stats() or {}

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.device.export import CASES, Case, export
+from benchmarks.device.run import peak_of
+from engine.measure.hardware import gpu_peak
 from tests.support.testing import ROOT
 
 PYTHON = os.environ.get("PLAN_PYTHON_GPU", sys.executable)
@@ -43,6 +45,21 @@ def python(*arguments):
 def test_the_cases_are_those_of_the_issue_the_one_that_is_checked_first():
   assert CASES[0].name == "demo-32-pack"
   assert len({case.name for case in CASES}) == len(CASES) == 18
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "NVIDIA H100 80GB HBM3",
+    "NVIDIA H100 PCIe",
+    "NVIDIA H100 NVL",
+    "NVIDIA H200",
+    "NVIDIA A100-SXM4-80GB",
+    "cpu",
+  ],
+)
+def test_its_peaks_are_those_of_the_house(name):
+  assert peak_of(name) == gpu_peak(name, "bfloat16", tf32=False)
 
 
 def test_a_case_says_what_its_step_takes_and_how_it_begins(folder):
