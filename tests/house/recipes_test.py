@@ -239,10 +239,13 @@ def test_the_table_names_each_recipe():
 
 
 def pinned():
-  """The names in constraints.txt, of distributions, in their normal form."""
+  """What constraints.txt has: name in its normal form -> version."""
   with open(os.path.join(ROOT, "constraints.txt")) as file:
-    lines = [line for line in file if not line.startswith("#")]
-  return {canonicalize_name(Requirement(line.strip()).name) for line in lines}
+    lines = [line.strip() for line in file if not line.startswith("#")]
+  return {
+    canonicalize_name(name): version
+    for name, version in (line.split("==") for line in lines)
+  }
 
 
 def test_the_pins_hold_all_that_apsis_needs_so_no_deps_leaves_nothing_out():
@@ -271,7 +274,20 @@ def test_the_pins_hold_all_that_apsis_needs_so_no_deps_leaves_nothing_out():
         further.marker.evaluate({"extra": extra}) for extra in extras
       ):
         waiting.append(further)
-  assert done - pinned() == set()
+  assert done - set(pinned()) == set()
+
+
+def test_the_pins_are_libraries_of_cuda_that_tensorflow_takes():
+  """All that its extra asks for: what `make demo` installs beside a driver."""
+  found = {}
+  for text in importlib.metadata.requires("tensorflow"):
+    library = Requirement(text)
+    if 'extra == "and-cuda"' in str(library.marker):
+      found[library.name] = library.specifier
+  assert len(found) > 8
+  pins = pinned()
+  for name, specifier in found.items():
+    assert name in pins and specifier.contains(pins[name]), name
 
 
 def test_the_clash_of_two_tensorflows_is_refused_with_the_recipe(monkeypatch):

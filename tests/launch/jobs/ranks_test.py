@@ -1,10 +1,12 @@
-"""Which worker a command starts, and where its log is."""
+"""Which worker a command starts, where its log is, and which GPUs it sees."""
 
+import io
 import json
+import sys
 
 import pytest
 
-from launch.jobs.ranks import index_of, log_of
+from launch.jobs.ranks import index_of, log_of, run_workers
 
 SLURM = {
   "SLURM_STEP_NUM_TASKS": "2",
@@ -54,3 +56,19 @@ def test_the_log_of_a_worker_is_in_the_local_run_of_its_command(words, path):
 )
 def test_a_worker_is_found_by_its_flags_or_its_launcher(words, environ, index):
   assert index_of(["python", "-m", "launch.train", *words], environ) == index
+
+
+@pytest.mark.parametrize(
+  ("gpus", "seen"),
+  [(["GPU-a,GPU-b", "GPU-c"], ["GPU-a,GPU-b", "GPU-c"]), ([], ["7", "7"])],
+)
+def test_each_worker_sees_its_share_of_the_gpus(monkeypatch, gpus, seen):
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+  program = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+  output = io.StringIO()
+  status = run_workers(
+    [sys.executable, "-c", program], 2, grace=1.0, stream=output, gpus=gpus
+  )
+  assert status == 0
+  expected = [f"[{i}] {x}" for i, x in enumerate(seen)]
+  assert sorted(output.getvalue().splitlines()) == expected
