@@ -77,6 +77,7 @@ class BestCheckpoints:
         continue
       try:
         self._know(its, manifest.verify(prefix).metrics)
+        self._seen.add(its)
       except Unreadable as error:
         logging.warning("best/ckpt-%d: %s.", its, error.brief)
         with contextlib.suppress(Unreadable):

@@ -130,6 +130,18 @@ def test_damage_while_a_run_trains_ends_nothing(kept, damage):
     manifest.verify(str(directory / "ckpt-4"))
 
 
+def test_a_resume_reads_the_best_weights_once(kept, monkeypatch):
+  directory, newest = kept
+  read, sha256_of = [], manifest.sha256_of
+  monkeypatch.setattr(
+    manifest, "sha256_of", lambda path: read.append(path) or sha256_of(path)
+  )
+  keeper = best(directory, 1, 1, newest=newest)
+  keeper.rewind(4, [{"step": 4, "score": 0.9}])
+  files = {"ckpt-4.index", "ckpt-4.data-00000-of-00001"}
+  assert sorted(map(os.path.basename, read)) == sorted(files)
+
+
 def test_a_read_error_deletes_nothing(kept, monkeypatch, caplog):
   directory, newest = kept
   files = sorted(directory.iterdir())

@@ -1,5 +1,6 @@
 """One worker reads a checkpoint; the others get its bits, or stop."""
 
+import contextlib
 import types
 
 import numpy as np
@@ -75,6 +76,45 @@ def test_a_worker_that_got_other_bits_stops(monkeypatch):
   with pytest.raises(UserError, match="got other weights than the chief"):
     network.give(variables(2.0), variables(1.0))
   assert network.worker == 1
+
+
+def test_the_chief_alone_looks_for_a_checkpoint_and_reads_it(monkeypatch):
+  """Each worker's manager has a variable, and counts who reads by it."""
+  network = Network(monkeypatch)
+  alone = lambda strategy: contextlib.nullcontext()
+  monkeypatch.setattr(shared_restore, "workers_of", lambda _: ["a:1", "b:1"])
+  monkeypatch.setattr(shared_restore, "together", alone)
+  job = types.SimpleNamespace(
+    config=None,
+    strategy=types.SimpleNamespace(
+      experimental_local_results=lambda variable: (variable,)
+    ),
+  )
+  read, found = [], []
+
+  class Manager:
+    def __init__(self):
+      self.variable = tf.Variable(0.0)
+      self.checkpoint = tf.train.Checkpoint(x=self.variable)
+
+    def begin(self, initialize, **_):
+      read.append(network.worker)
+      self.variable.assign(7.0)
+      self.newest = "checkpoints/ckpt-12"
+      return self.newest
+
+    def follow(self, step):
+      self.newest = f"checkpoints/ckpt-{step}"
+
+    def restore_or_initialize(self):
+      return self.newest
+
+  for network.worker in range(2):
+    manager = Manager()
+    begun = shared_restore.begin(job, manager, lambda: None, ())
+    found.append((begun, float(manager.variable)))
+  assert read == [0]
+  assert found == [("checkpoints/ckpt-12", 7.0)] * 2
 
 
 def test_a_worker_with_other_variables_stops(monkeypatch):
