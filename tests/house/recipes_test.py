@@ -305,6 +305,24 @@ def test_the_clash_of_two_tensorflows_is_refused_with_the_recipe(monkeypatch):
   assert f"tensorflow-tpu=={version} libtpu==" in text_of("install_tpu.sh")
 
 
+def test_a_tpu_gets_no_other_tensorflow_and_nothing_of_cuda():
+  (line,) = (
+    x for x in text_of("install_tpu.sh").splitlines() if x.startswith("grep ")
+  )
+  kept = subprocess.run(
+    ["bash", "-c", line.split(">")[0]],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout.splitlines()
+  names = {canonicalize_name(x.split("==")[0]) for x in kept if x[0] != "#"}
+  gone = set(pinned()) - names
+  assert "tensorflow" in gone
+  assert all(x.startswith("nvidia-") for x in gone - {"tensorflow"})
+  assert not any(x.startswith("nvidia-") for x in names)
+
+
 # Slurm.
 
 
