@@ -10,7 +10,7 @@ import psutil
 
 from engine.cluster.discovery import find_cluster
 from engine.config import RuntimeConfig
-from engine.errors import UserError
+from engine.errors import UserError, one_line
 from launch.jobs import gpus
 from launch.jobs.finding import BROKEN, OK, WARNING, Finding
 from launch.jobs.packages import check_packages
@@ -99,8 +99,13 @@ def check_gpus(environ: Mapping[str, str]) -> Iterator[Finding]:
       told = [f"{x.name}, {x.driver}, {x.memory}" for x in seen]
       yield Finding(OK, subject, "; ".join(told) or "a driver, and no GPU")
     except (OSError, subprocess.SubprocessError, ValueError) as error:
+      said = getattr(error, "stdout", None)  # It gives its reason there.
+      reason = said if isinstance(said, str) and said.strip() else str(error)
       yield Finding(
-        BROKEN, subject, f"nvidia-smi fails: {error}", "mend the driver"
+        BROKEN,
+        subject,
+        f"nvidia-smi fails: {one_line(reason.strip())}",
+        "mend the driver",
       )
   yield from _devices(seen, environ)
 

@@ -96,8 +96,19 @@ def test_gpus_that_tensorflow_cannot_use_are_found(monkeypatch):
   assert "libraries missing: nvidia-" in findings["GPUs"].found
   assert "tensorflow[and-cuda]" in findings["GPUs"].cure
 
-  def fails():
-    raise subprocess.CalledProcessError(9, "nvidia-smi")
 
+@pytest.mark.parametrize(
+  ("said", "told"),
+  [
+    ("Failed to initialize NVML\n", "Failed to initialize NVML"),
+    ("", "status 9"),
+  ],
+)
+def test_a_broken_driver_is_told_in_its_own_words(monkeypatch, said, told):
+  def fails():
+    raise subprocess.CalledProcessError(9, "nvidia-smi", said)
+
+  monkeypatch.setattr(checkup.gpus, "has_driver", lambda: True)
   monkeypatch.setattr(checkup.gpus, "gpus_of_host", fails)
-  assert found()["GPU drivers"].level == BROKEN
+  driver, *_ = checkup.check_gpus({})
+  assert driver.level == BROKEN and told in driver.found
