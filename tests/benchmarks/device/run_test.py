@@ -5,12 +5,13 @@ import json
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
+from benchmarks.device import run
 from benchmarks.device.export import CASES, Case, export
-from benchmarks.device.run import peak_of
 from engine.measure.hardware import gpu_peak
 from tests.support.testing import ROOT
 
@@ -59,7 +60,7 @@ def test_the_cases_are_those_of_the_issue_the_one_that_is_checked_first():
   ],
 )
 def test_its_peaks_are_those_of_the_house(name):
-  assert peak_of(name) == gpu_peak(name, "bfloat16", tf32=False)
+  assert run.peak_of(name) == gpu_peak(name, "bfloat16", tf32=False)
 
 
 def test_a_case_says_what_its_step_takes_and_how_it_begins(folder):
@@ -74,6 +75,25 @@ def test_a_case_says_what_its_step_takes_and_how_it_begins(folder):
         assert (list(kept.shape[1:]), kept.dtype) == (shape, dtype)
   sizes = [x.stat().st_size for x in folder.iterdir()]
   assert max(sizes) <= 64 * 2**20
+
+
+def test_each_size_is_held_against_others_once(tmp_path, monkeypatch):
+  jax = types.SimpleNamespace(
+    config=types.SimpleNamespace(update=lambda *_: None),
+    default_backend=lambda: "gpu",
+  )
+  monkeypatch.setitem(sys.modules, "jax", jax)
+  taken = []
+  monkeypatch.setattr(run, "Case", lambda folder, name: name)
+  for side in ("measure", "beside"):
+    take = lambda name, steps, side=side: taken.append((name, side)) or {}
+    monkeypatch.setattr(run, side, take)
+  names = ["base-128-pack", "base-128-pad", "base-32-pack"]
+  (tmp_path / "cases.json").write_text(json.dumps(names))
+  assert run.main([str(tmp_path)]) == 0
+  assert [name for name, side in taken if side == "measure"] == names
+  others = [name for name, side in taken if side == "beside"]
+  assert others == ["base-128-pack", "base-32-pack"]
 
 
 @needs_jax
