@@ -28,6 +28,31 @@ def test_killed_runs_become_what_they_are_undisturbed(tmp_path):
 
 
 @pytest.mark.slow
+def test_all_topologies_train_the_same_run(tmp_path):
+  """All that is logged, too, and with the same threads of an op."""
+  found = {}
+  for topology, (workers, flags) in chaos.TOPOLOGIES.items():
+    run = tmp_path / topology
+    words = ("--reproducible", "--train_steps=20", f"--model_dir={run}")
+    words = (*chaos.SETTINGS, *chaos.QUICK, *words, *flags)
+    if workers > 1:
+      words = ("launch.cluster", f"--num_workers={workers}", "--", *words)
+    else:
+      words = ("launch.train", *words)
+    ended = enter(tmp_path, *words)
+    assert ended.status == 0, ended.err
+    result = json.loads((run / "result.json").read_text())
+    found[topology] = {
+      **chaos.facts_of(run),
+      "threads": result["threads"]["intra_op"],
+    }
+  one = found.pop("one_device")
+  assert len(found) == 4 and one["threads"] == len(os.sched_getaffinity(0))
+  for topology, facts in found.items():
+    assert facts == one, topology
+
+
+@pytest.mark.slow
 def test_a_run_that_moves_becomes_what_it_is_on_one_device(tmp_path):
   rows, _ = chaos.campaign(
     [chaos.MOVING], kills=3, seed=1, steps=60, fresh=False, scratch=tmp_path
