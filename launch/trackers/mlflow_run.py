@@ -4,6 +4,7 @@ MLflow's own variables say where, MLFLOW_TRACKING_URI and
 MLFLOW_EXPERIMENT_NAME; without the first it writes to a local store.
 """
 
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from launch.trackers.numbers import numbers_of
 
 _ID = "mlflow_run_id"  # A file of the run directory.
 _ODD = r"[^\w\-. /]"  # In a class of the user's: MLflow's names have none.
+_PACKAGES = "mlflow-skinny sqlalchemy alembic"
 _LONGEST = 500  # Characters of a setting: MLflow takes no more.
 
 
@@ -26,8 +28,16 @@ class MlflowRun(Watcher):
       import mlflow
     except ImportError as error:
       raise UserError(
-        f"MLflow is not there ({error}): pip install mlflow-skinny."
+        f"MLflow is not there ({error}): pip install {_PACKAGES}."
       ) from error
+    # mlflow-skinny comes without what a local store needs; a server does not.
+    if mlflow.get_tracking_uri().startswith("sqlite:") and not all(
+      importlib.util.find_spec(name) for name in ("sqlalchemy", "alembic")
+    ):
+      raise UserError(
+        "MLflow's local store needs more than mlflow-skinny: pip install "
+        f"{_PACKAGES}, or name a server by MLFLOW_TRACKING_URI."
+      )
     self._mlflow = mlflow
 
   def begin(self, directory: str, config: Mapping[str, Any], step: int) -> None:

@@ -1,6 +1,7 @@
 """Actions are found by module:Class, or refused in one line."""
 
 import csv
+import importlib.util
 import sys
 import types
 
@@ -49,7 +50,10 @@ def test_what_is_no_action_is_refused(path, complaint):
 
 @pytest.mark.parametrize(
   ("package", "tracker", "name"),
-  [("wandb", WandbRun, "wandb"), ("mlflow", MlflowRun, "mlflow-skinny")],
+  [
+    ("wandb", WandbRun, "wandb"),
+    ("mlflow", MlflowRun, "mlflow-skinny sqlalchemy alembic"),
+  ],
 )
 def test_a_tracker_without_its_package_says_what_to_install(
   monkeypatch, package, tracker, name
@@ -96,8 +100,52 @@ class Recorder(types.ModuleType):
     return tell
 
 
+class Mlflow(Recorder):
+  """MLflow, told to write to one place.
+
+  Args:
+    uri: of the place.
+  """
+
+  def __init__(self, uri):
+    super().__init__()
+    self.get_tracking_uri = lambda: uri
+
+
+@pytest.mark.parametrize("package", ["sqlalchemy", "alembic"])
+def test_mlflow_without_what_its_local_store_needs_is_refused(
+  monkeypatch, package
+):
+  # mlflow-skinny declares neither; the run would be lost at its begin.
+  monkeypatch.setattr(
+    importlib.util, "find_spec", lambda name: None if name == package else 1
+  )
+  monkeypatch.setitem(sys.modules, "mlflow", Mlflow("sqlite:///mlflow.db"))
+  with pytest.raises(UserError, match="pip install mlflow-skinny sqlalchemy"):
+    MlflowRun()
+  monkeypatch.setitem(sys.modules, "mlflow", Mlflow("https://tracker"))
+  MlflowRun()
+
+
+def test_mlflow_writes_to_its_local_store(tmp_path, monkeypatch):
+  """With the package itself, where the extra `track` is."""
+  mlflow = pytest.importorskip("mlflow")
+  pytest.importorskip("sqlalchemy")
+  monkeypatch.chdir(tmp_path)  # Where its directory of files would be.
+  monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+  for step in (0, 10):
+    action = MlflowRun()
+    action.begin(str(tmp_path), {"train.seed": 1}, step)
+    action.log("eval", step + 10, POINT)
+    action.end({"eval": POINT} if step else None)
+  (run,) = mlflow.search_runs(output_format="list")
+  assert run.info.status == "FINISHED"
+  assert run.data.params == {"train.seed": "1"}
+  assert run.data.metrics["eval.loss"] == 0.5
+
+
 def test_mlflow_is_told_of_one_run_over_all_lives(tmp_path, monkeypatch):
-  mlflow = Recorder()
+  mlflow = Mlflow("https://tracker")
   monkeypatch.setitem(sys.modules, "mlflow", mlflow)
   for step in (0, 10):
     action = MlflowRun()
