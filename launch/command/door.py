@@ -24,8 +24,7 @@ from engine.errors import (
   shortened,
 )
 from launch.command import configs
-from launch.command.flags import is_rare
-from launch.command.hints import meant
+from launch.command.flags import is_rare, meant_flag
 
 _MOST = {int: 2**31, float: 1e18}  # Beyond what a flag can mean.
 # What a disk says that is full, gone or not ours, and who else passes it on.
@@ -70,7 +69,7 @@ def run_door(
     try:
       rest = flags.FLAGS(argv)[1:]
     except flags.UnrecognizedFlagError as error:
-      near = meant(error.flagname, [*flags.FLAGS])
+      near = meant_flag(error.flagname)
       hint = f"did you mean --{near}?" if near else "see --help."
       fail(f"There is no flag --{shortened(error.flagname)}: {hint}")
     except flags.Error as error:

@@ -12,6 +12,7 @@ from engine.config import ExperimentConfig
 from engine.errors import UserError
 from engine.settings import Flag, fields_of
 from launch.command import configs
+from launch.command.hints import meant, so_called
 from tasks import registry
 
 # Parts of a config, in the order in which doors show their flags.
@@ -57,6 +58,26 @@ def is_rare(name: str) -> bool:
     name in x.flag.aliases or (name == known and x.flag.rare)
     for known, x in settings().items()
   )
+
+
+def meant_flag(name: str) -> str:
+  """Returns what may be meant by a flag that the door has not; "" for nothing.
+
+  A setting without a flag is given by --params_override, where the door has it.
+
+  Args:
+    name: without its dashes.
+  """
+  known = [*flags.FLAGS]
+  if "params_override" not in known:
+    return meant(name, known)
+  every = [path for path, _, _ in fields_of(configs.build_config([]))]
+  by_flag = {x.path: key for key, x in settings().items()}
+  path = so_called(name, every)
+  if not path:
+    return meant(name, known)
+  flag = by_flag.get(path, "")
+  return flag if flag in known else f"params_override={path}=..."
 
 
 def define_settings(

@@ -68,13 +68,24 @@ def meant(name: str, known: Sequence[str]) -> str:
     name: dotted or not.
     known: the names that there are, dotted or not as the name is.
   """
+  called = so_called(name, known)
+  if called:
+    return called
+  near = difflib.get_close_matches(name[:99], known, n=1, cutoff=0.3)
+  return near[0] if near else ""
+
+
+def so_called(name: str, known: Sequence[str]) -> str:
+  """Returns what is called so, here or elsewhere; "" where nothing is.
+
+  Args:
+    name: dotted or not.
+    known: the names that there are, dotted or not as the name is.
+  """
   last = name.rsplit(".", 1)[-1].lower().replace("-", "_")
   ours = OTHERS.get(last, "")
   for candidate in (ours, ours.rsplit(".", 1)[-1]):
     if candidate and candidate in known:
       return candidate
   same = [x for x in known if x.rsplit(".", 1)[-1] == last]
-  if same:
-    return same[0]
-  near = difflib.get_close_matches(name[:99], known, n=1, cutoff=0.3)
-  return near[0] if near else ""
+  return same[0] if same else ""

@@ -194,6 +194,16 @@ FREE = f"127.0.0.1:{free_ports(1)[0]}"
 BAD_FLAGS = {
   "a misspelt flag": (["--epoch=3"], "did you mean --epochs?"),
   "a flag of others": (["--lr=3"], "did you mean --learning_rate?"),
+  "a setting without a flag": (
+    ["--warmup_steps=3"],
+    "did you mean --params_override=optimizer.warmup_steps=",
+  ),
+  "a flag of others for such a setting": (
+    ["--lr_scheduler_type=cosine"],
+    "did you mean --params_override=optimizer.schedule=",
+  ),
+  "a flag of others for a directory": (["--output_dir=x"], "--model_dir?"),
+  "a setting by its last word": (["--split=dev"], "did you mean --eval_split?"),
   "a misspelt override": (
     ["--params_override=optimizer.lerning_rate=1"],
     "did you mean `optimizer.learning_rate`",
