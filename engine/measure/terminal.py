@@ -40,7 +40,10 @@ class Terminal:
     if self._quiet:
       return
     if kind == "eval":
+      old = self._evaluation
       self._evaluation = f"eval at step {step}: {scores(point)}"
+      if self._block and old and old.startswith(self._block[-1]):
+        self._block[-1] = self._evaluation
       self.say(self._evaluation)
     elif self._live:
       self._renew(self._lines(step, point))

@@ -88,6 +88,19 @@ def test_a_terminal_has_one_block_that_renews_itself():
 RATED = {**POINT, "steps_per_second": 2.0}
 
 
+def test_the_block_has_the_last_evaluation_when_it_is_left():
+  screen = Screen()
+  live = terminal(screen)
+  live.show("train", 8, RATED)
+  live.show("eval", 8, {"accuracy": 0.75})
+  assert screen.lines()[-1] == "loss 0.5000  learning rate 1.0e-04"
+  live.show("train", 10, RATED)
+  live.show("eval", 10, {"accuracy": 0.5})
+  live.close()
+  assert len(screen.lines()) == 5
+  assert screen.lines()[-1] == "eval at step 10: accuracy 0.5000"
+
+
 @pytest.mark.parametrize(
   ("columns", "first"),
   [
