@@ -13,7 +13,7 @@ from engine.measure.environment import common_facts
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
 from launch.command.checks import check_calibrate, check_model_dir
-from launch.command.door import run_door
+from launch.command.door import run_door, words_of
 from launch.command.flags import config_from_flags, define_settings, require
 from launch.command.own_metrics import define_metric, own_metrics
 from launch.jobs import curve, seeds
@@ -131,7 +131,7 @@ def main() -> None:
     config=config,
     task=task,
     model_dir=model_dir,
-    command=shlex.join(["python", "-m", "launch.train", *sys.argv[1:]]),
+    command=shlex.join([*words_of("train"), *sys.argv[1:]]),
     ledger=Ledger(elapsed=process_seconds(), listener=progress.report),
     strategy=strategy,
     notices=notices,

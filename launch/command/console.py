@@ -19,13 +19,15 @@ def main() -> None:
   name, *rest = sys.argv[1:] or ["--help"]
   known = doors()
   if name in known:
+    from launch.command import door
+
+    door.by_name = True
     sys.argv[1:] = rest
     runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
   elif name in ("--help", "-h", "-help", "help"):
     print("apsis DOOR --flag=value ...; apsis DOOR --help shows its flags.\n")
     print("\n".join(f"  {door:<12} {known[door]}." for door in known))
   else:
-    # Imported here: a door imports what it needs by itself.
     from engine.errors import quoted
     from launch.command.door import fail
 

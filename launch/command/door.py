@@ -26,6 +26,7 @@ from engine.errors import (
 from launch.command import configs
 from launch.command.flags import is_rare, meant_flag
 
+by_name = False  # Whether it is apsis DOOR; the console says so.
 _MOST = {int: 2**31, float: 1e18}  # Beyond what a flag can mean.
 # What a disk says that is full, gone or not ours, and who else passes it on.
 _DISK = tuple(
@@ -171,6 +172,11 @@ def disk_fault(error: Exception) -> str:
     return ""
   text = " ".join(str(error).split())
   return shortened(text, 200) if any(words in text for words in _DISK) else ""
+
+
+def words_of(door: str) -> list[str]:
+  """Returns the words that open a door, as a user has opened this one."""
+  return ["apsis", door] if by_name else ["python", "-m", f"launch.{door}"]
 
 
 def fail(message: str, status: int = 2) -> typing.NoReturn:

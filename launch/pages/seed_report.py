@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.settings import flatten
+from launch.command.door import words_of
 
 # A run has collapsed that calls (nearly) everything one class or one score.
 NEAR_MAJORITY = 0.01  # Accuracy over that of the most frequent class.
@@ -55,7 +56,7 @@ def summarize(
     },
     "metrics": _spreads(finished),
     "metrics_without_collapsed": _spreads(sound),
-    "command": shlex.join(["python", "-m", "launch.train", *sys.argv[1:]]),
+    "command": shlex.join([*words_of("train"), *sys.argv[1:]]),
   }
 
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from launch.command import console, door
 from tests.support.testing import ROOT
 
 # What the console script does, which starts without the current folder.
@@ -41,6 +42,17 @@ def test_apsis_hands_the_flags_to_the_door(tmp_path):
   )
   assert (status, out) == (2, "")
   assert err.startswith(NO_RUN)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_run_notes_the_words_that_opened_its_door(monkeypatch, by_name):
+  monkeypatch.setattr(door, "by_name", False)
+  monkeypatch.setattr(sys, "argv", ["apsis", "train", "--seed=1"])
+  monkeypatch.setattr(runpy, "run_module", lambda *_, **__: None)
+  if by_name:
+    console.main()
+  words = "apsis train" if by_name else "python -m launch.train"
+  assert door.words_of("train") == words.split()
 
 
 def test_apsis_names_the_doors_that_there_are(tmp_path):
