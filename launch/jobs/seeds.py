@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +20,7 @@ from engine.cluster.discovery import find_cluster
 from engine.config import ExperimentConfig
 from engine.errors import UserError, one_line, quoted
 from launch.command import configs
+from launch.command.door import words_of
 from launch.jobs.output import Output
 from launch.jobs.turns import find_devices, run_all, status_of
 from launch.pages import seed_report
@@ -119,7 +121,8 @@ def _report(
   from engine.files import DISK_ERRORS
 
   try:
-    report = seed_report.summarize(results, notes)
+    command = shlex.join([*words_of("train"), *sys.argv[1:]])
+    report = seed_report.summarize(results, notes, command)
     seed_report.write(report, model_dir)
     print("\n".join(seed_report.table(report)), flush=True)
   except DISK_ERRORS as error:

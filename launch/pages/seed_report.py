@@ -2,14 +2,11 @@
 
 import math
 import os
-import shlex
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.settings import flatten
-from launch.command.door import words_of
 
 # A run has collapsed that calls (nearly) everything one class or one score.
 NEAR_MAJORITY = 0.01  # Accuracy over that of the most frequent class.
@@ -19,13 +16,16 @@ _CONSTANT = ("examples_seen", "majority")  # Of the data, not of a run.
 
 
 def summarize(
-  results: Mapping[int, Mapping[str, Any]], notes: Mapping[int, str]
+  results: Mapping[int, Mapping[str, Any]],
+  notes: Mapping[int, str],
+  command: str = "",
 ) -> dict[str, Any]:
   """Returns what `seeds.json` holds.
 
   Args:
     results: seed -> the result of its run.
     notes: seed -> why it has none.
+    command: that trained them.
   """
   runs = []
   for seed in sorted({*results, *notes}):
@@ -56,7 +56,7 @@ def summarize(
     },
     "metrics": _spreads(finished),
     "metrics_without_collapsed": _spreads(sound),
-    "command": shlex.join([*words_of("train"), *sys.argv[1:]]),
+    "command": command,
   }
 
 
