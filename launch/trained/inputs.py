@@ -122,6 +122,8 @@ def _rows_of_pairs(file: LineFile, config: SentencePairConfig) -> Iterator[Row]:
   if roles:
     yield from _cells(RowFile(file, form), roles)
   elif is_table:
+    if not header:
+      RowFile(file, form)  # It says what is wrong with the first row.
     raise _without_columns(file.path, header, config)
   else:
     yield from _lines(file)

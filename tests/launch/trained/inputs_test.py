@@ -98,6 +98,17 @@ def test_single_sentences_have_a_header_too(tmp_path):
 
 
 @pytest.mark.parametrize(
+  ("text", "fault"),
+  [("", "is empty"), ("\n\n", "is empty"), (b"text_a,\xc3(\n", "not UTF-8")],
+)
+def test_a_table_without_a_first_row_is_told_so(tmp_path, text, fault):
+  path = tmp_path / "x.csv"
+  path.write_bytes(text.encode() if isinstance(text, str) else text)
+  with pytest.raises(UserError, match=f"{path}.*{fault}"):
+    rows_of(path)
+
+
+@pytest.mark.parametrize(
   ("name", "text"),
   [
     ("x.csv", "id,left,right\n1,a,b\n"),
