@@ -21,7 +21,7 @@ from engine.loop.programs import Programs, Shape, dispatching
 from engine.measure.ledger import Ledger
 from engine.measure.terminal import INTERVALS, OF_RECORD
 from engine.step.averages import Averages
-from engine.step.canonical import alone, each, in_parts
+from engine.step.canonical import each, in_parts, share
 from engine.task import (
   EXAMPLES,
   LABELS,
@@ -75,7 +75,7 @@ class Evaluator(orbit.StandardEvaluator):
       self._forward = tf.function(plain(self._forward), jit_compile=True)
     self._outputs = self._outputs_of
     if own_shares:
-      self._outputs = alone(self._outputs_of)
+      self._outputs = share(self._outputs_of)
     self.programs = Programs(self._program, ledger)
 
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:

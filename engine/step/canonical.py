@@ -112,6 +112,34 @@ def alone(function: Callable) -> tf.function:
   )
 
 
+def share(function: Callable) -> Callable:
+  """As `alone`, of a batch and more tensors; compiled once for all shares.
+
+  TensorFlow's optimizer makes a copy of a function wherever it is called with
+  a constant, as an array without elements is: it is made inside.
+  """
+
+  def whole(batch, empty, *more):
+    zeros = {name: tf.zeros(size, kind) for name, size, kind in empty}
+    return function({**batch, **zeros}, *more)
+
+  compiled = alone(whole)
+
+  def call(batch: dict[str, tf.Tensor], *more: tf.Tensor) -> Any:
+    is_empty = {name: not x.shape.num_elements() for name, x in batch.items()}
+    return compiled(
+      {name: x for name, x in batch.items() if not is_empty[name]},
+      tuple(
+        (name, tuple(x.shape), x.dtype.name)
+        for name, x in batch.items()
+        if is_empty[name]
+      ),
+      *more,
+    )
+
+  return call
+
+
 def each(function: Callable[[int], Any], count: int) -> list[Any]:
   """Returns what `function` makes of each share, one after the other."""
   found: list[Any] = []

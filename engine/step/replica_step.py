@@ -7,7 +7,7 @@ import tf_keras
 
 from engine.fusion import plain
 from engine.randomness import Stream, step_key
-from engine.step.canonical import Shares, alone, in_parts
+from engine.step.canonical import Shares, in_parts, share
 from engine.step.guard import Guard
 from engine.step.norms import clip_by_global_norm, squares_of
 from engine.step.precision import LossScale
@@ -86,7 +86,7 @@ class ReplicaStep:
     self._terms = compiled(self._terms_of) if self._packs else self._terms_of
     self._update = compiled(self._updated) if xla_update else self._updated
     if shares:
-      self._gradient = alone(self._gradient)
+      self._gradient = share(self._gradient)
     # The rows that a table was read at cost less than the table: between
     # machines, and to clip. Where parts or replicas of one machine add up,
     # gradients are dense.
@@ -277,9 +277,12 @@ class ReplicaStep:
     """Cuts rows into parts: place -> the part, and its first row."""
     parts = in_parts(batch, self._parts)
     rows = batch[WEIGHTS].shape[0] // self._parts
+    # TensorFlow's optimizer does not know that this adds nothing: of a share
+    # that begins at a constant it would make a copy.
+    start = first_row + tf.minimum(self.optimizer.iterations, 0)
 
     def part_of(i):
       part = {name: array[i] for name, array in parts.items()}
-      return part, first_row + tf.cast(i * rows, tf.int64)
+      return part, start + tf.cast(i * rows, tf.int64)
 
     return part_of

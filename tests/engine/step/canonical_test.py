@@ -6,16 +6,25 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.grappler import tf_optimizer
 
 from engine.errors import UserError
 from engine.loop.boundary import Boundary
+from engine.measure.ledger import Ledger
+from engine.run.builder import Builder
 from engine.step.canonical import (
   alone,
   own_shares,
   sum_over_replicas,
   tree_sum,
 )
-from tests.support.testing import LineTask, acting_at, strategy_of, tiny_config
+from tests.support.testing import (
+  LineTask,
+  acting_at,
+  strategy_of,
+  tiny_config,
+  tiny_task,
+)
 from tests.support.training import HalfTask, lines, run, weights
 
 RANDOM = np.random.default_rng(0)
@@ -104,6 +113,54 @@ def test_a_share_is_computed_apart_from_its_caller():
     assert graph._get_function(function).definition.attr["_noinline"].b
   # One after the other: the activations of one share exist at a time.
   assert all(x.control_inputs for x in calls[1:])
+
+
+def optimized(graph):
+  """What TensorFlow makes of a traced function before it runs."""
+  config = tf.compat.v1.ConfigProto()
+  config.graph_options.rewrite_options.min_graph_nodes = -1
+  config.graph_options.rewrite_options.meta_optimizer_iterations = 2
+  with graph.as_default():
+    meta = tf.compat.v1.train.export_meta_graph(graph=graph)
+  meta.collection_def["train_op"].node_list.value.extend(
+    [x.op.name for x in graph.outputs]
+  )
+  return tf_optimizer.OptimizeGraph(config, meta)
+
+
+@pytest.mark.parametrize("batching", ["pad", "pack"])
+def test_a_share_is_compiled_once(batching):
+  """Of one with a constant argument TensorFlow makes copies."""
+  builder = Builder(
+    config=tiny_config(
+      runtime={"reproducible": True, "canonical_shares": 4}, batching=batching
+    ),
+    task=(task := tiny_task(batching=batching)),
+    strategy=strategy_of(1),
+    ledger=Ledger(),
+  )
+  _, trainer, evaluator = builder.parts(
+    task.source("train"), task.source("dev")
+  )
+  step = [
+    tf.TensorSpec([], tf.int64),
+    tf.TensorSpec([], tf.bool),
+    tf.TensorSpec([0, 2]),
+  ]
+  for loop, program, more in (
+    (trainer, trainer.device_step.program, step),
+    (evaluator, evaluator._program, []),
+  ):
+    batch, arrays = loop.inputs.fetch(0)
+    function = tf.function(program(batch.layout.shape))
+    graph = function.get_concrete_function(arrays, *more).graph
+    names = [
+      node.attr["f"].func.name
+      for node in optimized(graph).node
+      if node.op == "StatefulPartitionedCall"
+    ]
+    shares = [x for x in names if x.startswith("__inference_whole")]
+    assert len(shares) == 4 and len(set(shares)) == 1, names
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
