@@ -50,7 +50,7 @@ def check_runs(text: str) -> None:
 def check_model_dir(path: str) -> None:
   """Refuses a directory that is no run's, and holds what is somebody else's.
 
-  Names that begin with a dot, logs, and what a job writes before its config are
+  Names that begin with a dot, logs, and what a job makes before its config are
   nobody's. In a store that is not looked at, as it takes long.
 
   Args:
@@ -66,7 +66,8 @@ def check_model_dir(path: str) -> None:
   others = [
     name
     for name in names
-    if not (_NOBODYS.fullmatch(name) or (locked and name in _FOLDERS))
+    if not _NOBODYS.fullmatch(name)
+    and not (name in _FOLDERS and (locked or _is_empty(f"{path}/{name}")))
   ]
   if others:
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -83,6 +84,13 @@ _NOBODYS = re.compile(
   r"|curve\.(json|html)"
 )
 _FOLDERS = ("assets", "checkpoints", "best", "examples", "tensorboard")
+
+
+def _is_empty(path: str) -> bool:
+  """Whether a directory holds nothing: a start has failed that made it."""
+  return (
+    not os.path.islink(path) and os.path.isdir(path) and not os.listdir(path)
+  )
 
 
 def is_run(path: str) -> bool:

@@ -34,7 +34,9 @@ def test_a_directory_that_is_no_run_and_holds_other_things_is_refused(tmp_path):
   for nobodys in (".cache", "train.log", "stop", "job_token", "seed_3"):
     (folder / nobodys).mkdir()
   check_model_dir(str(folder))
-  (folder / "checkpoints").mkdir()  # Of whatever library.
+  (folder / "checkpoints").mkdir()  # A start has failed here.
+  check_model_dir(str(folder))
+  (folder / "checkpoints" / "x").touch()  # Of whatever library.
   (folder / "config.yaml").write_text("trainer: theirs\n")
   with pytest.raises(UserError) as refused:
     check_model_dir(str(folder))

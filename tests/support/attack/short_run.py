@@ -2,12 +2,14 @@
 
 import os
 
-from engine.durability import own
+from engine.durability.run_directory import RunDirectory
+from engine.run import sweeping
 from tests.support.attack.faulty_files import deadline, finish
 from tests.support.attack.judge import Finding, Overdue, fault_of
 from tests.support.chaos import apart, facts_of
 from tests.support.doors import TINY, Door
 
+STEPS = 4
 SETTINGS = (
   *TINY,
   "--checkpoint_interval=2",
@@ -62,5 +64,4 @@ def scratch_of(root, name):
 
 def sweep(directory):
   """Removes what could not be removed by the run, as its next start would."""
-  for folder in ("", "checkpoints", "best"):
-    own.remove_leftovers(os.path.join(directory, folder))
+  sweeping.sweep(RunDirectory(str(directory)), STEPS)
