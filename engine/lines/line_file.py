@@ -68,11 +68,12 @@ class LineFile:
     if waiting:
       raise OSError(f"{self.path} waits for room")
     if is_local(self.path):
-      descriptor = os.open(self.path, os.O_RDONLY)
-      try:
-        os.fsync(descriptor)
-      finally:
-        os.close(descriptor)
+      # Somebody may have removed it: no checkpoint is given up for that.
+      with (
+        contextlib.suppress(FileNotFoundError),
+        open(self.path, "rb") as file,
+      ):
+        os.fsync(file.fileno())
 
   def close(self) -> None:
     """Closes the file.

@@ -89,3 +89,10 @@ def test_a_file_that_cannot_be_read_now_is_not_empty(tmp_path, monkeypatch):
   monkeypatch.setattr(os, "stat", fails)
   with pytest.raises(CannotBeRead, match="Input/output error"):
     read_jsonl(str(path))
+
+
+def test_a_log_that_somebody_removed_holds_no_checkpoint_up(tmp_path):
+  file = LineFile(str(tmp_path / "log.jsonl"), [])
+  file.append({"a": 1})
+  os.remove(file.path)
+  file.sync()
