@@ -16,7 +16,7 @@ from launch.command.checks import check_calibrate, check_model_dir
 from launch.command.door import run_door, words_of
 from launch.command.flags import config_from_flags, define_settings, require
 from launch.command.own_metrics import define_metric, own_metrics
-from launch.jobs import curve, seeds
+from launch.jobs import curve, gpus, seeds
 from tasks import registry
 
 MODES = ("train", "eval", "train_and_eval", "continuous_eval")
@@ -94,6 +94,7 @@ def main() -> None:
       {
         "mode": mode,
         "model_dir": model_dir,
+        "GPUs of a worker": gpus.seen_by_tensorflow(),
         **common_facts(config),
         **registry.code_facts(config.task.name),
       },

@@ -1,6 +1,7 @@
 """The GPUs of this host, as the tool of NVIDIA's driver tells of them."""
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from engine.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _TOOL = "nvidia-smi"
+_DEVICE = "/dev/nvidiactl"  # There without the tool, in some containers.
 # CUDA 12 runs on this and all later ones (CUDA compatibility, minor versions).
 _OLDEST_DRIVER = 525
 
@@ -60,6 +62,18 @@ def gpus_of_host() -> list[Gpu]:
 def has_driver() -> bool:
   """Whether the tool of a driver is there."""
   return shutil.which(_TOOL) is not None
+
+
+def seen_by_tensorflow() -> int:
+  """Returns how many GPUs this process computes on, where it is to have some.
+
+  TensorFlow, which takes seconds, is only imported where there is a driver.
+  """
+  if not has_driver() and not os.path.exists(_DEVICE):
+    return 0
+  import tensorflow as tf
+
+  return len(tf.config.list_physical_devices("GPU"))
 
 
 def shares_of(workers: int, environ: Mapping[str, str]) -> list[str]:

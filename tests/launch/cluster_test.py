@@ -2,11 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from launch.jobs.ranks import free_ports
-from tests.support.doors import TINY, Door, enter
+from tests.support.doors import HANGS, TINY, Door, enter
+from tests.support.testing import ROOT
 
 
 def test_cluster_runs_two_workers_to_the_result_of_one(trained, tmp_path):
@@ -53,6 +56,35 @@ def test_workers_with_different_settings_are_refused(tmp_path):
     assert ended.err.count("\n") == 1
     assert f"worker 1 ({hosts[1]}) differs from worker 0" in ended.err
     assert "train.seed: 0 -> 1" in ended.err
+  assert not (tmp_path / "m").exists()
+
+
+def test_workers_with_different_numbers_of_gpus_are_refused(tmp_path):
+  hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+  running = [
+    subprocess.Popen(
+      [
+        sys.executable,
+        "-c",
+        "import runpy; from launch.jobs import gpus; "
+        f"gpus.seen_by_tensorflow = lambda: {4 * (i + 1)}; "
+        "runpy.run_module('launch.train', run_name='__main__')",
+        *TINY,
+        f"--model_dir={tmp_path / 'm'}",
+        f"--worker_hosts={','.join(hosts)}",
+        f"--worker_index={i}",
+      ],
+      cwd=ROOT,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for i in range(2)
+  ]
+  for process in running:
+    _, told = process.communicate(timeout=HANGS)
+    assert process.returncode == 2
+    assert told.count("\n") == 1
+    assert "GPUs of a worker: 4 -> 8" in told
   assert not (tmp_path / "m").exists()
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+import tensorflow as tf
 
 from engine.errors import UserError
 from launch.jobs import gpus
@@ -60,6 +61,19 @@ def test_more_workers_than_gpus_are_refused_with_the_cure(driver):
   assert "`num_workers` is 3, but this host has 2 GPU(s)" in message
   assert "--num_workers=2" in message and "CUDA_VISIBLE_DEVICES=-1" in message
   assert len(message) <= 300
+
+
+def test_tensorflow_is_asked_where_there_is_a_driver(driver, monkeypatch):
+  monkeypatch.setattr(gpus, "_DEVICE", "/nothing")
+  monkeypatch.setattr(
+    tf.config, "list_physical_devices", {"GPU": ["one", "two", "three"]}.get
+  )
+  driver(*TWO)
+  assert gpus.seen_by_tensorflow() == 3
+  monkeypatch.setenv("PATH", "")
+  assert gpus.seen_by_tensorflow() == 0
+  monkeypatch.setattr(gpus, "_DEVICE", os.devnull)
+  assert gpus.seen_by_tensorflow() == 3
 
 
 @pytest.mark.parametrize("fault", [{"status": 9}, {}])
