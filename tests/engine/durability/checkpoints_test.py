@@ -120,6 +120,24 @@ def test_restores_the_newest_or_initializes(saved, tmp_path_factory):
   assert made == [1]
 
 
+@pytest.mark.skipif(
+  not os.path.exists("/proc/self/io"), reason="Linux counts what is read"
+)
+def test_a_restore_reads_each_byte_twice(tmp_path):
+  """Once for its SHA-256, once for the variables; TensorFlow looks around."""
+  step = tf.Variable(3, dtype=tf.int64)
+  value = [tf.Variable(tf.random.normal([2**19])) for _ in range(8)]
+  manager(tmp_path, step, value).save(checkpoint_number=3)
+  size = sum(each.stat().st_size for each in tmp_path.iterdir())
+
+  def read_so_far():
+    return int(pathlib.Path("/proc/self/io").read_text().split()[1])
+
+  before = read_so_far()
+  begun(manager(tmp_path, step, value))
+  assert size < read_so_far() - before < 2 * size + 2**21
+
+
 def test_an_interval_of_zero_is_refused(tmp_path):
   with pytest.raises(AssertionError):
     manager(tmp_path, tf.Variable(0), tf.Variable(0.0), interval=0)
