@@ -74,19 +74,19 @@ def main() -> None:
   from engine.measure.environment import environment
 
   whole = values.whole
+  contenders = {entry.contender for entry in entries}
+  given.check(task, contenders)
+  asked = "hugging_face" in contenders
+  source = given.source_of(task.encoder) if asked else ""
   with tempfile.TemporaryDirectory() as directory:
     epoch = given.write_splits(task, directory) // BATCH_SIZE
     steps = values.epoch_steps or epoch
-    contenders = {entry.contender for entry in entries}
-    if contenders & {"keras_fit", "model_garden"}:
-      given.check_garden(task.encoder)
-    asked = "hugging_face" in contenders
     plan = Plan(
       setting="",
       task=task.name,
       data_dir=task.data_dir,
       encoder=task.encoder,
-      source=given.source_of(task.encoder) if asked else "",
+      source=source,
       learning_rate=config.optimizer.learning_rate,
       splits=directory,
       steps=values.epochs * steps,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Collection
 
 import numpy as np
 
@@ -50,19 +51,17 @@ def _path(directory: str, split: str) -> str:
   return os.path.join(directory, f"{split}.npz")
 
 
-def write_splits(task: SentencePairConfig, directory: str) -> int:
-  """Writes what all contenders train on and evaluate; returns its pairs.
+def check(task: SentencePairConfig, contenders: Collection[str]) -> None:
+  """Checks that all contenders can train a task's encoder on its data.
 
   Raises:
     UserError: where it is no named set of two classes, or the encoder has no
-      weights to share.
+      weights to share, or none that Model Garden can load.
   """
-  from tasks.data.datasets import answers_of, read_split
+  from tasks.data.datasets import answers_of
   from tasks.encoders import find as encoders
-  from tasks.tokens.tokenizer import PairTokenizer
 
-  answers = answers_of(task)
-  if task.name == FILES or answers.outputs != 2:
+  if task.name == FILES or answers_of(task).outputs != 2:
     raise UserError(
       f"`task` is {task.name!r}, but the peers are given named sets of two "
       "classes: demo, mrpc, rte, ..."
@@ -73,28 +72,31 @@ def write_splits(task: SentencePairConfig, directory: str) -> int:
       f"`encoder` is {task.encoder!r}, which has no weights to share: use demo "
       "or a directory."
     )
-  tokenizer = PairTokenizer(encoder.tokenizer)
+  of_garden = os.path.join(encoder.directory, "bert_config.json")
+  asked = {"keras_fit", "model_garden"} & set(contenders)
+  if asked and not os.path.exists(of_garden):
+    raise UserError(
+      f"`encoder` is {task.encoder!r}, which is no BERT in Model Garden's "
+      "layout: leave keras_fit and model_garden out of --contenders."
+    )
+
+
+def write_splits(task: SentencePairConfig, directory: str) -> int:
+  """Writes what all contenders train on and evaluate; returns its pairs."""
+  from tasks.data.datasets import answers_of, read_split
+  from tasks.encoders import find as encoders
+  from tasks.tokens.tokenizer import PairTokenizer
+
+  tokenizer = PairTokenizer(encoders.find(task.encoder).tokenizer)
   sizes = {}
   for name in ("train", "dev"):
-    pairs = read_split(task, name, answers)
+    pairs = read_split(task, name, answers_of(task))
     encoded = tokenizer.encode(pairs.texts_a, pairs.texts_b, WIDTH)
     labels = np.array(pairs.labels, np.int32)
     split = Split(encoded.ids, encoded.starts, encoded.first, labels)
     split.write(directory, name)
     sizes[name] = len(labels)
   return sizes["train"]
-
-
-def check_garden(encoder: str) -> None:
-  """Raises `UserError` where Model Garden's contenders cannot load it."""
-  from tasks.encoders import find as encoders
-
-  directory = encoders.find(encoder).directory
-  if not os.path.exists(os.path.join(directory, "bert_config.json")):
-    raise UserError(
-      f"`encoder` is {encoder!r}, which is no BERT in Model Garden's layout: "
-      "leave keras_fit and model_garden out of --contenders."
-    )
 
 
 def source_of(encoder: str) -> str:

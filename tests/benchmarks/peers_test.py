@@ -12,6 +12,7 @@ from benchmarks.harness import record
 from engine.errors import UserError
 from tasks.config import SentencePairConfig
 from tests.support.doors import enter
+from tests.support.families import write
 from tests.support.testing import REFERENCE, needs_demo_encoder
 
 PLAN = Plan(
@@ -208,6 +209,13 @@ def test_what_cannot_be_compared_is_refused(tmp_path, given, said):
   assert ended.status == 2
   assert said in ended.err
   assert ended.err.count("\n") == 1
+
+
+def test_an_encoder_that_model_garden_cannot_load_is_refused(tmp_path):
+  task = SentencePairConfig(name="demo", encoder=write("mpnet", str(tmp_path)))
+  given.check(task, ["apsis", "hugging_face"])
+  with pytest.raises(UserError, match="leave keras_fit and model_garden out"):
+    given.check(task, ["apsis", "model_garden"])
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):
