@@ -8,7 +8,7 @@ from absl import flags
 
 from engine.errors import UserError
 from engine.settings import check_splits
-from launch.command.checks import check_output, check_run
+from launch.command.checks import check_output, check_run, check_text_name
 from launch.command.door import run_door
 from launch.command.flags import define_settings, define_trust, require
 
@@ -33,7 +33,8 @@ define_trust()
 _SPLITS = {"eval_file": "dev", "test_file": "test"}
 _PLACES = ("data_dir", "train_file", *_SPLITS)
 _READING = ("columns", "file_format", "quoting", "skip_bad_lines")
-define_settings((*_PLACES, *_READING), layers=False)
+_ROLES = ("text_a", "text_b")
+define_settings((*_PLACES, *_READING, *_ROLES), layers=False)
 flags.DEFINE_enum(
   "checkpoint", "newest", ["newest", "best"], "Whose weights to take."
 )
@@ -54,8 +55,11 @@ def main() -> None:
     moved["eval_fraction"] = 0.0  # It is dev, not what was held out.
   if output != "-":
     check_output("output", output, directory=bool(splits or moved))
-  if (splits or moved) and values["input"].present:
-    raise UserError("`input` is given beside a split: name one of them.")
+  check_text_name("output", output)
+  named = {x: values[x].value for x in _ROLES if values[x].present}
+  for flag in ("input", *named):
+    if (splits or moved) and values[flag].present:
+      raise UserError(f"`{flag}` is given beside a split: name one of them.")
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.trained.ensemble import join
   from launch.trained.files import predict_file
@@ -78,7 +82,8 @@ def main() -> None:
   ]
   restored = join(runs, symmetric=values.symmetric)
   if not (splits or moved):
-    given = open_input(values.input, restored.task.config, restored.task.noun)
+    task = restored.task
+    given = open_input(values.input, task.config, task.noun, named)
     predict_file(restored, given, output, values.batch_size)
     return
   wanted = restored.task.submissions
@@ -96,6 +101,8 @@ def main() -> None:
   }
   for path in {*paths.values()} - {"-"}:
     check_output("output", path)
+    if os.path.isfile(path):
+      raise UserError(f"`output` {path} exists: remove it, or name another.")
   for split, path in paths.items():
     _write(path, predict_split(restored, split, values.batch_size))
 

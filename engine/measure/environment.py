@@ -53,13 +53,13 @@ def versions() -> dict[str, str]:
     "apsis": f"{zlib.crc32(b''.join(code)):08x}",
     "python": platform.python_version(),
     # On a TPU VM the module tensorflow comes in the package tensorflow-tpu.
-    "tensorflow": _version("tensorflow", "tensorflow-tpu"),
-    **{package: _version(package) for package in _PACKAGES},
+    "tensorflow": version("tensorflow", "tensorflow-tpu"),
+    **{package: version(package) for package in _PACKAGES},
   }
 
 
-def _version(*packages: str) -> str:
-  """The version of the first package that is installed."""
+def version(*packages: str) -> str:
+  """Returns the version of the first package that is installed."""
   for package in packages:
     try:
       return importlib.metadata.version(package)

@@ -77,6 +77,10 @@ def check_model_dir(path: str) -> None:
     )
 
 
+# What a reader takes for no text by its name.
+_NO_TEXT = re.compile(
+  r".*\.(arrow|avro|bz2|feather|gz|npz?|ods|parquet|tfrecord|xlsx?|xz|zip|zst)"
+)
 # What a killed start of ours, or a launcher that keeps logs, may leave.
 _NOBODYS = re.compile(
   r"\..*|.*\.(log|out|err)|lost\+found|lock\.json(\..*\.part)?|stop|job_token"
@@ -164,6 +168,20 @@ def check_output(
       raise UserError(
         f"`{flag}` {path} is another file, which would be lost: name a new one."
       )
+
+
+def check_text_name(flag: str, path: str) -> None:
+  """Refuses the name of what is no text, for a file that will be text.
+
+  Raises:
+    UserError: where a reader would take it for something else.
+  """
+  found = _NO_TEXT.fullmatch(path.lower())
+  if found and not os.path.isdir(path):
+    raise UserError(
+      f"`{flag}` {path} would be text, and no .{found[1]}: name it .csv, .tsv "
+      "or .jsonl, and turn that into the other."
+    )
 
 
 def make_directory(flag: str, path: str) -> None:

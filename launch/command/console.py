@@ -1,5 +1,6 @@
 """All doors behind one name: apsis DOOR, the same as python -m launch.DOOR."""
 
+import difflib
 import pathlib
 import runpy
 import sys
@@ -24,6 +25,10 @@ def main() -> None:
     door.by_name = True
     sys.argv[1:] = rest
     runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
+  elif name in ("--version", "version"):
+    from engine.measure.environment import version
+
+    print(f"apsis {version('apsis')}")
   elif name in ("--help", "-h", "-help", "help"):
     print("apsis DOOR --flag=value ...; apsis DOOR --help shows its flags.\n")
     print("\n".join(f"  {door:<12} {known[door]}." for door in known))
@@ -31,4 +36,8 @@ def main() -> None:
     from engine.errors import quoted
     from launch.command.door import fail
 
-    fail(f"There is no door {quoted(name)}: name one of {', '.join(known)}.")
+    (near,) = difflib.get_close_matches(name[:99], known, n=1) or [""]
+    hint = f"did you mean {near}? " if near else ""
+    fail(
+      f"There is no door {quoted(name)}: {hint}name one of {', '.join(known)}."
+    )

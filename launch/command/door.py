@@ -185,7 +185,10 @@ def fail(message: str, status: int = 2) -> typing.NoReturn:
   Python's usual end would let TensorFlow wait for the peers of a worker, and
   the peers for it.
   """
-  line = one_line(f"{os.path.basename(sys.argv[0])}: {message}")
+  door = os.path.basename(sys.argv[0])
+  if by_name:
+    door = f"apsis {door.removesuffix('.py')}"
+  line = one_line(f"{door}: {message}")
   with contextlib.suppress(OSError):
     print(line, file=sys.stderr)
   for stream in (sys.stderr, sys.stdout):

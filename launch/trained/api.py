@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import UserError, quoted
 from engine.files import whole
 from launch.trained.inputs import Row
 from launch.trained.predictions import predict_rows
@@ -46,7 +46,9 @@ class Model:
     Raises:
       UserError: naming the pair that is none.
     """
-    rows = [_row(i, pair) for i, pair in enumerate(pairs)]
+    # A task of one's own reads lines.
+    two = getattr(self.restored.task.config, "text_b", None)
+    rows = [_row(i, pair, two) for i, pair in enumerate(pairs)]
     found = []
     for part in predict_rows(self.restored, rows, batch_size):
       for said in part:
@@ -76,11 +78,18 @@ class Model:
       return self.restored.task.export(self.restored.model, form, part)
 
 
-def _row(number: int, pair: Sequence[str] | str) -> Row:
-  if isinstance(pair, str):
-    return Row(f"pair {number}", pair, 0)
-  line = json.dumps(dict(zip(_TEXTS, pair, strict=False)))
-  return Row(f"pair {number}", line, 0, "json")
+def _row(number: int, pair: Any, two: str | None) -> Row:
+  """Returns the row of a pair, or of a text where there are not `two`."""
+  texts = (pair,) if isinstance(pair, str) else tuple(pair)
+  place = f"pair {number}"
+  wanted = 2 if two else 1
+  if len(texts) != wanted or not all(isinstance(x, str) for x in texts):
+    asked = "two texts, (a, b)" if two else "one text"
+    raise UserError(f"{place} is {quoted(pair)}: give {asked}.")
+  if two is None:
+    return Row(place, texts[0], 0)
+  line = json.dumps(dict(zip(_TEXTS, texts, strict=False)))
+  return Row(place, line, 0, "json")
 
 
 def load(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.errors import UserError
-from engine.files import is_local, whole
+from engine.files import is_local, sweep_parts, whole
 from engine.measure.result import weights_sha256
 from launch.trained.growing import Growing, Progress
 from launch.trained.inputs import Input, Row
@@ -16,6 +16,7 @@ from launch.trained.predictions import predict_lines, predict_rows
 from launch.trained.restored import Restored
 
 STDOUT = "-"
+_TEXTS = ("text_a", "text_b")
 
 
 def predict_file(
@@ -36,7 +37,7 @@ def predict_file(
     UserError: where a row is not as it must be, or the output is not ours.
   """
   form = form_of(output)
-  if form and os.path.isfile(output):
+  if os.path.isfile(output):
     raise UserError(f"`output` {output} exists: remove it, or name another.")
   if form and is_local(output) and all(map(os.path.isfile, given.paths)):
     _grow(restored, given, output, batch_size)
@@ -46,6 +47,8 @@ def predict_file(
     for line in lines:
       sys.stdout.write(f"{line}\n")
     return
+  if is_local(output):
+    sweep_parts(output)
   with (
     whole(output, named=True) as part,
     open(part, "w", encoding="utf-8") as file,
@@ -76,13 +79,14 @@ def _grow(
       progress.tell(done, seen.bytes)
     part.add(written.rest(), waiting, written.columns)
   part.finish()
+  progress.end(done, output)
 
 
 def _of(restored: Restored, given: Input) -> dict[str, Any]:
   """Returns what predictions are a function of."""
   said = (os.stat(path) for path in given.paths)
   config = given.config
-  names = ("columns", "file_format", "quoting", "skip_bad_lines")
+  names = ("columns", "file_format", "quoting", "skip_bad_lines", *_TEXTS)
   return {
     "weights": weights_sha256(restored.model),
     "input": [[x.st_size, x.st_mtime_ns] for x in said],

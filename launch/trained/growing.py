@@ -120,6 +120,7 @@ class Progress:
     self._clock, self._begun = clock, clock()
     self._told = self._begun
     self._first = 0  # Bytes that were passed over.
+    self._reported = False
 
   def begin(self, done: int) -> None:
     """Begins behind some bytes of the input."""
@@ -142,7 +143,13 @@ class Progress:
       share = (self._size - done) / (done - self._first)
       left = (now - self._begun) * share
       words += [f"{done / self._size:.0%}", f"{_clocked(left)} left"]
+    self._reported = True
     print("  ".join(words), file=self._stream, flush=True)
+
+  def end(self, rows: int, path: str) -> None:
+    """Says where the predictions are, to whom has been reported."""
+    if self._reported:
+      print(f"{rows:,} rows  {path}", file=self._stream, flush=True)
 
 
 def _clocked(seconds: float) -> str:

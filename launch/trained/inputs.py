@@ -34,14 +34,15 @@ class Row(NamedTuple):
     place: `file, line number`.
     line: that the task reads; or what is wrong with it.
     end: bytes of the file, unpacked, before the next row.
-    form: of the file: lines that are pairs and no more, a table, or JSON lines.
+    form: of the file: lines that are pairs and no more, a table of TSV or CSV,
+      or JSON lines.
     fields: of all columns, by name; none of lines.
   """
 
   place: str
   line: str | UserError
   end: int
-  form: Literal["lines", "table", "json"] = "lines"
+  form: Literal["lines", "tsv", "csv", "json"] = "lines"
   fields: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -53,11 +54,13 @@ class Input:
     paths: of the files, in their order; `STDIN` is one.
     config: of the task, with what the user says of the files.
     noun: what a row holds.
+    named: columns that each file must have, as the user says.
   """
 
   paths: Sequence[str]
   config: TaskConfig
   noun: str
+  named: Sequence[str] = ()
 
   def __iter__(self) -> Iterator[Row]:
     """Yields all rows.
@@ -76,7 +79,7 @@ class Input:
   def _rows_of(self, path: str) -> Iterator[Row]:
     with opened_lines(path) as file:
       if isinstance(self.config, SentencePairConfig):
-        yield from _rows_of_pairs(file, self.config)
+        yield from _rows_of_pairs(file, self.config, self.named)
       else:
         yield from _lines(file)
 
@@ -87,46 +90,75 @@ class Input:
     return sum(map(os.path.getsize, self.paths)) if known else 0
 
 
-def open_input(pattern: str, config: TaskConfig, noun: str) -> Input:
+def open_input(
+  pattern: str,
+  config: TaskConfig,
+  noun: str,
+  named: Mapping[str, str] = MappingProxyType({}),
+) -> Input:
   """Finds the files of `--input`: paths and globs, or the standard input.
 
+  Args:
+    pattern: of the files.
+    config: of the run's task, with what the user says of the files.
+    noun: what a row holds.
+    named: `text_a`, `text_b` -> the column that has it in these files.
+
   Raises:
-    UserError: where there are none.
+    UserError: where there are none, or the run reads other sentences.
   """
+  for role, column in named.items():
+    reads = getattr(config, role, None)
+    if not reads or not column:
+      raise UserError(
+        f"`{role}` is {column!r}, but the run reads "
+        + (f"{role} too: name its column." if reads else "no such sentence.")
+      )
+  config = dataclasses.replace(config, **named)
   alone = pattern == STDIN or os.path.exists(pattern)
   paths = [pattern] if alone else find_files(pattern, "input")
-  return Input(paths, config, noun)
+  return Input(paths, config, noun, [*named.values()])
 
 
 def _is_plain(path: str) -> bool:
   return os.path.isfile(path) and not path.endswith((".gz", ".bz2", ".xz"))
 
 
-def _rows_of_pairs(file: LineFile, config: SentencePairConfig) -> Iterator[Row]:
+def _rows_of_pairs(
+  file: LineFile, config: SentencePairConfig, named: Sequence[str]
+) -> Iterator[Row]:
   """Yields the rows of a file, by its columns if it has some."""
   kind = _kind_of(file, config.file_format)
   if kind == "jsonl":
-    yield from _records(file, config)
+    yield from _records(file, config, named)
     return
   settings = FormSettings(kind, config.quoting)  # type: ignore[arg-type]
   form, number = settings.form_of(file.path), 1 + bool(config.text_b)
   header = _header(file, form)
-  roles = text_columns(header, config.text_a, config.text_b)
+  roles = _roles(header, config, named)
   if not roles and len(header) == len(config.columns):
     form = dataclasses.replace(form, columns=tuple(config.columns))
-    roles = text_columns(config.columns, config.text_a, config.text_b)
-  is_table = form.quoting or bool(config.columns)
-  if not roles and is_table and len(header) == number:
+    roles = _roles(config.columns, config, named)
+  is_table = form.quoting or bool(config.columns or named)
+  if not roles and is_table and len(header) == number and not named:
     form = dataclasses.replace(form, columns=_TEXTS[:number])
     roles = _TEXTS[0], _TEXTS[1] if number > 1 else ""
   if roles:
-    yield from _cells(RowFile(file, form), roles)
+    yield from _cells(RowFile(file, form), roles, form.kind)
   elif is_table:
     if not header:
       RowFile(file, form)  # It says what is wrong with the first row.
     raise _without_columns(file.path, header, config)
   else:
     yield from _lines(file)
+
+
+def _roles(
+  columns: Sequence[str], config: SentencePairConfig, named: Sequence[str]
+) -> tuple[str, str] | None:
+  """Returns the columns of the sentences, where those that are named are so."""
+  found = text_columns(columns, config.text_a, config.text_b)
+  return found if found and {*named} <= {*found} else None
 
 
 def _kind_of(file: LineFile, said: str) -> str:
@@ -154,28 +186,32 @@ def _without_columns(
   path: str, columns: Iterable[str], config: SentencePairConfig
 ) -> UserError:
   wanted = [x for x in (config.text_a, config.text_b) if x not in ("", "auto")]
-  called = " and ".join(wanted) or "text_a and text_b"
+  roles = ["text_a", "text_b"] if config.text_b else ["text_a"]
+  called = " and ".join(wanted or roles)
+  flags = " ".join(f"--{role}=COLUMN" for role in roles)
   return UserError(
     f"{path} has the columns {shortened(list(columns), 100)}, but none for the "
-    f"sentences of the run ({called}): call them so in its header, or name all "
-    "columns by --columns=..."
+    f"sentences of the run ({called}): say which by {flags}, or name all by "
+    "--columns=... if that is no header."
   )
 
 
-def _cells(file: RowFile, roles: tuple[str, str]) -> Iterator[Row]:
+def _cells(file: RowFile, roles: tuple[str, str], kind: Any) -> Iterator[Row]:
   """Yields the rows of a table."""
   names = [*dict.fromkeys(file.columns)]
   for _, line, values in file.rows([*names, ""]):
     place = f"{file.path}, line {line}"
     if isinstance(values, UserError):
-      yield Row(place, values, file.offset, "table")
+      yield Row(place, values, file.offset, kind)
     else:
       fields = dict(zip(names, values, strict=False))
       said = _texts_of(fields, roles, place)
-      yield Row(place, said, file.offset, "table", fields)
+      yield Row(place, said, file.offset, kind, fields)
 
 
-def _records(file: LineFile, config: SentencePairConfig) -> Iterator[Row]:
+def _records(
+  file: LineFile, config: SentencePairConfig, named: Sequence[str]
+) -> Iterator[Row]:
   """Yields the objects of JSON lines."""
   roles = None
   for _, number, raw in file:
@@ -191,7 +227,7 @@ def _records(file: LineFile, config: SentencePairConfig) -> Iterator[Row]:
       continue
     if record is None:
       continue
-    roles = roles or text_columns([*record], config.text_a, config.text_b)
+    roles = roles or _roles([*record], config, named)
     if not roles:
       raise _without_columns(file.path, record, config)
     said = _texts_of(record, roles, place)

@@ -110,10 +110,9 @@ class Written:
 
 def _like(said: Sequence[Said]) -> Form:
   """Returns the form in which rows came."""
-  if said[0].row.form == "table":
-    return "tsv"
+  form = said[0].row.form
   given = [str(each.row.line) for each in said]
-  return "json" if said[0].row.form == "json" or are_json(given) else "lines"
+  return "json" if form == "lines" and are_json(given) else form
 
 
 def _fields(said: Said) -> Mapping[str, Any]:

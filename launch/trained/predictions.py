@@ -41,6 +41,9 @@ def predict(
   Returns:
     Name -> [examples, ...], as the task's `readings` have them: `probabilities`
     of classes, the `score` of a regression.
+
+  Raises:
+    UserError: where one of them is no number.
   """
   if restored.others or restored.symmetric:
     one = lambda run, view: predict(run, view, batch_size)
@@ -66,7 +69,15 @@ def predict(
   (evaluator,) = kept
   evaluator.inputs = inputs
   readings = restored.task.readings(evaluator.predictions()["outputs"])
-  return {name: _on_host(value) for name, value in readings.items()}
+  found = {name: _on_host(value) for name, value in readings.items()}
+  for name, value in found.items():
+    if value.dtype.kind == "f" and np.isnan(value).any():
+      raise UserError(
+        f"`{name}` of an example is no number: the weights of the run are too "
+        "large, or not finite; train it with a lower --learning_rate, or take "
+        "another --checkpoint."
+      )
+  return found
 
 
 def _on_host(value: Any) -> np.ndarray:

@@ -117,6 +117,65 @@ def test_predict_labels_a_split_for_its_leaderboard(trained, tmp_path):
   assert "`input` is given beside a split" in ended.err
 
 
+@pytest.mark.parametrize(
+  ("flags", "fault"),
+  [
+    (["--output={}/x.csv.gz"], "x.csv.gz would be text, and no .gz: name it"),
+    (["--output={}/X.XLSX"], "would be text, and no .xlsx"),
+    (["--output={}/old.txt"], "old.txt exists: remove it, or name another."),
+    (
+      ["--split=dev", "--output={}/old.txt"],
+      "old.txt exists: remove it, or name another.",
+    ),
+    (["--split=dev", "--text_a=a"], "`text_a` is given beside a split"),
+    (["--text_a=foo"], "for the sentences of the run (foo): say which by"),
+  ],
+)
+def test_what_predict_refuses_leaves_all_as_it_was(
+  trained, tmp_path, flags, fault
+):
+  old = tmp_path / "old.txt"
+  old.write_text("mine\n")
+  ended = enter(
+    tmp_path,
+    "launch.predict",
+    f"--model_dir={trained[0]}",
+    *[flag.format(tmp_path) for flag in flags],
+    stdin="a\tb\n",
+  )
+  assert (ended.status, ended.out) == (2, "")
+  assert fault in ended.err and ended.err.count("\n") == 1
+  assert old.read_text() == "mine\n"
+  assert {x.name for x in tmp_path.iterdir()} <= {
+    "old.txt",
+    "door.in",
+    "door.out",
+    "door.err",
+  }
+
+
+def test_columns_may_be_named_and_what_a_killed_one_left_goes(
+  trained, tmp_path
+):
+  source, target = tmp_path / "x.csv", tmp_path / "out.txt"
+  source.write_text("id,left,right\n7,A dog.,A cat.\n")
+  left = tmp_path / ".out.txt.4194304.1.part"  # No process has that number.
+  left.write_text("")
+  ended = enter(
+    tmp_path,
+    "launch.predict",
+    f"--model_dir={trained[0]}",
+    f"--input={source}",
+    f"--output={target}",
+    "--text_a=left",
+    "--text_b=right",
+  )
+  assert ended.status == 0, ended.err
+  (row,) = csv.DictReader(target.read_text().splitlines())
+  assert (row["id"], row["left"], row["right"]) == ("7", "A dog.", "A cat.")
+  assert not left.exists()
+
+
 def test_a_run_knows_its_columns_and_asks_where_moved_files_are(tmp_path):
   table = [[str(i), f"w {i} a dog", f"w {i % 7} b"] for i in range(40)]
   lines = [
@@ -152,6 +211,7 @@ def test_a_run_knows_its_columns_and_asks_where_moved_files_are(tmp_path):
   assert ended.status == 2
   assert f"`train_file` {old} finds no file" in ended.err
   for flag, number in (("train_file", 4), ("eval_file", 40)):
+    out = tmp_path / f"{flag}.tsv"
     ended = ask("--split=dev", f"--{flag}={new}", f"--output={out}")
     assert ended.status == 0, ended.err
     assert len(out.read_text().splitlines()) == 1 + number

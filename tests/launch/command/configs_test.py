@@ -72,7 +72,7 @@ def test_overrides_are_typed_as_yaml():
     ("train.seed=[1", "which is no YAML .*in line 1"),
     ("{train: {seed: 1}", "`params_override` is .*, which is no YAML"),
     ("train.epochs=.inf", "above 0 and at most 1000000"),
-    ("optimizer.weight_decay=.nan", "0 or more and finite"),
+    ("optimizer.clip_norm=.nan", "0 or more and finite"),
     ("task.dropout=0.999", "at least 0 and at most 0.9"),
   ],
 )

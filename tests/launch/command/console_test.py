@@ -1,5 +1,6 @@
 """apsis opens each door, and nothing in the current folder shuts it."""
 
+import importlib.metadata
 import os
 import runpy
 import subprocess
@@ -41,7 +42,7 @@ def test_apsis_hands_the_flags_to_the_door(tmp_path):
     tmp_path, "-P", "-c", APSIS, "predict", "--model_dir=x"
   )
   assert (status, out) == (2, "")
-  assert err.startswith(NO_RUN)
+  assert err.startswith("apsis " + NO_RUN.replace(".py", "", 1))
 
 
 @pytest.mark.parametrize("by_name", [True, False])
@@ -58,7 +59,13 @@ def test_a_run_notes_the_words_that_opened_its_door(monkeypatch, by_name):
 def test_apsis_names_the_doors_that_there_are(tmp_path):
   status, _, err = said(tmp_path, "-P", "-c", APSIS, "predikt")
   assert status == 2
-  assert "There is no door 'predikt': name one of checkpoints," in err
+  assert "There is no door 'predikt': did you mean predict? name one" in err
+  assert "name one of checkpoints," in err
+
+
+def test_apsis_tells_its_version(tmp_path):
+  status, out, _ = said(tmp_path, "-P", "-c", APSIS, "--version")
+  assert (status, out) == (0, f"apsis {importlib.metadata.version('apsis')}\n")
 
 
 @pytest.mark.parametrize("name", ["tasks.py", "engine/__init__.py", "engine"])

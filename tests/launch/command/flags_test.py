@@ -53,7 +53,7 @@ NAMES = {
   "predict": """
     batch_size calibrated checkpoint columns data_dir eval_file eval_files
     file_format input model_dir output quoting skip_bad_lines split symmetric
-    task test_file train_file train_files
+    task test_file text_a text_b train_file train_files
   """,
   "export": "calibrated checkpoint export_dir format model_dir task",
   "cluster": f"{RESTARTS} num_workers",

@@ -26,6 +26,8 @@ KNOWN = [name for name, _, _ in leaves(configs.default_config())]
     ("fp16", "train.precision"),
     ("lr_scheduler_type", "optimizer.schedule"),
     ("save_steps", "checkpoint.checkpoint_interval"),
+    ("logging_steps", "runtime.log_interval"),
+    ("load_best_model_at_end", "checkpoint.best_to_keep"),
     # Of ours, in another part.
     ("train.learning_rate", "optimizer.learning_rate"),
     ("train.lr", "optimizer.learning_rate"),
@@ -39,12 +41,13 @@ def test_a_name_of_others_leads_to_the_setting(name, setting):
 
 
 def test_all_hints_lead_to_what_there_is():
-  assert set(OTHERS.values()) - {"model_dir"} <= set(KNOWN)
+  assert set(OTHERS.values()) - {"action", "mode", "model_dir"} <= set(KNOWN)
   assert not set(OTHERS) & {x.rsplit(".", 1)[-1] for x in KNOWN}
 
 
-def test_what_is_like_nothing_has_no_hint():
-  assert meant("zzzzqqq", KNOWN) == ""
+@pytest.mark.parametrize("name", ["zzzzqqq", "num_workers", "push_to_hub"])
+def test_what_is_like_nothing_has_no_hint(name):
+  assert meant(name, KNOWN) == ""
 
 
 @pytest.mark.parametrize(

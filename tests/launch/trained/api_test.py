@@ -18,9 +18,14 @@ def test_a_model_says_the_same_of_pairs_and_of_single_sentences(build):
 
 
 def test_what_is_no_pair_is_named(build):
-  for bad in (("a", " "), ("a",)):
-    with pytest.raises(UserError, match="pair 1: "):
+  with pytest.raises(UserError, match="pair 1: the second sentence is empty"):
+    Model(build()).predict([("a", "b"), ("a", " ")])
+  for bad in ("a\tb", ("a",), ("a", None), ("a", "b", "c")):
+    with pytest.raises(UserError) as caught:
       Model(build()).predict([("a", "b"), bad])
+    assert str(caught.value) == f"pair 1 is {bad!r}: give two texts, (a, b)."
+  with pytest.raises(UserError, match="pair 0 is .*: give one text"):
+    Model(build(text_b="")).predict([("a", "b")])
 
 
 def test_an_export_needs_a_new_directory(build, tmp_path):

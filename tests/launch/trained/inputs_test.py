@@ -15,8 +15,9 @@ from tasks.config import SentencePairConfig
 PAIR = {"text_a": "A dog.", "text_b": 'It "barks", loud.'}
 
 
-def rows_of(path, **settings):
-  return [*open_input(str(path), SentencePairConfig(**settings), "pair")]
+def rows_of(path, named=(), **settings):
+  config = SentencePairConfig(**settings)
+  return [*open_input(str(path), config, "pair", dict(named))]
 
 
 def write(path, text):
@@ -62,7 +63,7 @@ def test_packed_files_and_globs_are_read_in_order(tmp_path):
   write(tmp_path / "1.tsv", "text_a\ttext_b\na\tb\n")
   (tmp_path / "2.tsv.gz").write_bytes(gzip.compress(b"c\td\n"))
   rows = rows_of(tmp_path / "*.tsv*")
-  assert [row.form for row in rows] == ["table", "lines"]
+  assert [row.form for row in rows] == ["tsv", "lines"]
   assert [json.loads(rows[0].line)["text_a"], rows[1].line] == ["a", "c\td"]
   with pytest.raises(UserError, match="`input` .*none finds no file"):
     rows_of(tmp_path / "none")
@@ -121,9 +122,40 @@ def test_a_file_without_the_columns_of_the_run_is_refused(tmp_path, name, text):
     rows_of(path, text_a="premise", text_b="claim")
   assert str(caught.value) == (
     f"{path} has the columns ['id', 'left', 'right'], but none for the "
-    "sentences of the run (premise and claim): call them so in its header, or "
-    "name all columns by --columns=..."
+    "sentences of the run (premise and claim): say which by --text_a=COLUMN "
+    "--text_b=COLUMN, or name all by --columns=... if that is no header."
   )
+  named = {"text_a": "left", "text_b": "right"}
+  (row,) = rows_of(path, named)
+  assert json.loads(row.line) == {"text_a": "a", "text_b": "b"}
+  assert row.fields["left"] == "a"
+
+
+@pytest.mark.parametrize(
+  ("settings", "named", "fault"),
+  [
+    ({}, {"text_a": "lfet"}, r"none for the .* \(lfet\)"),
+    ({"columns": ("id", "a", "b")}, {"text_a": "x"}, r"none for .* \(x\)"),
+    ({"text_b": ""}, {"text_b": "right"}, "the run reads no such sentence"),
+    ({}, {"text_b": ""}, "the run reads text_b too: name its column"),
+  ],
+)
+@pytest.mark.parametrize(
+  "text", ["id\tsentence1\tsentence2\n1\ta\tb\n", "a\tb\n"]
+)
+def test_columns_that_are_named_must_be_there(
+  tmp_path, settings, named, fault, text
+):
+  path = write(tmp_path / "x.tsv", text)
+  with pytest.raises(UserError, match=fault):
+    rows_of(path, named, **settings)
+
+
+def test_named_columns_may_be_those_of_a_file_without_a_header(tmp_path):
+  path = write(tmp_path / "x.tsv", "1\tb\ta\n")
+  named = {"text_a": "right", "text_b": "left"}
+  (row,) = rows_of(path, named, columns=("id", "left", "right"))
+  assert json.loads(row.line) == {"text_a": "a", "text_b": "b"}
 
 
 @pytest.mark.parametrize(

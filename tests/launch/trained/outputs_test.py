@@ -12,7 +12,7 @@ TEXTS = {"text_a": "a,\tb", "text_b": "c"}
 VALUES = {"label": "no", "probabilities": {"no": 0.75, "yes": 0.25}}
 
 
-def said(form="table", values=VALUES, **fields):
+def said(form="tsv", values=VALUES, **fields):
   given = {} if values is None else {**values, **TEXTS}
   return Said(
     Row("x, line 2", "a\tc", 0, form, fields),

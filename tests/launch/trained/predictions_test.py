@@ -6,11 +6,13 @@ import io
 import json
 import types
 
+import numpy as np
 import pytest
 
 from engine.errors import UserError
+from launch.trained import predictions
 from launch.trained.inputs import open_input
-from launch.trained.predictions import predict_lines, predict_split
+from launch.trained.predictions import predict, predict_lines, predict_split
 
 
 def predicted(run, path, content):
@@ -20,6 +22,18 @@ def predicted(run, path, content):
 
 def lines_of(run, path):
   return [*predict_lines(run, open_input(path, run.task.config, "pair"), 4)]
+
+
+def test_what_is_no_number_is_not_predicted(build, monkeypatch):
+  def of_weights_that_are_too_large(**_):
+    outputs = np.array([[0.0, 1.0], [np.inf, 1.0]], np.float32)
+    return types.SimpleNamespace(predictions=lambda: {"outputs": outputs})
+
+  run = build()
+  source = run.task.read_inputs([("1", "a\tb"), ("2", "c\td")])
+  monkeypatch.setattr(predictions, "Evaluator", of_weights_that_are_too_large)
+  with pytest.raises(UserError, match="`probabilities` of an example is no nu"):
+    predict(run, source)
 
 
 @pytest.mark.parametrize(
