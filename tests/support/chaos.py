@@ -127,6 +127,8 @@ class Ranks:
     if self._fresh:
       return self._output.last_line(index)
     path = self._scratch / f"{self.lives}_{index}" / "door.err"
+    if not path.exists():
+      return ""  # It was killed before it had opened one.
     return (path.read_text(errors="replace").strip().splitlines() or [""])[-1]
 
   def phase(self, index):
