@@ -171,7 +171,7 @@ class OptimizerConfig(Settings):
     "adamw", "Optimizer; LAMB is for large batches."
   )
   learning_rate: float = setting(
-    5e-5, "Learning rate before decay; see decay_start.", SHOWN, min=0
+    5e-5, "Learning rate before decay; see decay_start.", SHOWN, min=0, max=1000
   )
   schedule: Literal["polynomial", "linear", "cosine", "constant"] = setting(
     "polynomial", "How the learning rate decays behind the warm-up."
@@ -188,7 +188,7 @@ class OptimizerConfig(Settings):
     0, "Steps that warm up, instead of a share.", min=0
   )
   end_learning_rate: float = setting(
-    0.0, "Learning rate at the last step.", min=0
+    0.0, "Learning rate at the last step.", min=0, max=1000
   )
   decay_power: float = setting(
     1.0, "Power of the polynomial (1: linear).", min=0
@@ -198,6 +198,7 @@ class OptimizerConfig(Settings):
     "Decoupled weight decay, not for biases and layer norms.",
     RARE,
     min=0,
+    max=1000,
   )
   layer_decay: float = setting(
     1.0,

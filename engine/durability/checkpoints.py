@@ -105,13 +105,11 @@ class Checkpoints(tf.train.CheckpointManager):
       The path of the checkpoint, or None.
 
     Raises:
-      UserError: where no checkpoint is whole, or one is of another run.
+      UserError: where no checkpoint is whole, one is of another run, or what
+        is no file is in the way of the next.
     """
-    committed = [
-      prefix
-      for prefix in manifest.prefixes(self.directory)
-      if manifest.is_committed(prefix)
-    ]
+    found = manifest.prefixes(self.directory)
+    committed = [prefix for prefix in found if manifest.is_committed(prefix)]
     if committed:
       self._newest = restore_newest(
         self.checkpoint,
@@ -123,6 +121,8 @@ class Checkpoints(tf.train.CheckpointManager):
       self._manage(committed)
     else:
       initialize()
+    step = manifest.step_of(self._newest) if self._newest else -1
+    own.check_places(x for x in found if manifest.step_of(x) > step)
     return self._newest
 
   def follow(self, step: int) -> None:

@@ -81,6 +81,11 @@ class Lock:
     """
     self._record = own_record(self._interval, self._clock(), self._parent)
     try:
+      if tf.io.gfile.isdir(self._path):
+        raise UserError(
+          f"{self._path} is a directory, and the lock of the run is to be "
+          "written there: remove it or move it away."
+        )
       tf.io.gfile.makedirs(self._directory)
       sentence = self._take()
     except DISK_ERRORS as error:

@@ -6,10 +6,13 @@ directory of a run may hold what is somebody else's.
 
 import os
 import re
+from collections.abc import Iterable
 
 import tensorflow as tf
 
+from engine.errors import UserError
 from engine.files import is_file, is_folder, is_link, is_local, part_of
+from engine.formats import reading
 
 _CHECKPOINT = r"ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
 _FILES = (
@@ -101,6 +104,22 @@ def stranger(prefix: str) -> str:
     if entry.startswith(f"{name}.") and not is_file(path):
       return path
   return ""
+
+
+def check_places(prefixes: Iterable[str]) -> None:
+  """Refuses what lies where a file of a checkpoint is to be written.
+
+  Raises:
+    UserError: where it is no regular file, or the disk does not say.
+  """
+  for prefix in prefixes:
+    with reading(os.path.dirname(prefix)):
+      found = stranger(prefix)
+    if found:
+      raise UserError(
+        f"{found} is no regular file, and a checkpoint is to be written there: "
+        "remove it or move it away; the same command goes on."
+      )
 
 
 def remove_leftovers(directory: str) -> None:

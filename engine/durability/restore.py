@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from engine.errors import (
   CannotBeRead,
   Unreadable,
   UserError,
+  one_line,
   shortened,
   words_of,
 )
@@ -23,6 +25,8 @@ from engine.files import DISK_ERRORS, reason_of
 from engine.settings import differences, told
 from engine.task import Task
 
+# What TensorFlow says of variables that a checkpoint has not.
+_UNBOUND = re.compile(r"Found (\d+) Python objects that were not bound")
 # What TensorFlow says of a checkpoint that is of something else.
 _MISFITS = (
   tf.errors.NotFoundError,
@@ -33,6 +37,25 @@ _MISFITS = (
   IndexError,
   AssertionError,
 )
+
+
+class Misfit(UserError):
+  """A checkpoint that is whole, and of something else.
+
+  Attributes:
+    brief: what is wrong with it, without its path.
+  """
+
+  def __init__(self, path: str, error: Exception):
+    unbound = _UNBOUND.search(str(error))
+    reason = words_of(error, 100)
+    if unbound:
+      reason = f"it lacks {unbound[1]} variable(s) that are asked for"
+    self.brief = f"is whole, but does not fit ({reason})"
+    super().__init__(
+      f"The checkpoint {path} {self.brief}: it is of another task or encoder, "
+      "or of other settings; choose another --model_dir."
+    )
 
 
 def checkpoint_of(
@@ -59,18 +82,14 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
 
   Raises:
     CannotBeRead: where the disk fails.
-    UserError: where the file does not fit.
+    Misfit: where the file does not fit.
   """
   try:
     with _counts_as_saved(checkpoint, path):
       status = checkpoint.restore(path).assert_existing_objects_matched()
       status.expect_partial()  # Who reads weights leaves the moments.
   except _MISFITS as error:
-    reason = words_of(error, 100)
-    raise UserError(
-      f"The checkpoint {path} is whole, but does not fit ({reason}): it is of "
-      "another task, encoder or precision; choose another --model_dir."
-    ) from error
+    raise Misfit(path, error) from error
   except DISK_ERRORS as error:
     reason = f"cannot be read ({reason_of(error)})"
     raise CannotBeRead(path, reason) from error
@@ -127,7 +146,7 @@ def restore_newest(
 
   def skip(prefix: str, reason: str) -> None:
     skipped.append(reason)
-    say(f"skipped {prefix}: {reason}")
+    say(one_line(f"skipped {prefix}: {reason}"))
 
   for prefix in reversed(manifest.prefixes(directory)):
     try:
@@ -144,9 +163,9 @@ def restore_newest(
     try:
       restore(checkpoint, prefix)
       return prefix
-    except UserError as error:
+    except (Misfit, CannotBeRead) as error:
       misfit = misfit or error
-      skip(prefix, str(error))
+      skip(prefix, error.brief)
   if misfit:
     raise misfit
   if skipped:

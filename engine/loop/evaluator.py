@@ -83,6 +83,9 @@ class Evaluator(orbit.StandardEvaluator):
 
     Args:
       num_steps: must be -1: a part of a split has no exact metrics.
+
+    Raises:
+      FloatingPointError: where the loss of an example is not finite.
     """
     assert int(num_steps) == -1
     averages = self._averages
@@ -101,6 +104,14 @@ class Evaluator(orbit.StandardEvaluator):
 
   def _metrics(self, table: Mapping[str, Any]) -> dict[str, Any]:
     weights = table[WEIGHTS].astype(np.float64)
+    bad = ~np.isfinite(table["losses"]) & (weights != 0)
+    if count := int(bad.sum()):
+      raise FloatingPointError(
+        f"In an evaluation the loss of {count:,} of {len(weights):,} examples "
+        "is not finite, though the weights are: they are too large. Begin anew "
+        "in another --model_dir, with a lower learning_rate or weight_decay; "
+        "or take --precision=bfloat16 where it is float16."
+      )
     found = {
       "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
       "examples_seen": len(weights),

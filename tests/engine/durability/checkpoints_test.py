@@ -190,6 +190,31 @@ def test_a_checkpoint_that_does_not_fit_is_no_damage(saved):
     restore_newest(target, str(saved))
 
 
+def test_what_a_checkpoint_lacks_is_counted_not_shown(saved, caplog):
+  more = {"value": tf.Variable(0.0), "scale": tf.Variable(1.0)}
+  with pytest.raises(UserError, match=r"\(it lacks 1 variable\(s\) that are"):
+    restore_newest(tf.train.Checkpoint(**more), str(saved))
+  skipped = [x for x in caplog.messages if x.startswith("skipped")]
+  assert len(skipped) == 2
+  for line in skipped:
+    assert line.count(str(saved)) == 1 and len(line) <= 300
+
+
+@pytest.mark.parametrize("step", [6, 12])
+def test_what_lies_in_the_place_of_a_later_checkpoint_is_refused(saved, step):
+  stranger = saved / f"ckpt-{step}.data-00000-of-00001"
+  stranger.unlink(missing_ok=True)
+  stranger.symlink_to("/dev/zero")
+  value = tf.Variable(0.0)
+  checkpoints = manager(saved, tf.Variable(0, dtype=tf.int64), value)
+  if step < 9:  # It is not written any more.
+    assert begun(checkpoints).endswith("ckpt-9")
+    return
+  with pytest.raises(UserError, match=f"{stranger} is no regular file.*remove"):
+    begun(checkpoints)
+  assert stranger.is_symlink()
+
+
 def test_a_checkpoint_of_another_config_is_refused(saved):
   config, other = TrainConfig(), TrainConfig(seed=3)
   manifest.write_manifest(

@@ -70,6 +70,12 @@ def test_a_free_directory_is_made_and_taken(tmp_path):
   assert not lock.still_held()
 
 
+def test_a_directory_in_the_place_of_the_lock_is_named(tmp_path):
+  (tmp_path / "lock.json").mkdir()
+  with pytest.raises(UserError, match="lock.json is a directory, .*remove it"):
+    lock_of(tmp_path).acquire()
+
+
 def test_a_second_job_is_told_who_holds_it(tmp_path, holder):
   _, pid, started = holder
   lock_of(tmp_path).acquire()

@@ -29,6 +29,12 @@ def build(replicas, batch_size, batching, bias=(0.0, 0.0)):
   )
 
 
+def test_a_loss_that_is_not_finite_is_told():
+  evaluator = build(1, 53, "pad", bias=(float("inf"), 0.0))
+  with pytest.raises(FloatingPointError, match="of 53 of 53 examples is not"):
+    evaluator.evaluate(np.int32(-1))
+
+
 @pytest.fixture(scope="module")
 def balanced():
   """A bias with which random weights call about half of the pairs each."""
