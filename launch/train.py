@@ -170,7 +170,8 @@ def main() -> None:
       print("\n".join(lines(calibration)))
     if remark := overfitting_of(model_dir):
       print(f"  {remark}")
-    if result["lost"]:
+    # The status of a run that was finished before has told of it.
+    if result["lost"] and experiment.trained:
       sys.exit(1)
   else:
     print(json.dumps(result))

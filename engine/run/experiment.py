@@ -168,7 +168,7 @@ class Experiment:
         self.trained = False
         if job.is_chief:
           sweep_finished(job.directory, lock, found.result["global_step"])
-        return {**found.result, "lost": {}}  # It was told when noticed.
+        return dict(found.result)
       session = Session(
         job,
         self._builder,
