@@ -45,6 +45,7 @@ flags.DEFINE_float("step_seconds", 0.05, "Paper: a step of one accelerator.")
 flags.DEFINE_float("bandwidth", 25e9, "Paper: bytes/s of its link.")
 flags.DEFINE_float("latency", 5e-6, "Paper: seconds of a message.")
 flags.DEFINE_float("reduced_bytes", 440e6, "Paper: bytes that a step reduces.")
+flags.DEFINE_float("store", 5e9, "Paper: bytes/s of a store, to all readers.")
 define_settings(SETTINGS)
 
 PAPER = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -52,13 +53,19 @@ SIZES = ("4000", "1000000", "16000000")
 
 
 def main() -> None:
-  """Measures, fits, predicts; writes one JSON file and a picture."""
+  """Measures, fits, predicts; writes one JSON file and a picture.
+
+  Where no way is asked for, nothing is measured: the predictions are printed.
+  """
   values = flags.FLAGS
   ways = [
     *(Way("mirrored", int(n)) for n in values.mirrored),
     *(Way("workers", int(n)) for n in values.workers),
   ]
   check_accelerators([Strategy.parse(f"mirrored:{n}") for n in values.mirrored])
+  if not ways and not values.links:
+    print("\n".join(paper_table(on_paper(values))))
+    return
   reason = missing() if values.links else ""
   if reason and values["links"].present:
     raise UserError(f"`links` is {values.links}, but {reason}.")
@@ -212,8 +219,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def paper_table(paper: Sequence[cost_model.Prediction]) -> list[str]:
-  """A line for each number of accelerators."""
+  """A line for each number of accelerators, and of workers."""
   values = flags.FLAGS
+  link = cost_model.Link(latency=values.latency, bandwidth=values.bandwidth)
+  store = values.store
+  checkpoint = 3.0 * values.reduced_bytes  # Weights, and two moments of each.
   return [
     f"predicted by the model, not measured: weak scaling of a step of "
     f"{values.step_seconds:g} s, {values.reduced_bytes / 1e6:g} MB, links of "
@@ -223,6 +233,22 @@ def paper_table(paper: Sequence[cost_model.Prediction]) -> list[str]:
       f"{p.replicas:14} {p.step:9.4f} {p.efficiency:12.0%}"
       f"{p.reduce_share:19.0%}"
       for p in paper
+    ),
+    f"of workers, with loops of 5 steps, a store of {store / 1e9:g} GB/s and "
+    f"checkpoints of {checkpoint / 1e9:g} GB: where each votes and reads, and "
+    "where flags ride on the sum and one reads",
+    "  workers   votes, ms of a step   restore, s       read, GB",
+    *(
+      f"{n:9}   {before.vote * 1e3:8.3g}, {now.vote * 1e3:8.2g}"
+      f"   {before.restore:6.3g}, {now.restore:4.2g}"
+      f"   {before.read / 1e9:6.3g}, {now.read / 1e9:4.2g}"
+      for n in PAPER
+      for before, now in [
+        (
+          cost_model.voting(link, workers=n, size=checkpoint, store=store),
+          cost_model.riding(link, workers=n, size=checkpoint, store=store),
+        )
+      ]
     ),
   ]
 

@@ -69,6 +69,21 @@ def test_a_rate_that_is_none_is_refused():
     pass
 
 
+def test_without_a_way_the_predictions_are_all(tmp_path):
+  ended = enter(
+    tmp_path,
+    "benchmarks.scaling",
+    *("--mirrored=", "--workers=", "--links=", "--bandwidth=5e10"),
+    f"--output_dir={tmp_path}/results",
+  )
+  assert ended.status == 0, ended.err
+  *_, last = ended.out.splitlines()
+  assert last.replace(",", " ").split() == [
+    *("1024", "1.03", "0.00033", "541", "0.59", "2.7e+03", "2.6")
+  ]
+  assert not (tmp_path / "results").exists()
+
+
 def test_links_that_were_asked_for_and_cannot_be_made_are_refused(tmp_path):
   if not two_hosts.missing():
     pytest.skip("this machine can make them")
