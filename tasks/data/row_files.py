@@ -49,8 +49,23 @@ class RowFile:
     self._lines, self._form = lines, form
     has_header = form.kind != "jsonl" and not form.columns
     self.columns = list(form.columns) or self._first(may_be_bad=not has_header)
+    if form.columns and form.kind != "jsonl":
+      self._check_headless()
     if not has_header:
       self.seek(0, 1)
+
+  def _check_headless(self) -> None:
+    """Refuses a header that would be read as a row."""
+    first = next((row for *_, row in self._read(list) if row), [])
+    if isinstance(first, UserError):
+      return  # Whoever reads the row says what is wrong.
+    for name, field in zip(self.columns, first, strict=False):
+      if name and name.casefold() == field.strip().casefold():
+        raise UserError(
+          f"{self.path} has a header, as {field!r} in its first row shows, and "
+          "--columns is for files without one: leave it out, and name columns "
+          "by --text_a=COLUMN, --text_b=COLUMN and the like."
+        )
 
   def _first(self, *, may_be_bad: bool) -> list[str]:
     """Returns the names in the first row, or in the first good one."""

@@ -151,6 +151,15 @@ def test_columns_that_are_named_must_be_there(
     rows_of(path, named, **settings)
 
 
+def test_a_header_is_no_row_where_columns_are_named(tmp_path):
+  path = write(tmp_path / "x.csv", "Id,foo,bar\n1,a,b\n")
+  with pytest.raises(UserError, match="x.csv has a header, as 'Id' in its"):
+    rows_of(path, columns=("id", "sentence1", "sentence2"))
+  write(path, "1,a,b\n")
+  (row,) = rows_of(path, columns=("id", "sentence1", "sentence2"))
+  assert row.fields["sentence2"] == "b"
+
+
 def test_named_columns_may_be_those_of_a_file_without_a_header(tmp_path):
   path = write(tmp_path / "x.tsv", "1\tb\ta\n")
   named = {"text_a": "right", "text_b": "left"}

@@ -77,6 +77,7 @@ def test_lines_have_a_table_by_the_name_of_the_output():
 def test_without_a_name_the_output_is_like_the_input():
   assert written(None, said("lines")) == ["no\tno=0.7500\tyes=0.2500\ta, b\tc"]
   assert written(None, said(id="7"))[0].startswith("id\tlabel\t")
+  assert written(None, said("csv", id="7"))[0].startswith("id,label,")
   assert json.loads(*written(None, said("json", id=7)))["id"] == 7
 
 
