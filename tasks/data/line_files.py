@@ -1,7 +1,8 @@
 """Files of lines of text, packed or not, read from any line on.
 
 Lines end in LF or CR LF; or in CR alone, where a whole file is of that kind.
-What no text can be, UTF-16 or packed without saying so, is refused at once.
+What no text can be, UTF-16, UTF-32 or packed without saying so, is refused at
+once.
 """
 
 import contextlib
@@ -191,12 +192,22 @@ def _unpacked(
 def _check_utf8(head: bytes, path: str) -> None:
   """Refuses UTF-16 and UTF-32, with a mark or without."""
   start = head[:64]
-  # All that is ASCII has a zero in each second byte.
-  zeros = len(start) > 7 and not all(any(start[k::2]) for k in (0, 1))
-  if head.startswith((b"\xff\xfe", b"\xfe\xff")) or (zeros and any(start)):
+  # Places of four whose bytes are all zero: most of UTF-32, and of UTF-16 where
+  # all is ASCII.
+  zeros = {k for k in range(4) if len(start) > 7 and not any(start[k::4])}
+  codec = ""
+  if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+    codec = "UTF-32"
+  elif head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    codec = "UTF-16"
+  elif any(start) and ({0, 1} <= zeros or {2, 3} <= zeros):
+    codec = "UTF-32"
+  elif any(start) and ({0, 2} <= zeros or {1, 3} <= zeros):
+    codec = "UTF-16"
+  if codec:
     raise UserError(
-      f"{path} is UTF-16, not UTF-8: save it as UTF-8, or convert it by "
-      "iconv -f UTF-16 -t UTF-8."
+      f"{path} is {codec}, not UTF-8: save it as UTF-8, or convert it by "
+      f"iconv -f {codec} -t UTF-8."
     )
 
 

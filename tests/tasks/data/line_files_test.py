@@ -69,10 +69,13 @@ def test_a_long_first_line_does_not_hide_how_it_ends(tmp_path):
   assert lines_of(path) == [b"a\r" + long, b"b"]
 
 
-@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_utf_16_is_refused_with_the_cure(tmp_path, codec):
-  path = written(tmp_path / "x.csv", "sentence1,label\n".encode(codec))
-  with pytest.raises(UserError, match="is UTF-16.*iconv"):
+@pytest.mark.parametrize("order", ["", "-le", "-be"])
+@pytest.mark.parametrize(
+  ("text", "codec"), [("a,b", "UTF-16"), ("a,b", "UTF-32"), ("文,b", "UTF-32")]
+)
+def test_other_unicode_is_refused_with_the_cure(tmp_path, text, codec, order):
+  path = written(tmp_path / "x.csv", f"{text},label\n".encode(codec + order))
+  with pytest.raises(UserError, match=f"is {codec},.*iconv -f {codec} -t"):
     lines_of(path)
 
 
