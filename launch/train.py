@@ -12,7 +12,11 @@ from engine.cluster.rendezvous import meet
 from engine.measure.environment import common_facts
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
-from launch.command.checks import check_calibrate, check_model_dir
+from launch.command.checks import (
+  check_calibrate,
+  check_directory,
+  check_model_dir,
+)
 from launch.command.door import run_door, words_of
 from launch.command.flags import config_from_flags, define_settings, require
 from launch.command.own_metrics import define_metric, own_metrics
@@ -54,6 +58,7 @@ def main() -> None:
   mode = flags.FLAGS.mode
   config = config_from_flags(own_tasks=True, evaluates=mode != "train")
   model_dir = require("model_dir")
+  check_directory(model_dir, "model_dir")
   if mode.startswith("train") and not flags.FLAGS.allow_other_files:
     check_model_dir(model_dir)
   calibrated_on = flags.FLAGS.calibrate

@@ -8,6 +8,31 @@ from collections.abc import Sequence
 from engine.errors import UserError, quoted
 
 
+def check_directory(path: str, flag: str = "") -> None:
+  """Refuses a path that has something else where a directory must be.
+
+  A link to a directory is one; in a store that is not looked at.
+
+  Args:
+    path: of a directory, which need not be there.
+    flag: that names it, if one does.
+
+  Raises:
+    UserError: naming what is there, or above it.
+  """
+  if "://" in path:
+    return
+  place = os.path.abspath(path)
+  while not os.path.lexists(place):
+    place = os.path.dirname(place)
+  if not os.path.isdir(place):
+    kind = "a link to no directory" if os.path.islink(place) else "no directory"
+    raise UserError(
+      f"{f'`{flag}` ' if flag else ''}{path} cannot be a run: {place} is "
+      f"{kind}: name another one."
+    )
+
+
 def check_run(path: str, flag: str = "") -> None:
   """Refuses a directory that is no run's.
 
@@ -18,6 +43,7 @@ def check_run(path: str, flag: str = "") -> None:
   Raises:
     UserError: where neither settings nor checkpoints are in it.
   """
+  check_directory(path, flag)
   exists, is_directory = os.path.exists, os.path.isdir
   if "://" in path:
     # Imported here: it takes seconds, and nobody else can look there.

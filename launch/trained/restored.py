@@ -22,6 +22,7 @@ from engine.step.averages import build_averages
 from engine.step.precision import precision_scope
 from engine.task import Task
 from launch.command import configs
+from launch.command.checks import check_directory
 from launch.trained.calibrated import temperature_of
 from tasks import registry
 from tasks.config import SentencePairConfig
@@ -74,6 +75,7 @@ def restore_run(
   Raises:
     UserError: where there is no run, or it has no checkpoint.
   """
+  check_directory(model_dir, "model_dir")
   directory = RunDirectory(model_dir)
   values = directory.read_config()
   if values is None:

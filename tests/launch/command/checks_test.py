@@ -6,11 +6,13 @@ import pytest
 
 from engine.errors import UserError
 from launch.command.checks import (
+  check_directory,
   check_model_dir,
   check_output,
   check_run,
   make_directory,
 )
+from tests.support.doors import enter
 
 
 def test_a_run_has_settings_or_checkpoints(tmp_path):
@@ -25,6 +27,35 @@ def test_a_run_has_settings_or_checkpoints(tmp_path):
   (tmp_path / "checkpoints").rmdir()
   (tmp_path / "config.yaml").touch()
   check_run(str(tmp_path))
+
+
+def test_what_is_no_directory_is_named(tmp_path):
+  (tmp_path / "file").touch()
+  os.mkfifo(tmp_path / "pipe")
+  (tmp_path / "link").symlink_to("nowhere")
+  for name, kind in {
+    "file": "no directory",
+    "pipe": "no directory",
+    "link": "a link to no directory",
+  }.items():
+    for path in (tmp_path / name, tmp_path / name / "below" / "run"):
+      complaint = f"^`model_dir` {path} cannot be a run: {tmp_path / name} is "
+      for check in (check_directory, check_run):
+        with pytest.raises(UserError, match=f"{complaint}{kind}: name another"):
+          check(str(path), "model_dir")
+  (tmp_path / "nowhere").mkdir()
+  for name in ("link", "link/run", "new/run"):
+    check_directory(str(tmp_path / name))
+  check_directory("ram://nowhere")
+
+
+@pytest.mark.parametrize("more", [["--mode=eval"], ["--allow_other_files"]])
+def test_a_file_is_no_model_dir_in_any_mode(tmp_path, more):
+  (tmp_path / "file").touch()
+  flags = ("--task=demo", f"--model_dir={tmp_path}/file", *more)
+  ended = enter(tmp_path, "launch.train", *flags)
+  assert ended.status == 2
+  assert "file is no directory: name another one." in ended.err
 
 
 def test_a_directory_that_is_no_run_and_holds_other_things_is_refused(tmp_path):
