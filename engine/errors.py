@@ -13,6 +13,7 @@ _LONGEST = 300  # Characters of a line.
 _QUOTED = 60  # Characters of a value in one,
 _LISTED = 27  # of one of several,
 _MOST = 4  # and how many of these.
+_OP = re.compile(r"(?s)\[\[\{\{.*?\}\}\]\]|\{\{\w*node .*?\}\}|\[Op:\w+\]")
 
 
 class UserError(ValueError):
@@ -138,7 +139,12 @@ def shortened(value: Any, most: int = _QUOTED) -> str:
 
 def words_of(error: BaseException, most: int = 120) -> str:
   """Returns what an error says, in one line; its class if it says nothing."""
-  return shortened(" ".join(str(error).split()), most) or type(error).__name__
+  return shortened(without_ops(str(error)), most) or type(error).__name__
+
+
+def without_ops(text: str) -> str:
+  """Returns a text in one line, without the ops that TensorFlow names in it."""
+  return " ".join(_OP.sub("", text).split())
 
 
 def one_line(message: str, most: int = _LONGEST) -> str:

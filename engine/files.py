@@ -13,6 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from engine.errors import without_ops
+
 # What a disk says that is full, gone or read-only.
 DISK_ERRORS = (tf.errors.OpError, OSError)
 _CHUNK = 2**22  # Bytes.
@@ -72,8 +74,7 @@ def is_free(path: str) -> bool:
 def reason_of(error: Exception) -> str:
   """What a disk has against a write, without TensorFlow's names of ops."""
   text = getattr(error, "strerror", None) or str(error)
-  text = re.sub(r"\{\{.*?\}\}|\[Op:\w+\]", "", " ".join(text.split()))
-  return text.rsplit("; ", 1)[-1].strip()[-150:]
+  return without_ops(text).rsplit("; ", 1)[-1].strip()[-150:]
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from engine.errors import (
   one_line,
   printable,
   shortened,
+  without_ops,
 )
 from launch.command import configs
 from launch.command.flags import is_rare, meant_flag
@@ -170,7 +171,7 @@ def disk_fault(error: Exception) -> str:
   library = type(error).__module__.split(".")[0]
   if not isinstance(error, OSError) and library not in _WRITERS:
     return ""
-  text = " ".join(str(error).split())
+  text = without_ops(str(error))
   return shortened(text, 200) if any(words in text for words in _DISK) else ""
 
 

@@ -22,6 +22,8 @@ def test_of_many_values_the_first_are_listed():
 def test_the_words_of_an_error_are_one_line():
   assert words_of(OSError("no\n  room")) == "no room"
   assert words_of(ValueError()) == "ValueError"
+  ops = "{{function_node x_device_/job:a}} x; full [[{{node y}}]] [Op:SaveV2]"
+  assert words_of(OSError(ops)) == "x; full"
   assert len(words_of(ValueError("x" * 999))) == 120
 
 

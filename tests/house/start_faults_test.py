@@ -304,7 +304,11 @@ def test_what_a_disk_refuses_is_one_line_whoever_writes():
   full = "/disk/file; No space left on device"
   assert disk_fault(OSError(28, "No space left on device", "/disk/file"))
   assert disk_fault(OSError("Unable to write (No space left on device)"))
-  assert disk_fault(tf.errors.ResourceExhaustedError(None, None, full))
+  op = "{{function_node __wrapped__SaveV2_device_/job:localhost/task:0}}"
+  for text in (full, f"{op} {full} [Op:SaveV2]"):
+    assert (
+      disk_fault(tf.errors.ResourceExhaustedError(None, None, text)) == full
+    )
   assert not disk_fault(tf.errors.ResourceExhaustedError(None, None, "OOM"))
   assert not disk_fault(ValueError("No space left on device"))
   assert not disk_fault(FileNotFoundError(2, "No such file or directory"))
