@@ -51,7 +51,7 @@ def test_an_encoder_that_others_load_is_loaded(monkeypatch, tmp_path, folder):
 @pytest.mark.parametrize(
   ("folder", "complaint"),
   [
-    ("roberta_vocab/electra", "`architectures` in .*BertModel.*another --enco"),
+    ("roberta_vocab/electra", "`model_type` .*electra.*contradict.*--encoder"),
     ("one_token_type/enc", "`type_vocab_size` is 1.*--text_b="),
     ("weights_files/bin", "pytorch_model.bin, .*save_pretrained"),
     ("japanese_tokenizer/enc", "asks for a BertJapaneseTokenizer"),

@@ -191,7 +191,7 @@ def kind_of(stated: Stated, known: Collection[str]) -> str | None:
     known: the families that there are.
 
   Raises:
-    UserError: where it is of a family that there is not, or of two.
+    UserError: where it is of a family that there is not, or says two.
   """
   kind = stated.values.get("model_type")
   classes = stated.values.get("architectures") or []
@@ -203,7 +203,14 @@ def kind_of(stated: Stated, known: Collection[str]) -> str | None:
   families = {_plain(match[1]) for match in matches if match}
   by_class = {_plain(name): name for name in known}
   for family in families:
-    if by_class.get(family) != (kind or by_class.get(family, "")):
+    said = by_class.get(family)
+    if said and kind and said != kind:
+      raise UserError(
+        f"`architectures` in {stated.path} is {quoted(classes)}, but "
+        f"`model_type` is {quoted(kind)}, which contradict each other: mend "
+        "the wrong one, or choose another --encoder."
+      )
+    if not said:
       raise _other(stated, "architectures", classes, known)
   if "AutoModel" in (stated.values.get("auto_map") or ()):
     raise _other(stated, "auto_map", stated.values["auto_map"], known)

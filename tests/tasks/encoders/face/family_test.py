@@ -68,7 +68,11 @@ def test_64_pairs_of_mixed_lengths_have_the_originals_outputs(tmp_path, name):
   "changes, complaint",
   [
     ({"model_type": "deberta-v2"}, "`model_type` .*'deberta-v2'.*electra.*mpn"),
-    ({"architectures": ["BertModel"]}, "`architectures` .*'BertModel'"),
+    (
+      {"architectures": ["BertModel"]},
+      "`architectures` .*'BertModel'.*, but `model_type` is .*contradict",
+    ),
+    ({"architectures": ["JinaModel"]}, "'JinaModel'.*what can be read is bert"),
     ({"auto_map": {"AutoModel": "x.Y"}}, "`auto_map`"),
     ({"hidden_size": 17}, "a divisor of the hidden size, 17"),
     ({"hidden_size": "16"}, "`hidden_size` .*'16', but must be an integer"),
