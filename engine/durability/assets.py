@@ -8,14 +8,17 @@ import os
 import tempfile
 from collections.abc import Callable
 
+import tensorflow as tf
+
 from engine.durability import own
 from engine.durability.run_directory import RunDirectory
-from engine.errors import Damaged, Missing
-from engine.files import digests_in, is_free, write_json
+from engine.errors import Damaged, Missing, quoted
+from engine.files import digests_in, is_free, is_link, write_json
 from engine.formats import read_json
 
 _LIST = "assets.json"  # Beside `assets`, which are an encoder's directory.
 _SHAPE = {"files": {str: str}}
+_CURE = "remove it to take the run's assets as they are"
 
 
 def unseal(directory: RunDirectory) -> None:
@@ -44,16 +47,22 @@ def check(directory: RunDirectory) -> bool:
   except Missing:
     return False
   except Damaged as error:
-    cure = "remove it to take the run's assets as they are"
-    raise Damaged(path, error.why, cure) from error
+    raise Damaged(path, error.why, _CURE) from error
+  for name in said:
+    if os.path.isabs(name) or os.path.normpath(f"/{name}") != f"/{name}":
+      why = f"names {quoted(name)}, which is no place within the assets"
+      raise Damaged(path, why, _CURE)
   found = digests_in(directory.assets)
   for name in sorted({*said, *found}):
     if said.get(name) != found.get(name):
+      place = os.path.join(directory.assets, name)
       what = "was changed" if name in found else "is gone"
       if name not in said:
         what = "was added"
+      elif name not in found and (is_link(place) or tf.io.gfile.exists(place)):
+        what = "has become a link, or no file,"
       raise Damaged(
-        os.path.join(directory.assets, name),
+        place,
         f"{what} since the run wrote its assets",
         "put back what was there, train on, which makes them anew where it "
         f"can, or remove {path} to take them as they are",

@@ -1,5 +1,7 @@
 """Assets that were changed behind a run's back are found."""
 
+import json
+
 import pytest
 
 from engine.durability import assets
@@ -18,6 +20,10 @@ def sealed(tmp_path):
   return directory
 
 
+def as_link(path):
+  path.symlink_to(path.rename(path.with_name(".classes.7.7.part")))
+
+
 def test_assets_as_they_were_written_are_taken(sealed, tmp_path):
   assert assets.check(sealed)
   # What a killed writer left is no asset.
@@ -32,6 +38,7 @@ def test_assets_as_they_were_written_are_taken(sealed, tmp_path):
     (lambda x: (x / "classes.json").unlink(), "classes.json is gone"),
     (lambda x: (x / "variables/data").write_bytes(b"v"), "data was changed"),
     (lambda x: (x / "vocab.txt").write_text("a"), "vocab.txt was added"),
+    (lambda x: as_link(x / "classes.json"), "classes.json has become a link"),
   ],
 )
 def test_assets_that_differ_are_named(sealed, tmp_path, spoil, complaint):
@@ -47,6 +54,17 @@ def test_a_damaged_list_is_named(sealed, tmp_path, content):
   (tmp_path / "assets.json").write_text(content)
   with pytest.raises(UserError, match="assets.json is damaged"):
     assets.check(sealed)
+
+
+@pytest.mark.parametrize("name", ["../t.tsv", "x/../../t.tsv", "/etc/hosts"])
+def test_a_list_of_what_is_elsewhere_is_refused(sealed, tmp_path, name):
+  (tmp_path / "t.tsv").write_text("a")
+  path = tmp_path / "assets.json"
+  said = json.loads(path.read_text())["files"]
+  path.write_text(json.dumps({"files": {**said, name: "0" * 64}}))
+  with pytest.raises(UserError, match=f"assets.json names '{name}', .*remove"):
+    assets.check(sealed)
+  assert not assets.can_be_mended(sealed, lambda place: None)
 
 
 def test_a_list_is_forgotten_before_assets_are_written(sealed):
