@@ -126,6 +126,17 @@ def check_splits(flag: str, names: Iterable[str]) -> None:
     )
 
 
+def check_import(flag: str, path: str) -> None:
+  """Raises `UserError` where a text cannot name what is in a module."""
+  module, _, name = path.partition(":")
+  check(
+    all(module.split(".")) and name.isidentifier(),
+    flag,
+    path,
+    "a module and what is in it, as package.module:Name",
+  )
+
+
 class Settings:
   """A dataclass of settings, each number of which is in its range.
 

@@ -23,6 +23,7 @@ import yaml
 
 from engine.config import TaskConfig
 from engine.errors import UserError, quoted
+from engine.settings import check_import
 from tasks.config import SentencePairConfig
 
 if typing.TYPE_CHECKING:
@@ -125,6 +126,7 @@ def code_facts(name: str) -> dict[str, str]:
 
 def _own_class(path: str) -> type["Task"]:
   """Returns the class at `module:Class`, once it is seen to be a task."""
+  check_import("task", path)
   name, _, attribute = path.partition(":")
   module = _import(path, name)
   # Its own module has imported TensorFlow, if it holds a task.

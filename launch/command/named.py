@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from engine.errors import UserError, quoted, words_of
+from engine.settings import check_import
 
 
 def named(path: str, flag: str) -> Any:
@@ -14,8 +15,9 @@ def named(path: str, flag: str) -> Any:
     flag: that has it, for complaints.
 
   Raises:
-    UserError: where the module cannot be imported.
+    UserError: where it names none, or the module cannot be imported.
   """
+  check_import(flag, path)
   name, _, attribute = path.partition(":")
   try:
     return getattr(importlib.import_module(name), attribute, None)

@@ -183,6 +183,12 @@ def test_a_module_that_is_not_there_is_named(module):
     configured(f"{module}:Mine")
 
 
+@pytest.mark.parametrize("path", [":x", "x:", ":", "a..b:C", ".x:C", "a:b:C"])
+def test_what_names_no_class_is_refused_with_the_form(path):
+  with pytest.raises(UserError, match=f"is '{path}', but must be a module and"):
+    configured(path)
+
+
 def test_a_door_refuses_a_task_that_does_not_import_in_one_line(tmp_path):
   """The directory where it is started is where it looks."""
   (tmp_path / "mine.py").write_text("import sys\nimport nowhere_at_all\n")

@@ -22,7 +22,8 @@ def test_a_metric_has_the_name_of_its_function():
   ("path", "complaint"),
   [
     ("no_such_module:x", "`metric` .* no_such_module cannot be imported"),
-    ("misses", "misses cannot be imported"),
+    ("misses", "'misses', but must be .* as package.module:Name"),
+    (":misses", "':misses', but must be a module and"),
     (f"{__name__}:NUMBER", "which is no function"),
     (f"{__name__}:nowhere", "which is no function"),
     ("operator:misses", "which is no function"),

@@ -37,7 +37,7 @@ def test_what_is_named_is_built():
   ("path", "complaint"),
   [
     ("no_such_module:X", "no_such_module cannot be imported"),
-    ("", "cannot be imported"),
+    ("", "but must be a module and what is in it"),
     ("launch.trackers.csv_file:Nothing", "which is no action: name a subclass"),
     ("json:JSONDecoder", "which is no action"),
     (f"{__name__}:Needy", "cannot be built without arguments"),
