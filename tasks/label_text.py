@@ -3,7 +3,11 @@
 import unicodedata
 
 _LONGEST = 1000  # Characters: what is longer is a text, not a label.
-_BREAKS = ("Cc", "Cs", "Zl", "Zp")  # What does not stay in one line of UTF-8.
+_ENDS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"  # Of a cell or a line.
+# What turns the direction of text: marks, embeddings, isolates.
+_TURNS = (
+  "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 _TRUTHS = {"true": "1", "false": "0"}
 
 
@@ -13,13 +17,20 @@ def fault_of(label: str) -> str:
     return "is empty"
   if len(label) > _LONGEST:
     return f"has {len(label):,} characters, more than {_LONGEST:,}"
-  if not label.isprintable() and any(map(_breaks, label)):
-    return "has a tab, the end of a line or the like in it"
+  if not label.isprintable():
+    faults = filter(None, map(_fault_of_letter, label))
+    return next((f"has {what} in it" for what in faults), "")
   return ""
 
 
-def _breaks(letter: str) -> bool:
-  return unicodedata.category(letter) in _BREAKS
+def _fault_of_letter(letter: str) -> str:
+  """Says what does not stay in one line of UTF-8 that is shown as it is."""
+  if letter in _ENDS:
+    return "a tab or the end of a line"
+  if letter in _TURNS:
+    return "a character that turns the direction of text"
+  kinds = {"Cc": "a control character", "Cs": "half of a character"}
+  return kinds.get(unicodedata.category(letter), "")
 
 
 def same(label: str) -> str:

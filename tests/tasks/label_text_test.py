@@ -41,10 +41,15 @@ def test_labels_that_a_person_takes_for_one_look_alike():
   "label, fault",
   [
     ("", "empty"),
-    ("a\tb", "a tab"),
-    ("a\nb", "a tab, the end of a line"),
+    ("a\tb", "a tab or"),
+    ("a\nb", "the end of a line"),
     ("a\u2028b", "the end of a line"),
-    ("a\ud800", "or the like"),
+    ("a\x1b[31m", "a control character"),
+    ("a\0", "a control character"),
+    ("a\ud800", "half of a character"),
+    ("a\u202eb", "turns the direction"),
+    ("\u2067a\u2069", "turns the direction"),
+    ("a\u200f", "turns the direction"),
     ("x" * 1001, "1,001 characters"),
   ],
 )
