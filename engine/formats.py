@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from engine import yaml_text
 from engine.errors import CannotBeRead, Damaged, Missing, shortened, words_of
@@ -57,6 +58,23 @@ def reading(path: str) -> Iterator[None]:
     raise Missing(path) from error
   except DISK_ERRORS as error:
     raise CannotBeRead(path, f"cannot be read ({reason_of(error)})") from error
+
+
+def tell_once(path: str, text: str) -> None:
+  """Tells what is wrong with a file, once while it is as it is.
+
+  Several parts of a start read the same file.
+  """
+  stamp = 0
+  with contextlib.suppress(*DISK_ERRORS):
+    stamp = tf.io.gfile.stat(path).mtime_nsec
+  _tell(path, stamp, text)
+
+
+@functools.cache
+def _tell(path: str, stamp: int, text: str) -> None:
+  del path, stamp  # What was told of one file is not told of another.
+  logging.warning("%s", text)
 
 
 def size_of(path: str) -> int:

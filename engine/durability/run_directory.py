@@ -10,7 +10,6 @@ from typing import Any
 
 import tensorflow as tf
 import yaml
-from absl import logging
 
 from engine.config import ExperimentConfig
 from engine.durability import manifest, own
@@ -24,7 +23,13 @@ from engine.files import (
   write_atomically,
   write_json,
 )
-from engine.formats import NUMBER, read_bytes, read_json, read_yaml
+from engine.formats import (
+  NUMBER,
+  read_bytes,
+  read_json,
+  read_yaml,
+  tell_once,
+)
 from engine.settings import differences, flatten, nested, told
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
@@ -61,7 +66,6 @@ class RunDirectory:
     self.best = os.path.join(path, "best")
     self.assets = os.path.join(path, "assets")
     self.examples = os.path.join(path, "examples")
-    self._told = False  # Of a config that is damaged.
 
   def file(self, name: str) -> str:
     """Returns the path of a file of the run."""
@@ -87,11 +91,8 @@ class RunDirectory:
         # The next one, whatever is wrong with this one.
         with contextlib.suppress(UserError):
           found = manifest.read_manifest(prefix)
-          if not self._told:
-            self._told = True
-            logging.warning(
-              "%s: the settings that %s holds are used.", error.brief, prefix
-            )
+          what = f"{error.brief}: the settings that {prefix} holds are used."
+          tell_once(path, what)
           return found.settings or nested(found.config)
       if isinstance(error, Missing):
         return None
@@ -246,7 +247,7 @@ class RunDirectory:
     except Missing:
       return None
     except Damaged as error:
-      logging.warning("%s: it counts as none.", error.brief)
+      tell_once(path, f"{error.brief}: it counts as none.")
       return None
 
   def forget_result(self) -> None:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from engine.errors import Missing
-from engine.formats import Lines, read_lines, reading
+from engine.formats import Lines, read_lines, reading, tell_once
 from engine.lines import segments
 from engine.lines.cover import Cover, gap_in
 
@@ -80,19 +80,16 @@ def _joined(path: str, shape: Any) -> Lines:
 def _tell_damaged(path: str, lines: Lines, set_aside: bool) -> None:
   shown = ", ".join(map(str, lines.damaged[:5]))
   more = "" if len(lines.damaged) <= 5 else ", ..."
-  kept = ""
+  count = len(lines.damaged)
+  total = count + len(lines.values)
+  tell_once(
+    path,
+    f"{path}: {count} of {total} lines are damaged and left out (line {shown}"
+    f"{more}).",
+  )
   if set_aside:
     for part in filter(
       tf.io.gfile.exists, (path, *segments.paths(path).values())
     ):
       tf.io.gfile.copy(part, f"{part}.damaged", overwrite=True)
-    kept = f"; the file as it was is {path}.damaged"
-  logging.warning(
-    "%s: %d of %d lines are damaged and left out (line %s%s)%s.",
-    path,
-    len(lines.damaged),
-    len(lines.damaged) + len(lines.values),
-    shown,
-    more,
-    kept,
-  )
+    logging.warning("%s as it was is %s.damaged.", path, path)

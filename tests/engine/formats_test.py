@@ -17,6 +17,7 @@ from engine.formats import (
   read_json,
   read_lines,
   read_yaml,
+  tell_once,
 )
 
 # Twenty lines that stand for a million values.
@@ -206,3 +207,17 @@ def test_whatever_the_bytes_a_reader_gives_its_shape_or_one_error(tmp_path):
         json.dumps(value)
 
   holds()
+
+
+def test_what_is_wrong_is_told_once_of_each_state_of_each_file(
+  tmp_path, caplog
+):
+  paths = [str(tmp_path / name) for name in ("a", "b", "none")]
+  for path in paths[:2]:
+    open(path, "w").close()
+  for count in (1, 2):
+    for path in paths * 2:
+      tell_once(path, "it is damaged")
+    assert caplog.text.count("it is damaged") == 2 * count + 1
+    for path in paths[:2]:
+      os.utime(path, (0, 0))

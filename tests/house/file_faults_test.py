@@ -52,7 +52,8 @@ def test_damaged_lines_cost_no_others_and_the_result_counts_them(
   assert result["lost"] == dict.fromkeys(kept, 1)
   for name in ("metrics.jsonl", "example_ids.jsonl"):
     assert read_jsonl(str(again / name)) == kept[name][1:]
-    assert f"{name}: 1 of {len(kept[name])} lines are damaged" in caplog.text
+    told = f"{name}: 1 of {len(kept[name])} lines are damaged and left out"
+    assert caplog.text.count(told) == 1
     assert (again / f"{name}.damaged").exists()
   assert run(again, runtime=LOGS)["lost"] == result["lost"]  # It stays so.
 
@@ -60,9 +61,10 @@ def test_damaged_lines_cost_no_others_and_the_result_counts_them(
 @pytest.mark.parametrize(
   "content", [b"", b"5", b"\xff", b'{"eval": {"loss": 1.0}}']
 )
-def test_a_damaged_result_is_made_anew(finished, again, content):
+def test_a_damaged_result_is_made_anew(finished, again, content, caplog):
   (again / "result.json").write_bytes(content)
   result = run(again, runtime=LOGS)
+  assert caplog.text.count("result.json is damaged") == 1
   assert result["weights_sha256"] == finished[1]["weights_sha256"]
   assert result["eval"] == finished[1]["eval"]
 

@@ -56,6 +56,7 @@ def test_a_damaged_config_is_taken_from_a_checkpoint(run, content, caplog):
   assert again.read_config() == config
   assert again.changed() == ["train.seed"]
   assert again.check(CONFIG) == []
+  assert RunDirectory(run.path).read_config() == config
   assert caplog.text.count("config.yaml is damaged") == 1
   assert "the settings that" in caplog.text
 
