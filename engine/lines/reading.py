@@ -1,6 +1,7 @@
 """Reads logs of JSON lines, and says what of them is damaged or gone."""
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from engine.errors import Missing
+from engine.files import is_file, is_link, sha256_of
 from engine.formats import Lines, read_lines, reading, tell_once
 from engine.lines import segments
 from engine.lines.cover import Cover, gap_in
@@ -42,7 +44,7 @@ def read_counted(
     shape: of each line; with a step, where there are covers.
     covers: what was noted of its beginning.
     set_aside: whether a file with damaged lines is copied to `PATH.damaged`,
-      as it is about to be written again without them.
+      `PATH.damaged.2` and so on, as it is about to be written without them.
 
   Returns:
     The lines, and the number of those that are damaged, gone or altered: of
@@ -88,8 +90,23 @@ def _tell_damaged(path: str, lines: Lines, set_aside: bool) -> None:
     f"{more}).",
   )
   if set_aside:
-    for part in filter(
-      tf.io.gfile.exists, (path, *segments.paths(path).values())
-    ):
-      tf.io.gfile.copy(part, f"{part}.damaged", overwrite=True)
-    logging.warning("%s as it was is %s.damaged.", path, path)
+    parts = (path, *segments.paths(path).values())
+    kept = [_set_aside(x) for x in parts if tf.io.gfile.exists(x)]
+    more = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
+    if kept:
+      logging.warning("%s as it was is %s%s.", path, kept[0], more)
+
+
+def _set_aside(path: str) -> str:
+  """Copies a file to the first free name beside it; returns that.
+
+  A copy that is there of the same file is the copy: its start was killed.
+  """
+  for number in itertools.count(1):
+    kept = f"{path}.damaged" + (f".{number}" if number > 1 else "")
+    if is_file(kept) and sha256_of(kept) == sha256_of(path):
+      break
+    if not is_link(kept) and not tf.io.gfile.exists(kept):
+      tf.io.gfile.copy(path, kept)
+      break
+  return kept

@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,20 @@ def test_damaged_lines_are_counted_and_the_file_is_set_aside(tmp_path, caplog):
   assert (lines, lost) == ([{"step": 1}, {"step": 3}], 3)
   assert "3 of 5 lines are damaged and left out (line 2, 3, 4)" in caplog.text
   assert (tmp_path / "lines.jsonl.damaged").read_bytes() == content
+
+
+def test_what_was_set_aside_before_is_kept(tmp_path, caplog):
+  path, kept = tmp_path / "log.jsonl", tmp_path / "log.jsonl.damaged"
+  contents = [f'#{number}\n{{"step": 1}}\n'.encode() for number in range(3)]
+  (tmp_path / "log.jsonl.damaged.2").symlink_to("nowhere")  # Nobody's.
+  for content in contents:
+    path.write_bytes(content)
+    for _ in range(2):  # A start may be killed before it writes the log.
+      read_counted(str(path), {"step": int}, set_aside=True)
+  names = ("", ".3", ".4")
+  assert [Path(f"{kept}{x}").read_bytes() for x in names] == contents
+  assert len(os.listdir(tmp_path)) == 5
+  assert f"log.jsonl as it was is {kept}.4." in caplog.text
 
 
 def test_a_file_that_cannot_be_read_now_is_not_empty(tmp_path, monkeypatch):
