@@ -56,7 +56,7 @@ class RowFile:
 
   def _check_headless(self) -> None:
     """Refuses a header that would be read as a row."""
-    first = next((row for *_, row in self._read(list) if row), [])
+    first: Any = next((row for *_, row in self._read(list) if row), [])
     if isinstance(first, UserError):
       return  # Whoever reads the row says what is wrong.
     for name, field in zip(self.columns, first, strict=False):
