@@ -202,19 +202,18 @@ def kind_of(stated: Stated, known: Collection[str]) -> str | None:
   matches = [_CLASS.fullmatch(str(name)) for name in classes]
   families = {_plain(match[1]) for match in matches if match}
   by_class = {_plain(name): name for name in known}
-  for family in families:
-    said = by_class.get(family)
-    if said and kind and said != kind:
-      raise UserError(
-        f"`architectures` in {stated.path} is {quoted(classes)}, but "
-        f"`model_type` is {quoted(kind)}, which contradict each other: mend "
-        "the wrong one, or choose another --encoder."
-      )
-    if not said:
-      raise _other(stated, "architectures", classes, known)
+  if families - by_class.keys():
+    raise _other(stated, "architectures", classes, known)
+  said = {by_class[family] for family in families} | {kind} - {None}
+  if len(said) > 1:
+    raise UserError(
+      f"`architectures` in {stated.path} is {quoted(classes)}, and "
+      f"`model_type` {quoted(kind)}, which contradict each other: mend the wrong one, or "
+      "choose another --encoder."
+    )
   if "AutoModel" in (stated.values.get("auto_map") or ()):
     raise _other(stated, "auto_map", stated.values["auto_map"], known)
-  return kind or next((by_class[name] for name in sorted(families)), None)
+  return next(iter(said), None)
 
 
 def _plain(name: str) -> str:

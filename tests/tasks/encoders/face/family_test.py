@@ -70,7 +70,11 @@ def test_64_pairs_of_mixed_lengths_have_the_originals_outputs(tmp_path, name):
     ({"model_type": "deberta-v2"}, "`model_type` .*'deberta-v2'.*electra.*mpn"),
     (
       {"architectures": ["BertModel"]},
-      "`architectures` .*'BertModel'.*, but `model_type` is .*contradict",
+      "`architectures` .*'BertModel'.*, and `model_type` .*contradict",
+    ),
+    (
+      {"model_type": None, "architectures": ["BertModel", "MPNetModel"]},
+      "`model_type` None, which contradict each other",
     ),
     ({"architectures": ["JinaModel"]}, "'JinaModel'.*what can be read is bert"),
     ({"auto_map": {"AutoModel": "x.Y"}}, "`auto_map`"),
