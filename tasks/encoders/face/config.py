@@ -208,8 +208,8 @@ def kind_of(stated: Stated, known: Collection[str]) -> str | None:
   if len(said) > 1:
     raise UserError(
       f"`architectures` in {stated.path} is {quoted(classes)}, and "
-      f"`model_type` {quoted(kind)}, which contradict each other: mend the wrong one, or "
-      "choose another --encoder."
+      f"`model_type` {quoted(kind)}, which contradict each other: mend the "
+      "wrong one, or choose another --encoder."
     )
   if "AutoModel" in (stated.values.get("auto_map") or ()):
     raise _other(stated, "auto_map", stated.values["auto_map"], known)
