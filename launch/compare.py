@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from engine.errors import printable
 from launch.command.checks import check_runs
 from launch.command.door import run_door
 
@@ -28,7 +29,7 @@ def main(first: str, second: str) -> None:
     split=values.split,
     metric=values.metric,
   )
-  print("\n".join(lines(found, values.flips)))
+  print(printable("\n".join(lines(found, values.flips))))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.cluster.rendezvous import meet
+from engine.errors import printable
 from engine.measure.environment import common_facts
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
@@ -170,7 +171,7 @@ def main() -> None:
         write_page([model_dir], report)
       except Exception as error:
         print(f"{report} could not be written: {error}", file=sys.stderr)
-    print("\n".join(summary_lines(result, model_dir)))
+    print(printable("\n".join(summary_lines(result, model_dir))))
     if calibration:
       print("\n".join(lines(calibration)))
     if remark := overfitting_of(model_dir):

@@ -22,6 +22,7 @@ from engine.measure.ledger import Ledger
 from engine.measure.terminal import INTERVALS, OF_RECORD
 from engine.step.averages import Averages
 from engine.step.canonical import each, in_parts, share
+from engine.step.finite import check_losses
 from engine.task import (
   EXAMPLES,
   LABELS,
@@ -73,9 +74,7 @@ class Evaluator(orbit.StandardEvaluator):
     self._forward = self._outputs_and_losses
     if xla:
       self._forward = tf.function(plain(self._forward), jit_compile=True)
-    self._outputs = self._outputs_of
-    if own_shares:
-      self._outputs = share(self._outputs_of)
+    self._outputs = share(self._outputs_of) if own_shares else self._outputs_of
     self.programs = Programs(self._program, ledger)
 
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, Any]:
@@ -83,9 +82,6 @@ class Evaluator(orbit.StandardEvaluator):
 
     Args:
       num_steps: must be -1: a part of a split has no exact metrics.
-
-    Raises:
-      FloatingPointError: where the loss of an example is not finite.
     """
     assert int(num_steps) == -1
     averages = self._averages
@@ -104,14 +100,7 @@ class Evaluator(orbit.StandardEvaluator):
 
   def _metrics(self, table: Mapping[str, Any]) -> dict[str, Any]:
     weights = table[WEIGHTS].astype(np.float64)
-    bad = ~np.isfinite(table["losses"]) & (weights != 0)
-    if count := int(bad.sum()):
-      raise FloatingPointError(
-        f"In an evaluation the loss of {count:,} of {len(weights):,} examples "
-        "is not finite, though the weights are: they are too large. Begin anew "
-        "in another --model_dir, with a lower learning_rate or weight_decay; "
-        "or take --precision=bfloat16 where it is float16."
-      )
+    check_losses(table["losses"], weights)
     found = {
       "loss": float(np.sum(weights * table["losses"]) / np.sum(weights)),
       "examples_seen": len(weights),

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from engine.errors import printable
+
 # In an evaluation: the metric that it is judged by, and how sure metrics are.
 OF_RECORD, INTERVALS = "of_record", "intervals"
 _BAR, _LEAST_BAR = 30, 5  # Characters.
@@ -53,9 +55,9 @@ class Terminal:
       self._last = point
 
   def say(self, text: str) -> None:
-    """Prints a line that stays, above the block."""
+    """Prints a line that stays, above the block; it does nothing else."""
     if not self._quiet:
-      self._renew(self._block, above=text + "\n")
+      self._renew(self._block, above=printable(text) + "\n")
 
   def close(self) -> None:
     """Lets the block stand as it is."""

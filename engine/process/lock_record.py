@@ -9,7 +9,7 @@ import socket
 import time
 from typing import Any
 
-from engine.errors import shortened
+from engine.errors import printable, shortened
 
 
 def own_record(interval: float, now: float, parent: int = 0) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def who(holder: dict[str, Any]) -> str:
   if "token" not in holder:
     return "an unknown job (its lock.json cannot be read)"
   user, pid, host, since = (
-    shortened(holder.get(name, "?"), 40)
+    shortened(printable(str(holder.get(name, "?"))), 40)
     for name in ("user", "pid", "host", "since")
   )
   return f"{user} (pid {pid} on host {host}, since {since})"

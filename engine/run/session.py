@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from engine.cluster.peers import agree_on, part
-from engine.durability import assets, checkpoints, manifest, restore
+from engine.durability import assets, checkpoints, manifest, own, restore
 from engine.durability.committer import Committer
 from engine.durability.lock import Lock
 from engine.errors import Preempted, SaveFailed, StopRequested
@@ -133,6 +133,7 @@ class Session:
     apart = {f"{found.DATA}.{split}" for split in splits} & {*self._changed}
     try:
       if job.is_chief:
+        own.check_places(manifest.prefixes(directory.best))
         sweep(directory, step)
         directory.prepare()
         directory.forget_result()  # Before the config that makes it old.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from engine.step.norms import squares_of
@@ -48,6 +49,26 @@ class FiniteCheck:
   def _on_all(self) -> tf.Tensor:
     each = self._strategy.run(lambda: _squares(self._variables))
     return self._strategy.experimental_local_results(each)[0]
+
+
+def check_losses(losses: np.ndarray, weights: np.ndarray) -> None:
+  """Refuses an evaluation by weights that are finite, and too large.
+
+  Args:
+    losses: of the examples.
+    weights: of the examples; what weighs nothing may be anything.
+
+  Raises:
+    FloatingPointError: where a loss is not finite.
+  """
+  bad = ~np.isfinite(losses) & (weights != 0)
+  if count := int(bad.sum()):
+    raise FloatingPointError(
+      f"In an evaluation the loss of {count:,} of {len(weights):,} examples is "
+      "not finite, though the weights are: they are too large. Begin anew in "
+      "another --model_dir, with a lower learning_rate or weight_decay; or "
+      "take --precision=bfloat16 where it is float16."
+    )
 
 
 def _squares(variables: Sequence[tf.Variable]) -> tf.Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from engine.formats import tell_once
 from engine.lines.line_file import LineFile
 from engine.lines.reading import read_counted
 from engine.loop.trainer import Trainer
@@ -62,6 +63,11 @@ class StartLog:
     lines, damaged = read_counted(path, _SHAPE, set_aside=writes)
     starts = [line for line in lines if "lost_to_restart" in line]
     stops = [line for line in lines if "ledger" in line]
+    if log.step and not starts and not damaged:
+      damaged = 1  # One at least, that which made the checkpoint.
+      tell_once(
+        path, f"{path}: the earlier starts are gone, and their seconds."
+      )
     missed = {k: n for k, n in {**lost, STARTS: damaged}.items() if n}
     counts: collections.Counter[str] = collections.Counter(missed)
     for start in starts:

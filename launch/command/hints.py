@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 # What other trainers call it -> our setting. Hugging Face's TrainingArguments
 # and tokenizers, Keras, Lightning, Model Garden, sentence-transformers.
 OTHERS: Mapping[str, str] = {
+  "accelerator": "runtime.strategy",
   "adam_beta1": "optimizer.beta_1",
   "adam_beta2": "optimizer.beta_2",
   "adam_epsilon": "optimizer.epsilon",
@@ -17,8 +18,11 @@ OTHERS: Mapping[str, str] = {
   "dataset": "task.name",
   "dataset_name": "task.name",
   "default_root_dir": "model_dir",
+  "device": "runtime.strategy",
+  "devices": "runtime.strategy",
   "do_eval": "mode",
   "do_train": "mode",
+  "early_stopping": "evaluation.patience",
   "early_stopping_patience": "evaluation.patience",
   "eval_every": "evaluation.eval_interval",
   "eval_steps": "evaluation.eval_interval",
@@ -72,6 +76,7 @@ OTHERS: Mapping[str, str] = {
   "sentence1_key": "task.text_a",
   "sentence2_key": "task.text_b",
   "steps": "train.train_steps",
+  "task": "task.name",
   "task_name": "task.name",
   "total_steps": "train.train_steps",
   "train_batch_size": "train.global_batch_size",
@@ -96,7 +101,7 @@ def meant(name: str, known: Sequence[str]) -> str:
   called = so_called(name, known)
   if called:
     return called
-  near = difflib.get_close_matches(name[:99], known, n=1, cutoff=0.6)
+  near = difflib.get_close_matches(name[:99], known, n=1, cutoff=0.7)
   return near[0] if near else ""
 
 

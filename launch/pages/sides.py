@@ -108,10 +108,13 @@ def common_split(first: Side, second: Side, split: str = "") -> str:
       if names and names in run.splits:
         continue
       had = {x.name: [*x.splits] for x in (first.runs[0], run)}
+      split = f"the split {names!r}" if names else "any split"
+      left_out = shortened("; ".join(run.left_out), 90)
       raise UserError(
-        f"{run.name} has kept no examples of the split {names!r}; evaluated "
-        f"are {shortened(had, 90)}: evaluate both on one, and name it by "
-        "--split."
+        f"{run.name} has kept no examples of {split}"
+        + (f", or they cannot be read ({left_out})" if left_out else "")
+        + f"; evaluated are {shortened(had, 90)}: name one that both have by "
+        "--split, or train it again."
       )
   return names
 

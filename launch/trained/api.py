@@ -46,6 +46,8 @@ class Model:
     Raises:
       UserError: naming the pair that is none.
     """
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+      raise UserError(f"{quoted(pairs)} is no list: give one of pairs.")
     # A task of one's own reads lines.
     two = getattr(self.restored.task.config, "text_b", None)
     rows = [_row(i, pair, two) for i, pair in enumerate(pairs)]
@@ -80,7 +82,8 @@ class Model:
 
 def _row(number: int, pair: Any, two: str | None) -> Row:
   """Returns the row of a pair, or of a text where there are not `two`."""
-  texts = (pair,) if isinstance(pair, str) else tuple(pair)
+  alone = isinstance(pair, str) or not isinstance(pair, Iterable)
+  texts = (pair,) if alone else tuple(pair)
   place = f"pair {number}"
   wanted = 2 if two else 1
   if len(texts) != wanted or not all(isinstance(x, str) for x in texts):
@@ -93,7 +96,11 @@ def _row(number: int, pair: Any, two: str | None) -> Row:
 
 
 def load(
-  model_dir: str, *, best: bool = False, task: str = "", precision: str = ""
+  model_dir: str | os.PathLike,
+  *,
+  best: bool = False,
+  task: str = "",
+  precision: str = "",
 ) -> Model:
   """Loads a run.
 
@@ -107,6 +114,6 @@ def load(
     UserError: where there is no run, or it has no checkpoint.
   """
   restored = restore_run(
-    model_dir, best=best, task_name=task, precision=precision or None
+    os.fspath(model_dir), best=best, task_name=task, precision=precision or None
   )
   return Model(restored)

@@ -8,16 +8,16 @@ import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from engine.config import TaskConfig
-from engine.errors import UserError, shortened
+from engine.errors import UserError, quoted, shortened
 from launch.trained.lines import decoded
 from tasks.config import SentencePairConfig
 from tasks.data import cells
-from tasks.data.columns import text_columns
+from tasks.data.columns import GUESS, text_columns
 from tasks.data.forms import Form, FormSettings, find_files
 from tasks.data.json_lines import are_json, parse_record, value_of
 from tasks.data.line_files import STDIN, LineFile, opened_lines
@@ -183,16 +183,31 @@ def _header(file: LineFile, form: Form) -> list[str]:
 
 
 def _without_columns(
-  path: str, columns: Iterable[str], config: SentencePairConfig
+  path: str, columns: Sequence[str], config: SentencePairConfig
 ) -> UserError:
-  wanted = [x for x in (config.text_a, config.text_b) if x not in ("", "auto")]
-  roles = ["text_a", "text_b"] if config.text_b else ["text_a"]
-  called = " and ".join(wanted or roles)
-  flags = " ".join(f"--{role}=COLUMN" for role in roles)
+  names = {"text_a": config.text_a, "text_b": config.text_b}
+  usual = {
+    "text_a": text_columns(columns, GUESS, ""),
+    "text_b": text_columns(columns, "", GUESS),
+  }
+  lacking = [
+    role
+    for role, name in names.items()
+    if name and name not in columns and (name != GUESS or not usual[role])
+  ] or [role for role, name in names.items() if name]
+  if len(columns) == 1 and "," in columns[0]:
+    return UserError(
+      f"{path} has one column, {quoted(columns[0])}: add --file_format=csv, if "
+      "it is CSV."
+    )
+  called = " and ".join(x if names[x] == GUESS else names[x] for x in lacking)
+  flags = " ".join(f"--{role}=COLUMN" for role in lacking)
+  named, there = len(config.columns), len(columns)
+  counts = f" (it names {named}, there are {there})" if named != there else ""
   return UserError(
-    f"{path} has the columns {shortened(list(columns), 100)}, but none for the "
+    f"{path} has the columns {shortened(columns, 100)}, but none for the "
     f"sentences of the run ({called}): say which by {flags}, or name all by "
-    "--columns=... if that is no header."
+    f"--columns=... if that is no header{counts if named else ''}."
   )
 
 
@@ -229,7 +244,7 @@ def _records(
       continue
     roles = roles or _roles([*record], config, named)
     if not roles:
-      raise _without_columns(file.path, record, config)
+      raise _without_columns(file.path, [*record], config)
     said = _texts_of(record, roles, place)
     yield Row(place, said, file.offset, "json", record)
 

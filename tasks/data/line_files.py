@@ -201,9 +201,9 @@ def _check_utf8(head: bytes, path: str) -> None:
   elif head.startswith((b"\xff\xfe", b"\xfe\xff")):
     codec = "UTF-16"
   elif any(start) and ({0, 1} <= zeros or {2, 3} <= zeros):
-    codec = "UTF-32"
+    codec = "UTF-32BE" if 0 in zeros else "UTF-32LE"
   elif any(start) and ({0, 2} <= zeros or {1, 3} <= zeros):
-    codec = "UTF-16"
+    codec = "UTF-16BE" if 0 in zeros else "UTF-16LE"
   if codec:
     raise UserError(
       f"{path} is {codec}, not UTF-8: save it as UTF-8, or convert it by "

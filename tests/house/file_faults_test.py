@@ -98,6 +98,14 @@ def test_damaged_assets_are_made_anew(finished, tmp_path, name, content):
     assert result[fact] == finished[1][fact]
 
 
+def test_what_lies_in_the_place_of_best_weights_is_refused(again):
+  taken = again / "best" / "ckpt-99.index"
+  taken.symlink_to(os.devnull)
+  with pytest.raises(UserError, match=f"{taken} is no regular file.*remove it"):
+    run(again, runtime=LOGS)
+  assert taken.is_symlink() and not (again / "result.json").exists()
+
+
 def test_a_run_killed_while_it_wrote_its_assets_begins_anew(finished, tmp_path):
   copy = tmp_path / "run"
   (copy / "assets").mkdir(parents=True)

@@ -79,7 +79,11 @@ def test_a_directory_in_the_place_of_the_lock_is_named(tmp_path):
 def test_a_second_job_is_told_who_holds_it(tmp_path, holder):
   _, pid, started = holder
   lock_of(tmp_path).acquire()
-  held = rewrite(tmp_path, pid=pid, started=started, user="ann")
+  user = {"pid": pid, "started": started}
+  rewrite(tmp_path, **user, user="\x1b[31mann")
+  with pytest.raises(UserError, match=r"by \\x1b\[31mann \(pid"):
+    lock_of(tmp_path).acquire()
+  held = rewrite(tmp_path, **user, user="ann")
   with pytest.raises(UserError) as error:
     lock_of(tmp_path).acquire()
   text = str(error.value)

@@ -221,3 +221,9 @@ def test_the_metric_of_record_has_its_interval_and_number():
   both = scores({**split, **other})
   assert both == f"{text}  other/loss 0.5000  other/{text.split('  ')[1]}"
   assert scores({"accuracy": 0.5}) == "accuracy 0.5000"
+
+
+def test_what_is_said_does_nothing_to_a_terminal():
+  screen = Screen()
+  Terminal(train_steps=1, quiet=False, stream=screen).say("of \033[2Jann\a")
+  assert screen.getvalue() == "of \\x1b[2Jann\\x07\n"

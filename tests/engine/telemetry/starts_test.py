@@ -3,6 +3,8 @@
 import json
 import types
 
+import pytest
+
 from engine.measure.ledger import Work, goodput
 from engine.task import Layout
 from engine.telemetry.starts import StartLog
@@ -59,6 +61,7 @@ def test_a_stop_behind_the_restored_step_is_lost_and_only_once(tmp_path):
 def test_lost_lines_are_those_of_all_starts(tmp_path):
   path = tmp_path / "restarts.jsonl"
   log = types.SimpleNamespace(lines=[], dropped=[], step=5)
+  path.write_text(json.dumps({"step": 0, "lost_to_restart": 0.0}) + "\n")
   for missed in (2, 0, 3):
     lost = {"metrics.jsonl": missed, "example_ids.jsonl": 0}
     start = StartLog(str(path), log, began=0.0, writes=True, lost=lost)
@@ -67,6 +70,17 @@ def test_lost_lines_are_those_of_all_starts(tmp_path):
   path.write_text(path.read_text() + json.dumps(foreign) + "\n#\n")
   again = StartLog(str(path), log, began=0.0, writes=True)
   assert again.lost == {"metrics.jsonl": 5, "restarts.jsonl": 1}
+
+
+@pytest.mark.parametrize("content", ["", None])
+def test_starts_that_are_gone_are_missed_behind_a_checkpoint(tmp_path, content):
+  path = tmp_path / "restarts.jsonl"
+  for step, lost in ((0, {}), (5, {"restarts.jsonl": 1})):
+    if content is not None:
+      path.write_text(content)
+    log = types.SimpleNamespace(lines=[], dropped=[], step=step)
+    assert StartLog(str(path), log, began=0.0, writes=True).lost == lost
+    path.unlink()
 
 
 def test_seconds_that_no_process_booked_are_down(tmp_path):

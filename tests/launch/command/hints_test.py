@@ -5,6 +5,7 @@ import pytest
 from engine.errors import UserError
 from engine.settings import leaves
 from launch.command import configs
+from launch.command.flags import settings
 from launch.command.hints import OTHERS, meant
 
 KNOWN = [name for name, _, _ in leaves(configs.default_config())]
@@ -48,6 +49,7 @@ def test_all_hints_lead_to_what_there_is():
 @pytest.mark.parametrize("name", ["zzzzqqq", "num_workers", "push_to_hub"])
 def test_what_is_like_nothing_has_no_hint(name):
   assert meant(name, KNOWN) == ""
+  assert meant(name, [*settings()]) == ""
 
 
 @pytest.mark.parametrize(

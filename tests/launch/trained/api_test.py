@@ -20,12 +20,16 @@ def test_a_model_says_the_same_of_pairs_and_of_single_sentences(build):
 def test_what_is_no_pair_is_named(build):
   with pytest.raises(UserError, match="pair 1: the second sentence is empty"):
     Model(build()).predict([("a", "b"), ("a", " ")])
-  for bad in ("a\tb", ("a",), ("a", None), ("a", "b", "c")):
+  for bad in ("a\tb", None, 5, ("a",), ("a", None), ("a", "b", "c")):
     with pytest.raises(UserError) as caught:
       Model(build()).predict([("a", "b"), bad])
     assert str(caught.value) == f"pair 1 is {bad!r}: give two texts, (a, b)."
-  with pytest.raises(UserError, match="pair 0 is .*: give one text"):
-    Model(build(text_b="")).predict([("a", "b")])
+  for bad in (("a", "b"), None):
+    with pytest.raises(UserError, match="pair 0 is .*: give one text"):
+      Model(build(text_b="")).predict([bad])
+  for bad in ("abc", None, 5):
+    with pytest.raises(UserError, match="is no list"):
+      Model(build(text_b="")).predict(bad)
 
 
 def test_an_export_needs_a_new_directory(build, tmp_path):

@@ -134,8 +134,8 @@ def test_a_file_without_the_columns_of_the_run_is_refused(tmp_path, name, text):
 @pytest.mark.parametrize(
   ("settings", "named", "fault"),
   [
-    ({}, {"text_a": "lfet"}, r"none for the .* \(lfet\)"),
-    ({"columns": ("id", "a", "b")}, {"text_a": "x"}, r"none for .* \(x\)"),
+    ({}, {"text_a": "lfet"}, r"none for the .* \(lfet"),
+    ({"columns": ("id", "a", "b")}, {"text_a": "x"}, r"none for .* \(x"),
     ({"text_b": ""}, {"text_b": "right"}, "the run reads no such sentence"),
     ({}, {"text_b": ""}, "the run reads text_b too: name its column"),
   ],
@@ -146,6 +146,25 @@ def test_a_file_without_the_columns_of_the_run_is_refused(tmp_path, name, text):
 def test_columns_that_are_named_must_be_there(
   tmp_path, settings, named, fault, text
 ):
+  path = write(tmp_path / "x.tsv", text)
+  with pytest.raises(UserError, match=fault):
+    rows_of(path, named, **settings)
+
+
+@pytest.mark.parametrize(
+  ("text", "named", "settings", "fault"),
+  [
+    ("foo\tbar\tid\na\tb\t1\n", {"text_a": "foo"}, {}, r"\(text_b\): say w"),
+    ("foo,bar\na,b\n", {"text_a": "foo"}, {}, "add --file_format=csv"),
+    (
+      "a b\tc d\t1\n",
+      {},
+      {"columns": ("text_a", "text_b")},
+      r"if that is no header \(it names 2, there are 3\)",
+    ),
+  ],
+)
+def test_what_lacks_is_named(tmp_path, text, named, settings, fault):
   path = write(tmp_path / "x.tsv", text)
   with pytest.raises(UserError, match=fault):
     rows_of(path, named, **settings)
