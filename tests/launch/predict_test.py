@@ -128,7 +128,7 @@ def test_predict_labels_a_split_for_its_leaderboard(trained, tmp_path):
       "old.txt exists: remove it, or name another.",
     ),
     (["--split=dev", "--text_a=a"], "`text_a` is given beside a split"),
-    (["--text_a=foo"], "for the sentences of the run (foo): say which by"),
+    (["--text_a=foo"], "for the sentences of the run (foo and text_b): say"),
   ],
 )
 def test_what_predict_refuses_leaves_all_as_it_was(
