@@ -19,7 +19,8 @@ from engine.errors import without_ops
 DISK_ERRORS = (tf.errors.OpError, OSError)
 _CHUNK = 2**22  # Bytes.
 ABANDONED = 3600.0  # Seconds that no writer takes between two writes.
-_PART = re.compile(r"\.(.+)\.\d+\.\d+\.part")  # As `whole` names them.
+# As `whole` names them: of which name, by which process.
+_PART = re.compile(r"\.(.+)\.(\d+)\.\d+\.part")
 
 
 def is_local(path: str | os.PathLike[str]) -> bool:
@@ -71,6 +72,13 @@ def is_free(path: str) -> bool:
   return not tf.io.gfile.isdir(path)
 
 
+def is_full(error: Exception) -> bool:
+  """Whether a disk has no room."""
+  return isinstance(error, tf.errors.ResourceExhaustedError) or getattr(
+    error, "errno", 0
+  ) in (errno.ENOSPC, errno.EDQUOT)
+
+
 def reason_of(error: Exception) -> str:
   """What a disk has against a write, without TensorFlow's names of ops."""
   text = getattr(error, "strerror", None) or str(error)
@@ -120,10 +128,10 @@ def part_path(path: str) -> str:
   return os.path.join(folder, own)
 
 
-def part_of(name: str) -> str:
-  """Returns the name of what was to be whole; "" where it is no part of one."""
+def part_of(name: str) -> str | None:
+  """Returns the name of what was to be whole; None where it is no part."""
   match = _PART.fullmatch(name)
-  return match[1] if match else ""
+  return match[1] if match else None
 
 
 def parts_in(directory: str, names: Collection[str]) -> list[str]:
@@ -162,7 +170,8 @@ def sweep_parts(path: str, *, idle: float = 0.0) -> list[str]:
   """
   swept = []
   for part in parts_of(path):
-    if os.path.exists(f"/proc/{part.split('.')[-3]}"):
+    match = _PART.fullmatch(os.path.basename(part))
+    if match is None or os.path.exists(f"/proc/{match[2]}"):
       continue
     if idle and time.time() - _written(part) < idle:
       continue

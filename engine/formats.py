@@ -219,11 +219,8 @@ def misfit(value: Any, shape: Any, place: str = "") -> str:
     types = ()
   if isinstance(value, types):
     return ""
-  return (
-    f"`{place}` is {type(value).__name__}"
-    if place
-    else (f"it is {type(value).__name__}")
-  )
+  shown = f"`{place}`" if place else "it"
+  return f"{shown} is {type(value).__name__}"
 
 
 def _parsed(
@@ -242,13 +239,15 @@ def _parsed(
 def _raw_lines(path: str, limit: int) -> Iterator[bytes]:
   """Yields lines with their ends; of one that is too long, its beginning."""
   with reading(path), tf.io.gfile.GFile(path, "rb") as file:
-    rest = b""
+    line = bytearray()
     while chunk := file.read(_CHUNK):
-      *lines, rest = (rest + chunk).split(b"\n")
-      yield from (line + b"\n" for line in lines)
-      rest = rest[:limit]
-    if rest:
-      yield rest
+      for part in chunk.splitlines(keepends=True):
+        line += part[: max(0, limit - len(line))]
+        if part.endswith(b"\n"):
+          yield bytes(line).removesuffix(b"\n") + b"\n"
+          line.clear()
+    if line:
+      yield bytes(line)
 
 
 def _int(digits: str) -> int:

@@ -179,6 +179,18 @@ class ArraySource(Source):
     Raises:
       UserError: where it has no end, no example, or other elements.
     """
+    if not isinstance(dataset, tf.data.Dataset):
+      raise UserError(
+        f"{quoted(dataset)} is no tf.data.Dataset: give one of (features, "
+        "labels)."
+      )
+    parts = tf.nest.flatten(dataset.element_spec)
+    if all(x.shape.rank and x.shape[0] is None for x in parts):
+      raise UserError(
+        f"The dataset has batches ({quoted(dataset.element_spec)}), but must "
+        "have one example in each element: unbatch() it, or tell their shapes "
+        "by tf.ensure_shape."
+      )
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
       raise UserError(
         "The dataset has no end: give it one by take(n), and no repeat()."

@@ -257,7 +257,7 @@ def _number(
     raise UserError(
       f"`metric` {name} is {value}, but must be finite: return a number where "
       "it is not defined."
-    )
+    ) from ArithmeticError(value)
   return value
 
 

@@ -66,7 +66,7 @@ def main(verb: str, runs: Sequence[str] = ()) -> None:
   else:
     from engine.durability.lock import Lock
 
-    lock = Lock(model_dir)
+    lock = Lock(model_dir, frees=True)
     if sentence := lock.acquire():
       print(sentence)
     with lock:

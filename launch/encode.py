@@ -10,6 +10,7 @@ from absl import flags
 
 from engine.errors import UserError
 from engine.settings import check_splits
+from launch.command.checks import check_directory
 from launch.command.door import run_door
 from launch.command.flags import (
   config_from_flags,
@@ -58,6 +59,7 @@ def main(rest: Sequence[str]) -> None:
   task = config_from_flags(own_tasks=True).task
   config = registry.require_pairs(task, "this door")
   directory = require("output_dir")
+  check_directory(directory, "output_dir", "a directory of files")
   check_splits("splits", values.splits)
   if rest and not values.beam:
     raise UserError(

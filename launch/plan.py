@@ -62,7 +62,7 @@ def main() -> None:
   """Prints the plan, then what the compiler says of it."""
   config = config_from_flags(own_tasks=True, evaluates=True)
   values = flags.FLAGS
-  if values.output:
+  if values["output"].present:
     check_output("output", values.output, begins='{\n  "command":')
   cluster = find_cluster(config.runtime, os.environ)
   compiler = find_compiler() if values.topology else None

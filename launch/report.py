@@ -22,10 +22,11 @@ def main(*directories: str) -> None:
   # Of several runs: the page of the first one alone stays.
   names = [os.path.basename(os.path.abspath(x))[:40] for x in directories]
   name = "_".join(["report", *names[:3]] if len(names) > 1 else ["report"])
-  path = flags.FLAGS.output or os.path.join(directories[0], f"{name}.html")
+  named = flags.FLAGS["output"].present
+  path = flags.FLAGS.output
+  path = path if named else os.path.join(directories[0], f"{name}.html")
   for directory in directories:
     check_run(directory)
-  named = bool(flags.FLAGS.output)
   check_output("output", path, named=named, begins=BEGIN if named else "")
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.pages.page import write_page

@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from engine.errors import Busy, CannotBeRead, Damaged, Missing, UserError
-from engine.files import DISK_ERRORS
+from engine.files import DISK_ERRORS, is_full
 from engine.formats import read_bytes
 from engine.process.lock_record import (
   is_orphan,
@@ -45,6 +45,7 @@ class Lock:
     *,
     interval: float = 5.0,
     parent: int = 0,
+    frees: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.time,
   ):
@@ -54,6 +55,8 @@ class Lock:
       directory: of the run; made if it is missing.
       interval: seconds between two heartbeats.
       parent: the process that this one ends with, if it does with any.
+      frees: whether the holder is short and deletes: a disk that has no room
+        for a record does not keep it out.
       sleep: waits for the heartbeat of others.
       clock: seconds since the epoch, for people to read.
     """
@@ -62,6 +65,8 @@ class Lock:
     self._local = "://" not in directory
     self._interval = interval
     self._parent = parent
+    self._frees = frees
+    self._fence: int | None = None  # A handle that keeps all takers out.
     self._sleep = sleep
     self._clock = clock
     self._record: dict[str, Any] = {}
@@ -89,6 +94,8 @@ class Lock:
       tf.io.gfile.makedirs(self._directory)
       sentence = self._take()
     except DISK_ERRORS as error:
+      if self._frees and self._local and is_full(error):
+        return self._take_fence()
       raise UserError(
         f"`model_dir` {self._directory} cannot be written "
         f"({error.__class__.__name__}): free space there, change its "
@@ -108,7 +115,8 @@ class Lock:
       tf.errors.OpError: where the file system does not answer.
     """
     with self._mutex:
-      self._held = self._held and self._is_ours()
+      if self._fence is None:
+        self._held = self._held and self._is_ours()
       return self._held
 
   def check(self) -> None:
@@ -132,9 +140,11 @@ class Lock:
     self._ended.set()
     with self._mutex:
       with contextlib.suppress(*DISK_ERRORS):
-        if self.still_held():
+        if self._fence is not None:
+          os.close(self._fence)
+        elif self.still_held():
           tf.io.gfile.remove(self._path)
-      self._held = False
+      self._held, self._fence = False, None
 
   def __enter__(self) -> "Lock":
     if not self._held:
@@ -158,6 +168,23 @@ class Lock:
       f"`model_dir` {self._directory} is being taken by other jobs: wait for "
       "them, or choose another --model_dir."
     )
+
+  def _take_fence(self) -> str:
+    """Takes the lock without a record, by keeping out who would write one."""
+    handle = os.open(self._directory, os.O_RDONLY)
+    try:
+      if not _flock(handle):
+        raise UserError(
+          f"`model_dir` {self._directory} is full, and its disk locks no "
+          "directory: free some bytes there first."
+        )
+      seen = self._read()
+      sentence = "" if seen is None else self._judge(seen)
+    except BaseException:
+      os.close(handle)
+      raise
+    self._held, self._fence = True, handle
+    return sentence
 
   def _judge(self, seen: bytes) -> str:
     """Refuses a holder that lives; says of another how that was seen."""

@@ -89,6 +89,7 @@ class Journal:
     with (
       contextlib.suppress(tf.errors.OpError),
       self._summaries[kind].as_default(step=step),
+      tf.summary.record_if(True),  # Orbit switches it off around its steps.
     ):
       for name, value in point.items():
         if isinstance(value, int | float):
@@ -111,6 +112,7 @@ class Journal:
     with (
       contextlib.suppress(tf.errors.OpError),
       self._summaries[kind].as_default(step=step),
+      tf.summary.record_if(True),
     ):
       tf.summary.text(name, text)
       self._summaries[kind].flush()

@@ -8,7 +8,7 @@ from engine.cluster.peers import agree_on, part
 from engine.durability import assets, checkpoints, manifest, own, restore
 from engine.durability.committer import Committer
 from engine.durability.lock import Lock
-from engine.errors import Preempted, SaveFailed, StopRequested
+from engine.errors import Preempted, SaveFailed, StopRequested, UserError
 from engine.files import DISK_ERRORS, reason_of
 from engine.lines.reading import read_jsonl
 from engine.loop.epochs import epoch_ends, evaluation_steps
@@ -25,6 +25,9 @@ from engine.settings import identity
 from engine.task import Source, digest_of
 from engine.telemetry.job import Job
 from engine.telemetry.logs import Logs
+
+# What a metric may raise of few examples, and not of all.
+_OF_THE_EXAMPLES = (ValueError, ArithmeticError, LookupError)
 
 
 class Session:
@@ -115,12 +118,24 @@ class Session:
     self._check_metric()
 
   def _check_metric(self) -> None:
-    """Refuses a metric that says what is best, and that no evaluation has."""
+    """Refuses a metric that says what is best, and that no evaluation has.
+
+    And one of the user's own that fails whatever the examples are.
+    """
     config, task = self._job.config, self._job.task
     goal = goal_of(config, task)
     asked = config.checkpoint.best_to_keep or config.evaluation.patience
-    if self._evaluator and asked and goal.metric != task.goal[0]:
-      goal.value_of(self._evaluator.metrics_of_a_batch())
+    asked = asked and goal.metric != task.goal[0]
+    if not self._evaluator or not (asked or task.more_metrics):
+      return
+    try:
+      metrics = self._evaluator.metrics_of_a_batch()
+    except UserError as error:
+      if isinstance(error.__cause__, _OF_THE_EXAMPLES):
+        return  # All examples may have what a batch lacks.
+      raise
+    if asked:
+      goal.value_of(metrics)
 
   def open(self) -> None:
     """Opens the run for writing, behind all checks.

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import re
+import time
 from collections.abc import Sequence
 
 from engine.errors import UserError, quoted
 
 
-def check_directory(path: str, flag: str = "") -> None:
+def check_directory(path: str, flag: str = "", what: str = "a run") -> None:
   """Refuses a path that has something else where a directory must be.
 
   A link to a directory is one; in a store that is not looked at.
@@ -16,6 +17,7 @@ def check_directory(path: str, flag: str = "") -> None:
   Args:
     path: of a directory, which need not be there.
     flag: that names it, if one does.
+    what: it is to be.
 
   Raises:
     UserError: naming what is there, or above it.
@@ -28,7 +30,7 @@ def check_directory(path: str, flag: str = "") -> None:
   if not os.path.isdir(place):
     kind = "a link to no directory" if os.path.islink(place) else "no directory"
     raise UserError(
-      f"{f'`{flag}` ' if flag else ''}{path} cannot be a run: {place} is "
+      f"{f'`{flag}` ' if flag else ''}{path} cannot be {what}: {place} is "
       f"{kind}: name another one."
     )
 
@@ -175,17 +177,29 @@ def check_output(
   Raises:
     UserError: where it cannot be made, or is not for us to replace.
   """
+  if not path:
+    raise UserError(f"`{flag}` is empty: name a file, or leave it out.")
+  if "://" in path:
+    raise UserError(
+      f"`{flag}` {path} is in a store: name a path on a disk, and copy it."
+    )
+  if not os.path.basename(path) and not os.path.isdir(path):
+    raise UserError(
+      f"`{flag}` {path} names no file, and no directory is there: make it, or "
+      "name a file."
+    )
   if os.path.isdir(path) and not directory:
     raise UserError(f"`{flag}` {path} is a directory: name a file in it.")
+  if os.path.islink(path) and not os.path.exists(path):
+    raise UserError(
+      f"`{flag}` {path} is a link to nothing: remove it, or name another file."
+    )
   if os.path.exists(path) and not (os.path.isfile(path) or directory):
     if not named or not os.access(path, os.W_OK):
       raise UserError(f"`{flag}` {path} cannot be written: name another file.")
     return
-  if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
-    raise UserError(
-      f"`{flag}` {path} cannot be written: its directory is missing or not "
-      "yours to write."
-    )
+  if not os.path.isdir(path):
+    _check_can_be_made(flag, path)
   if begins and os.path.isfile(path):
     start = None  # Of one that cannot be read.
     with contextlib.suppress(OSError), open(path, "rb") as file:
@@ -194,6 +208,26 @@ def check_output(
       raise UserError(
         f"`{flag}` {path} is another file, which would be lost: name a new one."
       )
+
+
+def _check_can_be_made(flag: str, path: str) -> None:
+  """Refuses a file beside which none can be made, as all are made whole.
+
+  That is tried: a file system may promise what it does not do (/proc).
+  """
+  folder, name = os.path.split(os.path.abspath(path))
+  part = os.path.join(
+    folder, f".{name}.{os.getpid()}.{time.monotonic_ns()}.part"
+  )
+  try:
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.unlink(part)
+  except (OSError, ValueError) as error:
+    why = getattr(error, "strerror", None) or str(error)
+    raise UserError(
+      f"`{flag}` {path} cannot be written ({why}): name a file in a directory "
+      "that is there and yours to write."
+    ) from error
 
 
 def check_text_name(flag: str, path: str) -> None:

@@ -95,7 +95,20 @@ def define_settings(
   if not layers:
     return
   flags.DEFINE_multi_string("config_file", [], "YAML of settings; repeatable.")
-  flags.DEFINE_string("params_override", "", "More settings: a.b=1,c.d=x.")
+  flags.DEFINE_string("params_override", "", _more_settings())
+
+
+def _more_settings() -> str:
+  """The sentence of --params_override, and the settings that have no flag."""
+  lines = [
+    f"{path}: {field.metadata['help']}"
+    + (f" [{default}]" if default not in ("", (), None) else "")
+    for path, field, default in fields_of(configs.build_config([]))
+    if not field.metadata.get("flag") and "help" in field.metadata
+  ]
+  return "\n".join(
+    ["More settings: a.b=1,c.d=x;  without a flag of their own:", *lines]
+  )
 
 
 def _define(name: str, setting: Setting) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 # and tokenizers, Keras, Lightning, Model Garden, sentence-transformers.
 OTHERS: Mapping[str, str] = {
   "accelerator": "runtime.strategy",
+  "accumulate_grad_batches": "train.accumulate_steps",
   "adam_beta1": "optimizer.beta_1",
   "adam_beta2": "optimizer.beta_2",
   "adam_epsilon": "optimizer.epsilon",
@@ -22,6 +23,7 @@ OTHERS: Mapping[str, str] = {
   "devices": "runtime.strategy",
   "do_eval": "mode",
   "do_train": "mode",
+  "dtype": "train.precision",
   "early_stopping": "evaluation.patience",
   "early_stopping_patience": "evaluation.patience",
   "eval_every": "evaluation.eval_interval",
@@ -32,6 +34,7 @@ OTHERS: Mapping[str, str] = {
   "fp16": "train.precision",
   "gradient_accumulation_steps": "train.accumulate_steps",
   "gradient_clip_norm": "optimizer.clip_norm",
+  "gpus": "runtime.strategy",
   "gradient_clip_val": "optimizer.clip_norm",
   "hidden_dropout_prob": "task.dropout",
   "init_checkpoint": "task.encoder",
@@ -57,6 +60,8 @@ OTHERS: Mapping[str, str] = {
   "model_name": "task.encoder",
   "model_name_or_path": "task.encoder",
   "num_epochs": "train.epochs",
+  "num_gpus": "runtime.strategy",
+  "num_labels": "task.classes",
   "num_train_epochs": "train.epochs",
   "num_warmup_steps": "optimizer.warmup_steps",
   "optim": "optimizer.type",
@@ -73,17 +78,21 @@ OTHERS: Mapping[str, str] = {
   "save_steps": "checkpoint.checkpoint_interval",
   "save_strategy": "checkpoint.checkpoint_interval",
   "save_total_limit": "checkpoint.max_to_keep",
+  "seed_value": "train.seed",
   "sentence1_key": "task.text_a",
   "sentence2_key": "task.text_b",
   "steps": "train.train_steps",
   "task": "task.name",
   "task_name": "task.name",
+  "test_size": "task.eval_fraction",
+  "torch_dtype": "train.precision",
   "total_steps": "train.train_steps",
   "train_batch_size": "train.global_batch_size",
   "train_data": "task.train_file",
   "train_file_path": "task.train_file",
   "val_check_interval": "evaluation.eval_interval",
   "validation_file": "task.eval_file",
+  "validation_fraction": "task.eval_fraction",
   "validation_interval": "evaluation.eval_interval",
   "warmup": "optimizer.warmup_ratio",
   "warmup_proportion": "optimizer.warmup_ratio",
@@ -102,7 +111,11 @@ def meant(name: str, known: Sequence[str]) -> str:
   if called:
     return called
   near = difflib.get_close_matches(name[:99], known, n=1, cutoff=0.7)
-  return near[0] if near else ""
+  if near or "." in name:
+    return near[0] if near else ""
+  by_last = {x.rsplit(".", 1)[-1]: x for x in known}
+  near = difflib.get_close_matches(name[:99], by_last, n=1, cutoff=0.7)
+  return by_last[near[0]] if near else ""
 
 
 def so_called(name: str, known: Sequence[str]) -> str:

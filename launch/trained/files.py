@@ -79,7 +79,7 @@ def _grow(
       progress.tell(done, seen.bytes)
     part.add(written.rest(), waiting, written.columns)
   part.finish()
-  progress.end(done, output)
+  progress.end(part.rows, output)
 
 
 def _of(restored: Restored, given: Input) -> dict[str, Any]:

@@ -244,6 +244,8 @@ def _own_table(config: SentencePairConfig, split: str, labelled: bool) -> Table:
 
 
 def _demo_table(config: SentencePairConfig, split: str) -> Table:
+  if not config.data_dir:
+    published.check_split("demo", split, ("train", "dev"))
   folder = config.data_dir or os.path.dirname(__file__)
   return open_table(
     os.path.join(folder, "pairs.tsv"),

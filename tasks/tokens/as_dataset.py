@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from engine.errors import UserError
 from tasks.tokens.pair_source import PairSource
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
@@ -27,7 +28,17 @@ def as_dataset(
   Returns:
     (features, labels): int32 `input_word_ids`, `input_mask`, `input_type_ids`,
     each [batch, length]; and int32 classes or float32 scores [batch].
+
+  Raises:
+    UserError: where a batch would have no pair, or a row no room for one.
   """
+  if batch_size < 1:
+    raise UserError(f"`batch_size` is {batch_size}, but must be at least 1.")
+  if length < source.encoded.longest:
+    raise UserError(
+      f"`length` is {length}, but the split may have pairs of "
+      f"{source.encoded.longest} tokens: give the task's max_seq_length."
+    )
   epoch = -1
 
   def batches() -> Iterator[Batch]:

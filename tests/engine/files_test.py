@@ -147,6 +147,22 @@ def test_what_killed_writers_left_is_swept(tmp_path):
   )
 
 
+@pytest.mark.parametrize("path", ["", "folder/"])
+def test_what_has_no_name_has_no_parts(tmp_path, monkeypatch, path):
+  monkeypatch.chdir(tmp_path)
+  for name in ("thesis.2026.tex", ".x.y.part", f"..{2**22 + 1}.2.part"):
+    for folder in (
+      tmp_path,
+      tmp_path / "folder",
+      tmp_path / "folder" / "a.b.c",
+    ):
+      folder.mkdir(exist_ok=True)
+      make_file(folder / name)
+  before = sorted(tmp_path.rglob("*"))
+  assert sweep_parts(path) == []
+  assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_parts_that_nobody_writes_to_any_more_are_swept(tmp_path):
   """Of a process that is not known here, as one of another machine is not."""
   dead = 2**22 + 1  # No process has it.

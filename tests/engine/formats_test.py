@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from engine import formats
 from engine.errors import CannotBeRead, Damaged, Missing, Unreadable
 from engine.formats import (
   NUMBER,
@@ -118,6 +119,31 @@ def test_a_damaged_line_stops_no_other(tmp_path):
 def test_a_line_without_an_end_takes_no_memory_without_an_end(tmp_path):
   path = file_of(tmp_path, b"x" * 2**21 + b'\n{"n": 1}\n')
   assert read_lines(path, limit=100) == ([{"n": 1}], [1])
+
+
+@pytest.mark.parametrize("chunk", range(1, 9))
+def test_lines_are_what_they_are_however_they_are_read(
+  tmp_path, monkeypatch, chunk
+):
+  monkeypatch.setattr(formats, "_CHUNK", chunk)
+  content = b'{"n": 1}\r\n\n{"n":\r2}\n[' + b"x" * 99 + b']\n{"n": 3}\n{"n"'
+  lines = read_lines(file_of(tmp_path, content), {"n": int}, limit=10)
+  assert lines == ([{"n": n} for n in (1, 2, 3)], [2, 4])
+
+
+def test_a_long_line_is_read_once(tmp_path, monkeypatch):
+  """Not again with each piece that is read: that took minutes for 300 MB."""
+  pieces = []
+
+  class Counted(bytearray):
+    def __iadd__(self, piece):
+      pieces.append(len(piece))
+      return super().__iadd__(piece)
+
+  monkeypatch.setattr(formats, "bytearray", Counted, raising=False)
+  monkeypatch.setattr(formats, "_CHUNK", 10)
+  read_lines(file_of(tmp_path, b"x" * 1000), limit=100)
+  assert sum(pieces) == 100
 
 
 def test_a_shape_says_what_is_wrong_and_where():

@@ -36,13 +36,22 @@ def test_it_is_the_source_of_its_arrays():
   assert alone.digest() == ArraySource({"x": X}, Y).digest()
 
 
+def ragged():
+  spec = (tf.TensorSpec([None]), tf.TensorSpec([], tf.int32))
+  examples = [(np.zeros(n), n) for n in (2, 3)]
+  return tf.data.Dataset.from_generator(lambda: examples, output_signature=spec)
+
+
 @pytest.mark.parametrize(
   ("dataset", "complaint"),
   [
     (dataset_of(X, Y).repeat(), "no end: give it one by take"),
     (dataset_of(X, Y).take(0), "has 0 elements"),
     (tf.data.Dataset.from_tensor_slices(X), "must have some of .features, lab"),
-    (dataset_of(X, Y).batch(4), "elements of different shapes"),
+    (dataset_of(X, Y).batch(4), "has batches .*: unbatch.. it"),
+    (dataset_of(X, Y).batch(3), "has batches .*: unbatch.. it"),
+    (ragged(), "elements of different shapes"),
+    ((X, Y), "is no tf.data.Dataset"),
   ],
 )
 def test_what_is_no_finite_dataset_of_examples_is_refused(dataset, complaint):

@@ -76,6 +76,15 @@ def copy(ended, tmp_path):
   return shutil.copytree(ended, tmp_path / "run")
 
 
+class Joining(LineTask):
+  """With a metric that nobody can take arrays for."""
+
+  more_metrics = {"join": os.path.join}
+
+  def __init__(self):
+    super().__init__(dropout=0.25)
+
+
 REFUSED = {
   "another seed": ({"train": {**TRAIN, "seed": 5}}, "train.seed: 0 -> 5"),
   "a precision that does not fit": (
@@ -102,6 +111,14 @@ REFUSED = {
     },
     "`best_metric` is 'f2', but an evaluation has loss, examples_seen, acc",
   ),
+  "a metric that can only fail": (
+    {
+      "train": {**TRAIN, "train_steps": 20},
+      "task": Joining(),
+      "allowed": ["train_steps"],
+    },
+    "`metric` join fails",
+  ),
   "other training data": (
     {"task": Changed("train")},
     r"train: 53 examples with digest \w{8} -> 53 .*change=data.train",
@@ -111,6 +128,20 @@ REFUSED = {
     r"dev: 53 examples with digest \w{8} -> 53 .*change=data.dev",
   ),
 }
+
+
+@pytest.mark.parametrize("value", [ValueError, ZeroDivisionError, np.nan])
+def test_a_metric_may_need_more_examples_than_a_batch_has(tmp_path, value):
+  def picky(labels, outputs):
+    if len(labels) == 53:
+      return 1.0
+    if value is np.nan:
+      return value
+    raise value
+
+  task = LineTask(dropout=0.25)
+  task.more_metrics = {"picky": picky}
+  assert run(tmp_path, task=task)["eval"]["picky"] == 1.0
 
 
 @pytest.mark.parametrize("case", REFUSED)

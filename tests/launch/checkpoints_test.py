@@ -17,6 +17,10 @@ import tensorflow as tf
 from engine.durability import listing, manifest
 from engine.durability.lock import Lock
 from launch.trained import shelf
+from tests.engine.run.resume_test import (
+  fill,
+  small_disk,  # noqa: F401, a fixture
+)
 from tests.support.doors import enter
 
 CONFIG = {"train.seed": 1, "optimizer.learning_rate": 0.1}
@@ -342,6 +346,18 @@ def test_prune_deletes_before_it_writes_its_list(run, monkeypatch):
   with Lock(str(run.path)) as lock:
     shelf.prune(str(run.path), 1, lock)
   assert run.files() == ["checkpoint", *names(4)]
+
+
+def test_prune_needs_no_room(tmp_path, small_disk):  # noqa: F811
+  run = Run(small_disk / "run")
+  for step in (2, 4):
+    run.save(step)
+  fill(small_disk)
+  flags = ("prune", "--keep=1", f"--model_dir={run.path}")
+  ended = enter(tmp_path, "launch.checkpoints", *flags)
+  assert ended.status == 0, ended.err
+  assert {*names(4)} <= {*run.files()}
+  assert not {*names(2)} & {*run.files()}
 
 
 def test_what_cannot_be_read_now_is_not_pruned(run, monkeypatch, capsys):

@@ -7,6 +7,10 @@ import signal
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import (
+  EventAccumulator,
+)
 
 from launch.jobs.ranks import free_ports
 from tests.support.doors import TINY, Door, enter
@@ -44,6 +48,22 @@ def test_train_leaves_a_whole_run_directory(trained):
   assert "resume with  python -m launch.train" in ended.out
   assert f"{model_dir}/checkpoints/ckpt-4" in ended.out
   assert (model_dir / "checkpoints" / "ckpt-4.index").exists()
+
+
+@pytest.mark.parametrize(
+  ("kind", "names"),
+  [("train", ("loss", "learning_rate")), ("eval", ("loss", "accuracy"))],
+)
+def test_tensorboard_has_what_metrics_jsonl_has(trained, kind, names):
+  model_dir, _ = trained
+  events = EventAccumulator(str(model_dir / "tensorboard" / kind))
+  events.Reload()
+  with open(model_dir / "metrics.jsonl") as file:
+    points = [x for x in map(json.loads, file) if x["kind"] == kind]
+  for name in names:
+    assert [
+      (x.step, tf.make_ndarray(x.tensor_proto)) for x in events.Tensors(name)
+    ] == [(x["step"], np.float32(x[name])) for x in points]
 
 
 def test_the_same_command_on_a_finished_run_reports_it(trained, tmp_path):

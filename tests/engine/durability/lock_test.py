@@ -312,6 +312,27 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(
     lock_of(tmp_path).acquire()
 
 
+def test_who_frees_space_needs_none(tmp_path, monkeypatch, holder):
+  _, pid, started = holder
+  free = Lock(str(tmp_path), frees=True, sleep=never)
+  with monkeypatch.context() as patch:
+    patch.setattr(Lock, "_write", full)
+    with free:
+      free.check()
+      assert os.listdir(tmp_path) == []
+      handle = os.open(tmp_path, os.O_RDONLY)
+      with pytest.raises(BlockingIOError):  # So others wait.
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(handle)
+    assert not free.still_held()
+  lock_of(tmp_path).acquire()
+  rewrite(tmp_path, pid=pid, started=started)
+  monkeypatch.setattr(Lock, "_claim", full)
+  with pytest.raises(UserError, match="is in use by"):
+    free.acquire()
+
+
 def test_another_file_system_needs_no_links():
   # ram:// is TensorFlow's own; it stands in for gs://.
   waits = []

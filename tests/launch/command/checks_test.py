@@ -108,6 +108,33 @@ def test_an_output_needs_a_directory_and_is_none(tmp_path):
     check_output("output", "/none/x")
 
 
+@pytest.mark.parametrize(
+  ("path", "complaint"),
+  [
+    ("", "`output` is empty: name a file"),
+    ("none/", "none/ names no file, and no directory is there"),
+    ("file/", "file/ names no file"),
+    ("none/x", "cannot be written .No such file or directory.: name a file"),
+    ("file/x", "cannot be written .Not a directory.: name a file"),
+    ("/proc/x", "/proc/x cannot be written .No such file or directory."),
+    ("n" * 250, "cannot be written .File name too long."),
+    ("a\0b", "cannot be written .embedded null"),
+    ("link", "link is a link to nothing: remove it, or name another"),
+    ("gs://bucket/x", "is in a store: name a path on a disk"),
+  ],
+)
+@pytest.mark.parametrize("directory", [False, True])
+def test_an_output_that_cannot_be_made_is_refused(
+  tmp_path, monkeypatch, path, complaint, directory
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "file").touch()
+  (tmp_path / "link").symlink_to("nowhere")
+  with pytest.raises(UserError, match=complaint):
+    check_output("output", path, directory=directory)
+  assert sorted(os.listdir(tmp_path)) == ["file", "link"]
+
+
 def test_an_output_takes_the_place_of_its_own_kind_alone(tmp_path):
   path = tmp_path / "page.html"
   for content in ("", "<!doctype html><p>"):

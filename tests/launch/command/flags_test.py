@@ -122,6 +122,13 @@ def test_the_rare_ones_are_shown_by_helpfull_only():
     assert (f"  --{name} " in shown) == (name not in RARE.split()), name
 
 
+def test_helpfull_has_the_settings_without_a_flag_too():
+  full = python("-m", "launch.train", "--helpfull").stdout
+  for path, field, _ in fields_of(configs.build_config([])):
+    if not field.metadata.get("flag") and field.metadata["help"]:
+      assert f"{path}: " in full, path
+
+
 def test_each_field_with_a_flag_has_one_of_its_own():
   config = configs.default_config()
   flags = [field.metadata["flag"] for _, field, _ in fields_of(config)]

@@ -34,6 +34,10 @@ KNOWN = [name for name, _, _ in leaves(configs.default_config())]
     ("train.lr", "optimizer.learning_rate"),
     # Misspelt.
     ("optimizer.learning_rat", "optimizer.learning_rate"),
+    ("learning_rte", "optimizer.learning_rate"),
+    ("test_size", "task.eval_fraction"),
+    ("accumulate_grad_batches", "train.accumulate_steps"),
+    ("torch_dtype", "train.precision"),
   ],
 )
 def test_a_name_of_others_leads_to_the_setting(name, setting):

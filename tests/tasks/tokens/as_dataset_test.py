@@ -1,8 +1,10 @@
 """Keras gets the pairs of a split as the tutorial has them."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from engine.errors import UserError
 from tasks.tokens.as_dataset import as_dataset
 from tests.support.testing import tiny_task
 
@@ -37,3 +39,18 @@ def test_each_epoch_has_all_pairs_in_an_order_of_its_own():
   again = as_dataset(source, 50, LENGTH, seed=3)
   first = np.concatenate([x["input_word_ids"] for x, _ in again])
   assert (first == epochs[0]).all()
+
+
+@pytest.mark.parametrize(
+  ("batch_size", "length", "complaint"),
+  [
+    (0, LENGTH, "`batch_size` is 0, but must be at least 1"),
+    (8, 16, f"`length` is 16, but .* pairs of {LENGTH} tokens: give"),
+  ],
+)
+def test_batches_that_cannot_be_are_refused_at_once(
+  batch_size, length, complaint
+):
+  source = tiny_task(max_seq_length=LENGTH).source("dev")
+  with pytest.raises(UserError, match=complaint):
+    as_dataset(source, batch_size, length)
