@@ -248,7 +248,7 @@ def _number(
   """Returns the value of a metric that somebody else has written."""
   try:
     value = float(metric(labels, outputs))
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     raise UserError(
       f"`metric` {name} fails ({words_of(error)}): mend it; the same command "
       "goes on."

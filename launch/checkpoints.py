@@ -8,7 +8,7 @@ from absl import flags
 
 from engine.errors import UserError
 from launch.command.checks import check_run
-from launch.command.door import fail, run_door
+from launch.command.door import check_arguments, fail, run_door
 from launch.command.flags import require
 from launch.trained.checkpoint_diff import diff, find_two
 from launch.trained.run_diff import diff_runs
@@ -76,6 +76,7 @@ def main(verb: str, runs: Sequence[str] = ()) -> None:
 
 def _words() -> tuple[str, list[str]]:
   """Takes the verb, and the runs of `diff`, from the command line."""
+  check_arguments(sys.argv[1:])
   if any(argument.startswith(("-h", "--help")) for argument in sys.argv):
     return sys.argv.pop(1) if sys.argv[1] in VERBS else "", []
   if sys.argv[1:2] == [] or sys.argv[1] not in VERBS:

@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from engine.errors import Busy, CannotBeRead, Damaged, Missing, UserError
-from engine.files import DISK_ERRORS, is_full
+from engine.files import DISK_ERRORS, is_full, is_link
 from engine.formats import read_bytes
 from engine.process.lock_record import (
   is_orphan,
@@ -90,6 +90,11 @@ class Lock:
         raise UserError(
           f"{self._path} is a directory, and the lock of the run is to be "
           "written there: remove it or move it away."
+        )
+      if is_link(self._path) and not os.path.isfile(self._path):
+        raise UserError(
+          f"{self._path} is a link to no file, and the lock is to be "
+          "written there: remove it."
         )
       tf.io.gfile.makedirs(self._directory)
       sentence = self._take()

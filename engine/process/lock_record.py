@@ -64,7 +64,7 @@ def lives(holder: dict[str, Any]) -> bool | None:
     value and holder.get(key) == value for key, value in place.items()
   ):
     return None
-  if type(pid) is not int or pid <= 0:
+  if type(pid) is not int or not 0 < pid < 2**31:
     return None
   state, started, _ = _stat(pid)
   if state:

@@ -27,7 +27,10 @@ from engine.telemetry.job import Job
 from engine.telemetry.logs import Logs
 
 # What a metric may raise of few examples, and not of all.
-_OF_THE_EXAMPLES = (ValueError, ArithmeticError, LookupError)
+_OF_THE_EXAMPLES = (
+  *(ValueError, ArithmeticError, LookupError),
+  *(AssertionError, RuntimeError),
+)
 
 
 class Session:

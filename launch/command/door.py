@@ -21,6 +21,7 @@ from engine.errors import (
   UserError,
   one_line,
   printable,
+  quoted,
   shortened,
   without_ops,
 )
@@ -68,8 +69,13 @@ def run_door(
   """
 
   def parse(argv):
+    check_arguments(argv[1:])
     try:
       rest = flags.FLAGS(argv)[1:]
+    except UnicodeDecodeError:
+      fail("A file of --flagfile is not UTF-8: save it as that.")
+    except RecursionError:  # absl looks for what is near, and opens in turn.
+      fail("A flag is too long, or files of --flagfile name each other.")
     except flags.UnrecognizedFlagError as error:
       near = meant_flag(error.flagname)
       hint = f"did you mean --{near}?" if near else "see --help."
@@ -108,6 +114,19 @@ def run_door(
       print(help_screen(summary, rare), flush=True)
     return
   app.run(guarded, flags_parser=parse)
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+  """Ends the door where words cannot be told, or a file of flags not read."""
+  for i, argument in enumerate(arguments):
+    try:
+      argument.encode()
+    except UnicodeEncodeError:
+      fail(f"{quoted(argument)} is not UTF-8: rename what it names.")
+    if match := re.fullmatch(r"--?flagfile(=(.*))?", argument, re.DOTALL):
+      path = os.path.expanduser(match[2] or "".join(arguments[i + 1 : i + 2]))
+      if os.path.exists(path) and not os.path.isfile(path):
+        fail(f"`flagfile` {path} is no file: name a file of flags.")
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from engine.files import (
   DISK_ERRORS,
   is_file,
   parts_in,
+  reason_of,
   sha256_of,
   sweep_parts,
   write_json,
@@ -142,7 +143,8 @@ class Plan:
       write_json(path, self.facts)
     except DISK_ERRORS as error:
       raise UserError(
-        f"`output_dir` {directory} cannot be written: {error}."
+        f"`output_dir` {directory} cannot be written ({reason_of(error)}): "
+        "name one that is yours to write."
       ) from error
 
   def finish(self, directory: str) -> None:

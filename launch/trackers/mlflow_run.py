@@ -43,7 +43,7 @@ class MlflowRun(Watcher):
   def begin(self, directory: str, config: Mapping[str, Any], step: int) -> None:
     path = os.path.join(directory, _ID)
     known = None
-    if step and os.path.exists(path):
+    if os.path.exists(path):
       with open(path) as file:
         known = file.read().strip()
     name = os.path.basename(os.path.abspath(directory))

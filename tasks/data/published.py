@@ -112,6 +112,11 @@ def _rows(config: SentencePairConfig, split: str) -> dict[str, np.ndarray]:
 
   tfds.disable_progress_bar()
   with damage_named(named, config):
+    place = os.path.join(config.data_dir or "/none", named.tfds)
+    for folder, _, names in os.walk(place):
+      for name in names:
+        if not os.path.isfile(os.path.join(folder, name)):
+          raise ValueError(f"{name} is no regular file")  # A pipe has no end.
     builder = tfds.builder(named.tfds, data_dir=config.data_dir or None)
   if not os.path.exists(builder.data_dir):
     try:

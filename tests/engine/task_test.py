@@ -1,5 +1,7 @@
 """What a task need not say, and what becomes of it where it does not."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -88,6 +90,7 @@ def broken(labels, outputs):
   [
     (accuracy, "accuracy is one that the task has: call your function"),
     (nothing, "nothing is nan, but must be finite"),
+    (sys.exit, "exit fails .*: mend it"),
     (broken, "broken fails .*: mend it; the same command goes on"),
   ],
 )

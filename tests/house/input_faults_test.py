@@ -193,6 +193,15 @@ def test_what_tfds_has_is_looked_at(spoilt, complaint):
     pairs_of(**spoilt)
 
 
+def test_a_pipe_in_a_tfds_directory_holds_nobody_up(tmp_path):
+  folder = tmp_path / "glue" / "mrpc" / "2.0.0"
+  folder.mkdir(parents=True)
+  os.mkfifo(folder / "dataset_info.json")
+  config = SentencePairConfig(name="mrpc", data_dir=str(tmp_path))
+  with pytest.raises(UserError, match="cannot be read .*is no regular file"):
+    published.read_tfds(config, "train", None)
+
+
 def test_a_damaged_tfds_directory_is_named(tmp_path):
   directory = tmp_path / "glue" / "mrpc" / "2.0.0"
   directory.mkdir(parents=True)

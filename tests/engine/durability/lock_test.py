@@ -76,6 +76,21 @@ def test_a_directory_in_the_place_of_the_lock_is_named(tmp_path):
     lock_of(tmp_path).acquire()
 
 
+def test_a_link_to_nothing_in_the_place_of_the_lock_is_named(tmp_path):
+  for target in ("nowhere", "lock.json"):
+    (tmp_path / "lock.json").symlink_to(target)
+    with pytest.raises(UserError, match="lock.json is a link to no file.*remo"):
+      lock_of(tmp_path).acquire()
+    (tmp_path / "lock.json").unlink()
+
+
+def test_a_number_that_no_process_can_have_is_watched(locked):
+  rewrite(locked, pid=2**70)
+  waits = []
+  assert "took over" in lock_of(locked, waits.append).acquire()
+  assert waits
+
+
 def test_a_second_job_is_told_who_holds_it(tmp_path, holder):
   _, pid, started = holder
   lock_of(tmp_path).acquire()

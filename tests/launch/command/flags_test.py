@@ -1,5 +1,7 @@
 """Flags come from the fields of settings, and keep their names."""
 
+import os
+import re
 import subprocess
 import sys
 
@@ -127,6 +129,36 @@ def test_helpfull_has_the_settings_without_a_flag_too():
   for path, field, _ in fields_of(configs.build_config([])):
     if not field.metadata.get("flag") and field.metadata["help"]:
       assert f"{path}: " in full, path
+
+
+@pytest.mark.parametrize(
+  ("arguments", "complaint"),
+  [
+    (["--flagfile=binary"], "A file of --flagfile is not UTF-8"),
+    (["--flagfile", "pipe"], "`flagfile` pipe is no file"),
+    (["--flagfile=deep"], "files of --flagfile name each other"),
+    (["--" + "x" * 100_000], "A flag is too long"),
+    ([b"--output=a\xffb"], "'--output=a.udcffb' is not UTF-8: rename"),
+  ],
+)
+@pytest.mark.parametrize("door", ["report", "compare"])
+def test_words_that_no_door_can_take(tmp_path, door, arguments, complaint):
+  (tmp_path / "binary").write_bytes(b"--output=\xff")
+  os.mkfifo(tmp_path / "pipe")
+  for i in range(1500):
+    (tmp_path / f"{i}").write_text(f"--flagfile={i + 1}\n")
+  (tmp_path / "deep").write_text("--flagfile=0\n")
+  ended = subprocess.run(
+    [sys.executable, "-m", f"launch.{door}", *arguments],
+    capture_output=True,
+    text=True,
+    cwd=tmp_path,
+    env={**os.environ, "PYTHONPATH": ROOT},
+  )
+  assert ended.returncode == 2, ended.stderr
+  assert re.search(complaint, ended.stderr)
+  assert len(ended.stderr.splitlines()) == 1
+  assert len(ended.stderr) < 350
 
 
 def test_each_field_with_a_flag_has_one_of_its_own():

@@ -133,7 +133,7 @@ def test_mlflow_writes_to_its_local_store(tmp_path, monkeypatch):
   pytest.importorskip("sqlalchemy")
   monkeypatch.chdir(tmp_path)  # Where its directory of files would be.
   monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-  for step in (0, 10):
+  for step in (0, 0, 10):
     action = MlflowRun()
     action.begin(str(tmp_path), {"train.seed": 1}, step)
     action.log("eval", step + 10, POINT)
@@ -147,16 +147,17 @@ def test_mlflow_writes_to_its_local_store(tmp_path, monkeypatch):
 def test_mlflow_is_told_of_one_run_over_all_lives(tmp_path, monkeypatch):
   mlflow = Mlflow("https://tracker")
   monkeypatch.setitem(sys.modules, "mlflow", mlflow)
-  for step in (0, 10):
+  for step in (0, 0, 10):
     action = MlflowRun()
     action.begin(str(tmp_path / "."), {"train.seed": 1}, step)
     action.log("eval", step + 10, POINT)
     action.end({"eval": None} if step else None)
   starts = [kwargs for name, _, kwargs in mlflow.told if name == "start_run"]
-  assert [x["run_id"] for x in starts] == [None, "r1"]
+  assert [x["run_id"] for x in starts] == [None, "r1", "r1"]
   logged = [args for name, args, _ in mlflow.told if name == "log_metrics"]
   assert logged[0] == ({"eval.loss": 0.5, "eval.per_class.c__.f1": 1.0},)
   assert [args for name, args, _ in mlflow.told if name == "end_run"] == [
+    ("KILLED",),
     ("KILLED",),
     ("FINISHED",),
   ]
@@ -165,7 +166,7 @@ def test_mlflow_is_told_of_one_run_over_all_lives(tmp_path, monkeypatch):
 def test_wandb_is_told_of_one_run_over_all_lives(tmp_path, monkeypatch):
   wandb = Recorder()
   monkeypatch.setitem(sys.modules, "wandb", wandb)
-  for step in (0, 10):
+  for step in (0, 0, 10):
     action = WandbRun()
     action.begin(str(tmp_path), {"train.seed": 1}, step)
     action.log("train", step + 5, POINT)
@@ -175,4 +176,4 @@ def test_wandb_is_told_of_one_run_over_all_lives(tmp_path, monkeypatch):
   assert starts[0]["resume"] == "allow"
   assert wandb.summary["loss"] == 0.5
   ends = [kwargs for name, _, kwargs in wandb.told if name == "finish"]
-  assert ends == [{"exit_code": 75}, {"exit_code": 0}]
+  assert ends == [{"exit_code": x} for x in (75, 75, 0)]
