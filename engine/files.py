@@ -65,6 +65,22 @@ def is_folder(path: str) -> bool:
   return stat.S_ISDIR(_mode(path))
 
 
+def names_in(directory: str) -> list[str]:
+  """Names of what is in a directory; none where there is no directory.
+
+  Raises:
+    OSError, tf.errors.OpError: where that cannot be seen now.
+  """
+  try:
+    if is_local(directory):
+      return sorted(os.listdir(directory or os.curdir))
+    # A store that lists a directory itself, too, shows an empty name.
+    names = (name.rstrip("/") for name in tf.io.gfile.listdir(directory))
+    return sorted(filter(None, names))
+  except (FileNotFoundError, tf.errors.NotFoundError):
+    return []
+
+
 def is_free(path: str) -> bool:
   """Whether a file can be put at a path: nothing is there, or a file."""
   if is_local(path):
@@ -142,9 +158,9 @@ def parts_in(directory: str, names: Collection[str]) -> list[str]:
     names: of what they wrote; what was written to other names is not theirs.
   """
   found = []
-  for entry in sorted(tf.io.gfile.listdir(directory or os.curdir)):
-    path = os.path.join(directory, entry.rstrip("/"))
-    if part_of(os.path.basename(path)) in names and not is_link(path):
+  for entry in names_in(directory):
+    path = os.path.join(directory, entry)
+    if part_of(entry) in names and not is_link(path):
       found.append(path)
   return found
 
@@ -220,17 +236,18 @@ def digests_in(directory: str) -> dict[str, str]:
   Raises:
     OSError, tf.errors.OpError: where one cannot be read, or seen: it is there.
   """
-  paths = (
-    os.path.join(folder, name)
-    for folder, _, names in tf.io.gfile.walk(directory)
-    for name in names
-    if not part_of(name)
-  )
-  return {
-    os.path.relpath(path, directory): sha256_of(path)
-    for path in sorted(paths)
-    if is_file(path)
-  }
+  found = {}
+  for name in names_in(directory):
+    path = os.path.join(directory, name)
+    shown = name.encode(errors="backslashreplace").decode()
+    if shown != name:  # Not UTF-8: TensorFlow opens none, so none is ours.
+      found[shown] = ""
+    elif is_folder(path):
+      below = digests_in(path)
+      found |= {f"{name}/{inner}": x for inner, x in below.items()}
+    elif is_file(path) and not part_of(name):
+      found[name] = sha256_of(path)
+  return found
 
 
 def sha256_of(path: str) -> str:

@@ -15,12 +15,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from engine.durability.own import names_in, remove
+from engine.durability.own import remove
 from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import (
   is_file,
   is_link,
   json_digest,
+  names_in,
   part_path,
   parts_of,
   sha256_of,

@@ -11,7 +11,14 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from engine.errors import UserError
-from engine.files import is_file, is_folder, is_link, is_local, part_of
+from engine.files import (
+  is_file,
+  is_folder,
+  is_link,
+  is_local,
+  names_in,
+  part_of,
+)
 from engine.formats import reading
 
 _CHECKPOINT = r"ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
@@ -31,22 +38,6 @@ _TEMPORARY = re.compile(r"ckpt-\d+_temp")  # A directory of TensorFlow.
 _SHARD = re.compile(
   r"part-\d{5}-of-\d{5}\.(index|data-\d{5}-of-\d{5})(\.tempstate\d+)?"
 )
-
-
-def names_in(directory: str) -> list[str]:
-  """Names of what is in a directory; none where there is no directory.
-
-  Raises:
-    OSError, tf.errors.OpError: where that cannot be seen now.
-  """
-  try:
-    if is_local(directory):
-      return sorted(os.listdir(directory or os.curdir))
-    # A store that lists a directory itself, too, shows an empty name.
-    names = (name.rstrip("/") for name in tf.io.gfile.listdir(directory))
-    return sorted(filter(None, names))
-  except (FileNotFoundError, tf.errors.NotFoundError):
-    return []
 
 
 def leftovers(directory: str) -> list[str]:

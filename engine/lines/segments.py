@@ -14,7 +14,7 @@ import re
 
 import tensorflow as tf
 
-from engine.files import is_file, write_atomically
+from engine.files import is_file, names_in, write_atomically
 
 _FULL = 2**17  # Characters of a segment.
 _NUMBER = re.compile(r"\.(\d{12})")
@@ -54,7 +54,7 @@ def paths(path: str) -> dict[int, str]:
   """
   folder, name = os.path.split(path)
   found = {}
-  for entry in sorted(tf.io.gfile.listdir(folder or os.curdir)):
+  for entry in names_in(folder):
     match = _NUMBER.fullmatch(entry.removeprefix(name))
     if match and entry.startswith(name):
       found[int(match[1])] = os.path.join(folder, entry)

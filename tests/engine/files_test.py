@@ -163,6 +163,20 @@ def test_what_has_no_name_has_no_parts(tmp_path, monkeypatch, path):
   assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_names_that_are_not_utf_8_stop_nobody(tmp_path):
+  odd = os.fsencode(tmp_path) + b"/a\xffb"
+  for folder in (odd, os.path.join(tmp_path, "inner")):
+    os.mkdir(folder)
+  for name in ("x", ".x.1.2.part", "inner/y"):
+    make_file(tmp_path / name)
+  with open(odd + b"c", "w"), open(odd + b"/d", "w"):
+    pass
+  assert parts_in(str(tmp_path), ["x"]) == [str(tmp_path / ".x.1.2.part")]
+  found = digests_in(str(tmp_path))
+  assert {*found} == {"x", "inner/y", "a\\udcffb", "a\\udcffbc"}
+  assert found["x"] == sha256_of(str(tmp_path / "x"))
+
+
 def test_parts_that_nobody_writes_to_any_more_are_swept(tmp_path):
   """Of a process that is not known here, as one of another machine is not."""
   dead = 2**22 + 1  # No process has it.
