@@ -44,7 +44,8 @@ def main() -> None:
   check_output("export_dir", target)
   check_run(model_dir, "model_dir")
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.files import is_local, sweep_parts, whole
+  from engine.files import is_local, sweep_parts
+  from launch.trained.api import Model
   from launch.trained.restored import restore_run
 
   restored = restore_run(
@@ -56,8 +57,7 @@ def main() -> None:
   )
   for part in sweep_parts(target) if is_local(target) else []:
     print(f"removed what a killed export left: {part}")
-  with whole(target) as part:
-    told = restored.task.export(restored.model, values.format, part)
+  told = Model(restored).export(target, values.format)
   print(f"{values.format} of step {restored.step} in {target}: {told}")
 
 

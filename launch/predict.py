@@ -83,7 +83,13 @@ def main() -> None:
   restored = join(runs, symmetric=values.symmetric)
   if not (splits or moved):
     task = restored.task
-    given = open_input(values.input, task.config, task.noun, named)
+    given = open_input(
+      values.input,
+      task.config,
+      task.noun,
+      named,
+      is_headless=bool(told.get("columns")),
+    )
     predict_file(restored, given, output, values.batch_size)
     return
   wanted = restored.task.submissions
@@ -91,7 +97,8 @@ def main() -> None:
   is_folder = os.path.isdir(output)
   if len(splits) > 1 and not is_folder:
     raise UserError(
-      f"`output` {output} must be a directory for the files of {splits}."
+      f"`output` {output} must be a directory for the files of {splits}: make "
+      "it, or name one that is there."
     )
   paths = {
     split: os.path.join(output, wanted.get(split, f"{split}.tsv"))

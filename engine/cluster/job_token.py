@@ -136,10 +136,20 @@ def _is_ours(found: os.stat_result) -> bool:
 def _write(path: str, token: str) -> None:
   os.makedirs(os.path.dirname(path), exist_ok=True)
   with contextlib.suppress(FileNotFoundError):
+    if not _may_be_ours(os.lstat(path), path):
+      raise OSError("something else has that name: move it away")
     os.unlink(path)  # Of a job that was killed.
   flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
   with os.fdopen(os.open(path, flags, 0o600), "w") as file:
     file.write(f"{token}\n")
+
+
+def _may_be_ours(found: os.stat_result, path: str) -> bool:
+  """Whether a file holds a token, or as much of one as was written."""
+  if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+    return False
+  with open(path, "rb") as file:
+    return bool(re.fullmatch(rb"[0-9a-f]{0,64}\n?", file.read(66)))
 
 
 def _read(path: str) -> str:

@@ -72,6 +72,9 @@ def run_door(
     check_arguments(argv[1:])
     try:
       rest = flags.FLAGS(argv)[1:]
+    except SystemExit:  # absl has shown all flags, and calls that a failure.
+      sys.stdout.flush()
+      sys.exit()
     except UnicodeDecodeError:
       fail("A file of --flagfile is not UTF-8: save it as that.")
     except RecursionError:  # absl looks for what is near, and opens in turn.

@@ -21,6 +21,7 @@ from launch.command.flags import settings
 from launch.command.hints import meant
 
 _OF_RANGE = {"low", "high", "log", "step"}
+_MEANT = _OF_RANGE | {"min", "max"}  # As others call them.
 _NOT = ("train.seed", "task.name")  # Noise, and another search.
 
 
@@ -100,7 +101,7 @@ def read_space(
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Any:
   """Yields names and what is said of them; parts may be nested."""
   for name, value in values.items():
-    if isinstance(value, Mapping) and not _OF_RANGE & {*map(str, value)}:
+    if isinstance(value, Mapping) and not _MEANT & {*map(str, value)}:
       yield from _flat(value, f"{prefix}{name}.")
     else:
       yield f"{prefix}{name}", value
@@ -154,8 +155,10 @@ def _range(
   step = values.get("step")
   step = None if step is None else _number(step, whole)
   log = values.get("log", False)
+  if not isinstance(log, bool):
+    raise UserError(f"{fault}but log must be true or false.")
   right = low is not None and high is not None and low < high
-  if not right or not isinstance(log, bool) or (log and low <= 0):
+  if not right or (log and low <= 0):
     raise UserError(
       f"{fault}but low must be below high, both "
       f"{'whole ' * whole}numbers{', and above 0 for log: true' * bool(log)}."

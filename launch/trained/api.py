@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.errors import UserError, quoted
-from engine.files import whole
+from engine.files import DISK_ERRORS, whole
 from launch.trained.inputs import Row
 from launch.trained.predictions import predict_rows
 from launch.trained.restored import Restored, restore_run
@@ -76,8 +76,15 @@ class Model:
     """
     if os.path.exists(directory):
       raise UserError(f"{directory} exists: name a new directory.")
-    with whole(directory) as part:
-      return self.restored.task.export(self.restored.model, form, part)
+    try:
+      with whole(directory) as part:
+        return self.restored.task.export(self.restored.model, form, part)
+    except DISK_ERRORS:
+      if not os.path.exists(directory):
+        raise
+      raise UserError(  # Another process was first.
+        f"{directory} has been made meanwhile: name another, or remove it."
+      ) from None
 
 
 def _row(number: int, pair: Any, two: str | None) -> Row:

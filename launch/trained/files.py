@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import UserError, listed
 from engine.files import is_local, sweep_parts, whole
 from engine.measure.result import weights_sha256
 from launch.trained.growing import Growing, Progress
@@ -42,18 +42,20 @@ def predict_file(
   if form and is_local(output) and all(map(os.path.isfile, given.paths)):
     _grow(restored, given, output, batch_size)
     return
-  lines = predict_lines(restored, given, batch_size, Written(form))
+  written = Written(form)
+  lines = predict_lines(restored, given, batch_size, written)
   if output == STDOUT:
     for line in lines:
       sys.stdout.write(f"{line}\n")
-    return
-  if is_local(output):
-    sweep_parts(output)
-  with (
-    whole(output, named=True) as part,
-    open(part, "w", encoding="utf-8") as file,
-  ):
-    file.writelines(f"{line}\n" for line in lines)
+  else:
+    if is_local(output):
+      sweep_parts(output)
+    with (
+      whole(output, named=True) as part,
+      open(part, "w", encoding="utf-8") as file,
+    ):
+      file.writelines(f"{line}\n" for line in lines)
+  _tell_left_out(written)
 
 
 def _grow(
@@ -78,8 +80,19 @@ def _grow(
         waiting = 0
       progress.tell(done, seen.bytes)
     part.add(written.rest(), waiting, written.columns)
-  part.finish()
+    part.finish()
   progress.end(part.rows, output)
+  _tell_left_out(written)
+
+
+def _tell_left_out(written: Written) -> None:
+  """Says which columns of later rows a table has no place for."""
+  if written.left_out:
+    print(
+      f"the first row has no {listed([*written.left_out])}, which later rows "
+      "have: left out of the table; --output=x.jsonl keeps them",
+      file=sys.stderr,
+    )
 
 
 def _of(restored: Restored, given: Input) -> dict[str, Any]:

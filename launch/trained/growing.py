@@ -4,6 +4,7 @@ It is written to `OUTPUT.part`; `OUTPUT.part.json` says how much of that is
 whole, and of what. Whoever finds the output finds all of it.
 """
 
+import fcntl
 import json
 import os
 import sys
@@ -39,21 +40,25 @@ class Growing:
     """
     self._path, self._part = path, f"{path}.part"
     self._state, self._of = f"{path}.part.json", json.loads(json.dumps(of))
-    if os.path.lexists(path):
-      raise UserError(f"`output` {path} exists: remove it, or name another.")
+    self._find()
+
+  def _find(self) -> None:
+    if os.path.lexists(self._path):
+      raise UserError(
+        f"`output` {self._path} exists: remove it, or name another."
+      )
+    there = os.path.isfile(self._part) and not os.path.islink(self._part)
+    size = os.path.getsize(self._part) if there else 0
     try:
       state = read_json(self._state, _STATE)
     except Missing:
       state = {"of": self._of, "rows": 0, "bytes": 0, "columns": []}
-      if os.path.lexists(self._part):
+      if size or (os.path.lexists(self._part) and not there):
         raise self._not_ours() from None
-    if state["of"] != self._of:
+    if state["of"] != self._of or size < state["bytes"]:
       raise self._not_ours()
     self.rows, self.columns = state["rows"], state["columns"]
     self._bytes = state["bytes"]
-    there = os.path.isfile(self._part) and not os.path.islink(self._part)
-    if self._bytes and (not there or os.path.getsize(self._part) < self._bytes):
-      raise self._not_ours()
 
   def _not_ours(self) -> UserError:
     return UserError(
@@ -62,34 +67,63 @@ class Growing:
     )
 
   def __enter__(self) -> "Growing":
-    if not os.path.exists(self._part):
-      self._keep()
+    """Keeps other processes out, to the end of the block.
+
+    Raises:
+      UserError: where one is in, or has been since the output was looked for.
+    """
+    self._find()  # Again: an output that is there needs no part.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     self._file = open(os.open(self._part, flags, 0o666), "ab")
-    self._file.truncate(self._bytes)
+    try:
+      self._lock()
+      self._find()
+      self._keep()
+      self._file.truncate(self._bytes)
+    except BaseException:
+      self._file.close()
+      raise
     return self
 
+  def _lock(self) -> None:
+    own = os.fstat(self._file.fileno())
+    try:
+      fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      is_there = os.path.samestat(own, os.stat(self._part))
+    except (BlockingIOError, FileNotFoundError):
+      is_there = False
+    except OSError:
+      is_there = True  # A file system without locks.
+    if not is_there:
+      raise UserError(
+        f"`output` {self._path} is being written by another process: wait for "
+        "it, or name another."
+      )
+
   def __exit__(self, *failure: Any) -> None:
-    self._file.close()
     if not self.rows:  # Refused at once: nothing is in the way of another try.
       os.remove(self._part)
       os.remove(self._state)
+    self._file.close()
 
   def add(
     self, lines: Iterable[str], rows: int, columns: Iterable[str]
   ) -> None:
     """Adds the lines of some rows; after that they are never lost."""
     data = "".join(f"{line}\n" for line in lines).encode()
-    self._file.write(data)
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    try:
+      self._file.write(data)
+      self._file.flush()
+      os.fsync(self._file.fileno())
+    except OSError as error:
+      raise OSError(error.errno, error.strerror, self._part) from error
     self._bytes += len(data)
     self.rows += rows
     self.columns = list(columns)
     self._keep()
 
   def finish(self) -> None:
-    """Gives the output its name."""
+    """Gives the output its name, at the end of the block."""
     os.replace(self._part, self._path)
     os.remove(self._state)
 

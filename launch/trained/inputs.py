@@ -21,7 +21,7 @@ from tasks.data.columns import GUESS, text_columns
 from tasks.data.forms import Form, FormSettings, find_files
 from tasks.data.json_lines import are_json, parse_record, value_of
 from tasks.data.line_files import STDIN, LineFile, opened_lines
-from tasks.data.row_files import MEND, RowFile
+from tasks.data.row_files import MEND, RowFile, has_header
 
 _HEAD = 100  # Lines that say what a file holds, where its name does not.
 _TEXTS = ("text_a", "text_b")
@@ -55,12 +55,14 @@ class Input:
     config: of the task, with what the user says of the files.
     noun: what a row holds.
     named: columns that each file must have, as the user says.
+    is_headless: whether the user has named the columns of these files.
   """
 
   paths: Sequence[str]
   config: TaskConfig
   noun: str
   named: Sequence[str] = ()
+  is_headless: bool = False
 
   def __iter__(self) -> Iterator[Row]:
     """Yields all rows.
@@ -79,7 +81,7 @@ class Input:
   def _rows_of(self, path: str) -> Iterator[Row]:
     with opened_lines(path) as file:
       if isinstance(self.config, SentencePairConfig):
-        yield from _rows_of_pairs(file, self.config, self.named)
+        yield from _rows_of_pairs(file, self.config, self)
       else:
         yield from _lines(file)
 
@@ -95,6 +97,8 @@ def open_input(
   config: TaskConfig,
   noun: str,
   named: Mapping[str, str] = MappingProxyType({}),
+  *,
+  is_headless: bool = False,
 ) -> Input:
   """Finds the files of `--input`: paths and globs, or the standard input.
 
@@ -103,6 +107,7 @@ def open_input(
     config: of the run's task, with what the user says of the files.
     noun: what a row holds.
     named: `text_a`, `text_b` -> the column that has it in these files.
+    is_headless: whether the user has named the columns of these files.
 
   Raises:
     UserError: where there are none, or the run reads other sentences.
@@ -117,7 +122,7 @@ def open_input(
   config = dataclasses.replace(config, **named)
   alone = pattern == STDIN or os.path.exists(pattern)
   paths = [pattern] if alone else find_files(pattern, "input")
-  return Input(paths, config, noun, [*named.values()])
+  return Input(paths, config, noun, [*named.values()], is_headless)
 
 
 def _is_plain(path: str) -> bool:
@@ -125,9 +130,10 @@ def _is_plain(path: str) -> bool:
 
 
 def _rows_of_pairs(
-  file: LineFile, config: SentencePairConfig, named: Sequence[str]
+  file: LineFile, config: SentencePairConfig, given: Input
 ) -> Iterator[Row]:
   """Yields the rows of a file, by its columns if it has some."""
+  named = given.named
   kind = _kind_of(file, config.file_format)
   if kind == "jsonl":
     yield from _records(file, config, named)
@@ -136,7 +142,12 @@ def _rows_of_pairs(
   form, number = settings.form_of(file.path), 1 + bool(config.text_b)
   header = _header(file, form)
   roles = _roles(header, config, named)
-  if not roles and len(header) == len(config.columns):
+  if given.is_headless and roles:
+    raise has_header(file.path, roles[0])
+  if given.is_headless and not _roles(config.columns, config, named):
+    raise _without_columns(file.path, config.columns, config)
+  fits = given.is_headless or len(header) == len(config.columns)
+  if not roles and fits:
     form = dataclasses.replace(form, columns=tuple(config.columns))
     roles = _roles(config.columns, config, named)
   is_table = form.quoting or bool(config.columns or named)
@@ -203,11 +214,14 @@ def _without_columns(
   called = " and ".join(x if names[x] == GUESS else names[x] for x in lacking)
   flags = " ".join(f"--{role}=COLUMN" for role in lacking)
   named, there = len(config.columns), len(columns)
-  counts = f" (it names {named}, there are {there})" if named != there else ""
+  differ = named and named != there
+  counts = f" (it names {named}, there are {there})" if differ else ""
+  cure = f", or name all by --columns=... if that is no header{counts}"
+  is_named = columns is config.columns
   return UserError(
-    f"{path} has the columns {shortened(columns, 100)}, but none for the "
-    f"sentences of the run ({called}): say which by {flags}, or name all by "
-    f"--columns=... if that is no header{counts if named else ''}."
+    f"{path} has the columns {shortened([*columns], 100)}, but none for the "
+    f"sentences of the run ({called}): say which by {flags}"
+    f"{cure * (not is_named)}."
   )
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from engine.settings import flatten
@@ -46,13 +46,19 @@ def form_of(path: str) -> Form | None:
 class Written:
   """The lines of an output, one after the other.
 
+  A table has the columns of its first row, and what is said last. JSON lines
+  are each by themselves.
+
   Attributes:
     form: of the output; None until the first row says what the input is.
     columns: of a table, once they are known.
+    left_out: columns of later rows that the table has not.
   """
 
   def __init__(self, form: Form | None = None, columns: Sequence[str] = ()):
     self.form, self.columns = form, list(columns)
+    self.left_out: dict[str, None] = {}
+    self._names: dict[str, str] = {}
     self._waiting = 0  # Rows that cannot be read, before a table has columns.
 
   def lines(self, said: Sequence[Said]) -> Iterator[str]:
@@ -60,8 +66,9 @@ class Written:
     self.form = self.form or _like(said)
     for each in said:
       if self.form == "json":
-        told = {**_fields(each), **_told(each)}
-        named = {UNREADABLE: True} if each.values is None else told
+        fields = _fields(each)
+        told = {_free(k, fields): v for k, v in _told(each).items()}
+        named = {UNREADABLE: True} if each.values is None else fields | told
         yield json.dumps(named, default=lambda x: x.tolist())
       elif self.form == "lines":
         values = each.values
@@ -82,8 +89,13 @@ class Written:
         yield self._unread()
       self._waiting += not self.columns
       return
-    told = flatten(_told(said))
-    row = {k: _as_given(v) for k, v in _fields(said).items()}
+    fields = _fields(said)
+    named = self._said_in if self.columns else lambda name: _free(name, fields)
+    told = flatten({named(k): v for k, v in _told(said).items()})
+    row = {k: _as_given(v) for k, v in fields.items()}
+    if self.columns:
+      lost = (k for k in row if k in told or k not in self.columns)
+      self.left_out |= dict.fromkeys(lost)
     row |= {name: cell(value) for name, value in told.items()}
     if not self.columns:
       self.columns = [*row]
@@ -94,11 +106,26 @@ class Written:
 
   def _unread(self) -> str:
     """A row whose prediction says that there is none."""
-    said = "predicted_label" if "predicted_label" in self.columns else "label"
-    place = self.columns.index(said) if said in self.columns else -1
     cells = [""] * len(self.columns)
-    cells[place] = UNREADABLE
+    cells[self._place(self._said_in("label"))] = UNREADABLE
     return self._joined(cells)
+
+  def _said_in(self, name: str) -> str:
+    """Returns what the table calls a value that the model says.
+
+    The input had all the shorter names, and its columns come before.
+    """
+    if name not in self._names:
+      names = [name]
+      while self._place(longer := f"predicted_{names[-1]}") >= 0:
+        names.append(longer)
+      self._names[name] = max(names, key=self._place)
+    return self._names[name]
+
+  def _place(self, name: str) -> int:
+    """Returns the last column of a value of this name; -1: there is none."""
+    has = [_is_of(column, name) for column in self.columns]
+    return max((i for i, x in enumerate(has) if x), default=-1)
 
   def _joined(self, cells: Sequence[str]) -> str:
     if self.form == "tsv":
@@ -115,14 +142,26 @@ def _like(said: Sequence[Said]) -> Form:
   return "json" if form == "lines" and are_json(given) else form
 
 
-def _fields(said: Said) -> Mapping[str, Any]:
+def _fields(said: Said) -> dict[str, Any]:
   """Returns the columns of a row: those of its file, or its sentences."""
   values = said.values or {}
-  return said.row.fields or {x: values[x] for x in _TEXTS if x in values}
+  return dict(said.row.fields) or {x: values[x] for x in _TEXTS if x in values}
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+  """Returns a name for what is said that the file does not have."""
+  while any(_is_of(column, name) for column in taken):
+    name = f"predicted_{name}"
+  return name
+
+
+def _is_of(column: str, name: str) -> bool:
+  """Whether a column has a value, or a part of one, as `probabilities.yes`."""
+  return column == name or column.startswith(f"{name}.")
 
 
 def _told(said: Said) -> dict[str, Any]:
-  """Returns what is said of a row, under names that its file does not have."""
+  """Returns what is said of a row."""
   told: dict[str, Any] = {}
   for name, value in (said.values or {}).items():
     if name not in _TEXTS:
@@ -130,8 +169,7 @@ def _told(said: Said) -> dict[str, Any]:
       told[name] = value
   if said.cut is not None:
     told["truncated"] = said.cut
-  taken = said.row.fields  # As the label that somebody gave.
-  return {f"predicted_{k}" if k in taken else k: v for k, v in told.items()}
+  return told
 
 
 def _as_given(value: Any) -> str:

@@ -23,6 +23,7 @@ from launch.trained.inputs import Row
 from launch.trained.outputs import Said, Written
 from launch.trained.restored import Restored
 from tasks.data.left_out import UNREADABLE, numbered
+from tasks.data.row_files import MEND
 from tasks.sentence_pair import SentencePairTask
 
 _CHUNK = 2**12  # Rows whose predictions are made together.
@@ -120,7 +121,7 @@ def predict_rows(
       }
       if faults and not skips:
         raise next(iter(faults.values()))
-      bad = {i: str(fault) for i, fault in faults.items()}
+      bad = {i: str(x).removesuffix(f": {MEND}") for i, x in faults.items()}
       said = _predict_chunk(restored, chunk, bad, batch_size)
       unread |= {first + i: why for i, why in bad.items()}
       first += len(chunk)

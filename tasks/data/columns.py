@@ -1,11 +1,12 @@
 """Which columns of text files have the sentences, and which the labels."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
 from engine.errors import UserError, shortened
 from tasks.data.forms import Form, FormSettings, find_files, say_once
-from tasks.data.row_files import opened
+from tasks.data.row_files import has_header, opened
 from tasks.data.tables import Choice, Roles, Table
 
 # What columns are called in published sets, without case and punctuation.
@@ -54,6 +55,11 @@ def open_table(
   paths = find_files(pattern, setting)
   found_form = form.form_of(paths[0])
   there = columns_of(paths[0], found_form)
+  if found_form.columns and roles.text_b:
+    without = dataclasses.replace(found_form, columns=())
+    names = text_columns(columns_of(paths[0], without), GUESS, GUESS)
+    if names and found_form.kind != "jsonl":
+      raise has_header(paths[0], names[0])
   given = roles._asdict()
   if may_lack_labels and roles.label not in (GUESS, *there):
     given["label"] = ""

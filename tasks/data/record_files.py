@@ -12,6 +12,7 @@ import tensorflow as tf
 from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import sha256_of, whole, write_json
 from engine.formats import read_json
+from tasks.label_text import fault_of
 
 META = "meta_data"
 UNKNOWN = -1  # The label of a pair without one.
@@ -89,12 +90,15 @@ def _check_values(path: str, values: Mapping[str, Any]) -> None:
   names = values.get("classes", [])
   good = {
     "max_seq_length": 0 < values["max_seq_length"] <= 2**16,
-    "classes": not names or (all(names) and 1 < len(names) == len({*names})),
+    "classes": not names or 1 < len(names) == len({*names}),
     "records": all(0 <= x < 2**31 for x in values.get("records", {}).values()),
   }
   for name, is_good in good.items():
     if not is_good:
       raise Damaged(path, f"is damaged (`{name}` is {quoted(values[name])})")
+  for name in names:
+    if fault := fault_of(name):
+      raise Damaged(path, f"is damaged (the class {quoted(name)} {fault})")
 
 
 @dataclasses.dataclass(frozen=True)

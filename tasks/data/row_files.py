@@ -36,6 +36,15 @@ def opened(path: str, form: Form) -> Iterator["RowFile"]:
     yield RowFile(lines, form)
 
 
+def has_header(path: str, name: str) -> UserError:
+  """Returns what is wrong with naming the columns of a file with a header."""
+  return UserError(
+    f"{path} has a header, as {name!r} in its first row shows, and --columns "
+    "is for files without one: leave it out, and name columns by "
+    "--text_a=COLUMN, --text_b=COLUMN and the like."
+  )
+
+
 class RowFile:
   """An open file at the beginning of a row.
 
@@ -61,11 +70,7 @@ class RowFile:
       return  # Whoever reads the row says what is wrong.
     for name, field in zip(self.columns, first, strict=False):
       if name and name.casefold() == field.strip().casefold():
-        raise UserError(
-          f"{self.path} has a header, as {field!r} in its first row shows, and "
-          "--columns is for files without one: leave it out, and name columns "
-          "by --text_a=COLUMN, --text_b=COLUMN and the like."
-        )
+        raise has_header(self.path, field)
 
   def _first(self, *, may_be_bad: bool) -> list[str]:
     """Returns the names in the first row, or in the first good one."""

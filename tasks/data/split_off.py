@@ -48,8 +48,8 @@ def held_out(
   if not held.any():
     raise UserError(
       f"`train_file` has {len(first):,} different pairs, too few to hold out "
-      f"{share:g} of them for evaluation: name --eval_file=..., or take a "
-      "larger --eval_fraction of 20 pairs or more."
+      f"{share:g} of them for evaluation: name --eval_file=..., or more "
+      "pairs: 20 are enough, with a fraction that holds one of them."
     )
   return held[group.reshape(-1)]
 

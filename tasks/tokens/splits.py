@@ -219,7 +219,7 @@ class Splits:
       looked_at = len(encoded.sample)
       logging.warning(
         "%d of %d pairs are longer than %d tokens and %s cut: "
-        "--max_seq_length reads more.",
+        "training with a larger --max_seq_length reads more.",
         encoded.truncated,
         looked_at,
         length,

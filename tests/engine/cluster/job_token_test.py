@@ -123,22 +123,35 @@ def test_a_link_is_not_followed(tmp_path):
   token = find_token(cluster(), {}, str(run))
   with pytest.raises(OSError):
     token.read()
-  with token.made():
-    assert elsewhere.read_text() == f"{'0' * 64}\n"
-  assert elsewhere.exists()
+  with pytest.raises(UserError, match="move it away"):
+    token.made().__enter__()
+  assert elsewhere.read_text() == f"{'0' * 64}\n"
+  assert os.path.islink(run / "job_token")
 
 
-@pytest.mark.parametrize("kind", ["directory", "pipe"])
-def test_what_is_no_file_neither_holds_nor_ends_up_deleted(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["directory", "pipe", "text", "long", "lines"])
+def test_what_is_no_token_neither_holds_nor_ends_up_deleted(tmp_path, kind):
   path = tmp_path / "job_token"
-  path.mkdir() if kind == "directory" else os.mkfifo(path)
+  texts = {"text": "mine", "long": "0" * 66, "lines": "0\n\n"}
+  if kind in texts:
+    path.write_text(texts[kind])
+  else:
+    path.mkdir() if kind == "directory" else os.mkfifo(path)
+  before = path.lstat()
   token = find_token(cluster(), {}, str(tmp_path))
   with pytest.raises(OSError):
     token.read()
-  if kind == "directory":
-    with pytest.raises(UserError, match="set APSIS_JOB_TOKEN"):
-      token.made().__enter__()
-    assert path.is_dir()
+  with pytest.raises(UserError, match="move it away.*set APSIS_JOB_TOKEN"):
+    token.made().__enter__()
+  assert os.path.samestat(path.lstat(), before)
+  assert kind not in texts or path.read_text() == texts[kind]
+
+
+@pytest.mark.parametrize("left", ["", "0" * 7, "0" * 64])
+def test_what_a_chief_had_half_written_is_replaced(tmp_path, left):
+  (tmp_path / "job_token").write_text(left)
+  with find_token(cluster(), {}, str(tmp_path)).made() as made:
+    assert (tmp_path / "job_token").read_bytes() == made + b"\n"
 
 
 def test_a_directory_that_cannot_be_written_is_named_with_the_cure():

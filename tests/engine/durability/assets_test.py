@@ -1,6 +1,7 @@
 """Assets that were changed behind a run's back are found."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -65,6 +66,45 @@ def test_a_list_of_what_is_elsewhere_is_refused(sealed, tmp_path, name):
   with pytest.raises(UserError, match=f"assets.json names '{name}', .*remove"):
     assets.check(sealed)
   assert not assets.can_be_mended(sealed, lambda place: None)
+
+
+def save(place):
+  """Writes what the task would write now, as `sealed` has it."""
+  below = pathlib.Path(place) / "variables"
+  below.mkdir()
+  (below / "data").write_bytes(b"w")
+  (below.parent / "classes.json").write_text('["no", "yes"]')
+
+
+def flip(path):
+  """Flips a bit: in a list, of the last digit of its last digest."""
+  text = bytearray(path.read_bytes())
+  text[-9] ^= 1
+  path.write_bytes(text)
+
+
+def flip_both(path):
+  flip(path / "assets.json")
+  flip(path / "assets/classes.json")
+
+
+@pytest.mark.parametrize(
+  ("spoil", "mended"),
+  [
+    (lambda x: flip(x / "assets.json"), True),
+    (lambda x: (x / "assets.json").write_text("["), True),
+    (lambda x: flip(x / "assets/classes.json"), True),
+    (lambda x: (x / "assets/mine").touch(), False),
+    (flip_both, False),
+  ],
+)
+def test_files_or_their_list_are_mended_by_what_would_be_written(
+  sealed, tmp_path, spoil, mended
+):
+  spoil(tmp_path)
+  with pytest.raises(UserError):
+    assets.check(sealed)
+  assert assets.can_be_mended(sealed, save) == mended
 
 
 def test_a_list_is_forgotten_before_assets_are_written(sealed):

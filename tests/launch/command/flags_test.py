@@ -125,7 +125,9 @@ def test_the_rare_ones_are_shown_by_helpfull_only():
 
 
 def test_helpfull_has_the_settings_without_a_flag_too():
-  full = python("-m", "launch.train", "--helpfull").stdout
+  ended = python("-m", "launch.train", "--helpfull")
+  full = ended.stdout
+  assert ended.returncode == 0
   for path, field, _ in fields_of(configs.build_config([])):
     if not field.metadata.get("flag") and field.metadata["help"]:
       assert f"{path}: " in full, path

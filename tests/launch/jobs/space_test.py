@@ -48,6 +48,8 @@ def test_a_space_names_settings_as_flags_or_in_full_or_nested():
     ("dropout: {low: a, high: 0.1}", "low must be below high, both numbers"),
     ("dropout: {low: .nan, high: 0.1}", "low must be below high"),
     ("dropout: {low: 0, high: 0.3, log: true}", "above 0 for log"),
+    ("dropout: {low: 0.1, high: 0.3, log: maybe}", "log must be true or false"),
+    ("dropout: {min: 0, max: 0.3}", "must have low and high"),
     ("dropout: {low: 0, high: 0.3, step: 0}", "step must be above 0"),
     ("dropout: {low: 0, high: 0.3, stride: 1}", "must have low and high"),
     ("train_steps: {low: 1.5, high: 3}", "both whole numbers"),

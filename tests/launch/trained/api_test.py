@@ -1,5 +1,7 @@
 """A run is asked in a program of one's own."""
 
+import os
+
 import pytest
 
 from engine.errors import UserError
@@ -35,3 +37,19 @@ def test_what_is_no_pair_is_named(build):
 def test_an_export_needs_a_new_directory(build, tmp_path):
   with pytest.raises(UserError, match="exists: name a new directory"):
     Model(build()).export(str(tmp_path))
+
+
+def test_an_export_that_another_process_makes_first_is_kept(
+  build, tmp_path, monkeypatch
+):
+  model, target = Model(build()), tmp_path / "new"
+
+  def export(model, form, directory):
+    for place in (directory, target):  # The other one is as fast.
+      os.makedirs(place)
+    (target / "theirs").touch()
+
+  monkeypatch.setattr(model.restored.task, "export", export, raising=False)
+  with pytest.raises(UserError, match="new has been made meanwhile: name an"):
+    model.export(str(target))
+  assert os.listdir(tmp_path) == ["new"] and os.listdir(target) == ["theirs"]

@@ -20,8 +20,8 @@ def test_what_was_written_is_kept_and_what_was_half_written_is_not(tmp_path):
   with Growing(path, OF) as part:
     assert (part.rows, part.columns) == (1, ["id", "label"])
     part.add(["2,yes"], 1, part.columns)
-  assert not os.path.exists(path)
-  part.finish()
+    assert not os.path.exists(path)
+    part.finish()
   assert os.listdir(tmp_path) == ["x.csv"]
   with open(path) as file:
     assert file.read() == "id,label\n1,no\n2,yes\n"
@@ -44,6 +44,38 @@ def test_what_is_not_ours_is_refused_and_left(tmp_path):
   (tmp_path / "x.csv").touch()
   with pytest.raises(UserError, match="exists: remove it, or name another"):
     Growing(path, OF)
+
+
+def test_one_process_writes_an_output(tmp_path):
+  path = str(tmp_path / "x.csv")
+  with Growing(path, OF) as part:
+    part.add(["a"], 1, ["a"])
+    with (
+      pytest.raises(UserError, match="written by another process: wait"),
+      Growing(path, OF),
+    ):
+      pass
+    part.add(["b"], 1, ["a"])
+    late = Growing(path, OF)
+    part.finish()
+  with pytest.raises(UserError, match="x.csv exists: remove it"), late:
+    pass
+  assert os.listdir(tmp_path) == ["x.csv"]
+  with open(path) as file:
+    assert file.read() == "a\nb\n"
+
+
+def test_what_another_process_wrote_meanwhile_is_gone_on_from(tmp_path):
+  path = str(tmp_path / "x.csv")
+  late = Growing(path, OF)
+  with Growing(path, OF) as part:
+    part.add(["a"], 1, ["a"])
+  with late as part:
+    assert part.rows == 1
+    part.add(["b"], 1, ["a"])
+    part.finish()
+  with open(path) as file:
+    assert file.read() == "a\nb\n"
 
 
 def test_what_is_refused_at_its_first_row_leaves_nothing(tmp_path):

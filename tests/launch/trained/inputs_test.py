@@ -15,9 +15,12 @@ from tasks.config import SentencePairConfig
 PAIR = {"text_a": "A dog.", "text_b": 'It "barks", loud.'}
 
 
-def rows_of(path, named=(), **settings):
+def rows_of(path, named=(), is_headless=False, **settings):
   config = SentencePairConfig(**settings)
-  return [*open_input(str(path), config, "pair", dict(named))]
+  given = open_input(
+    str(path), config, "pair", dict(named), is_headless=is_headless
+  )
+  return [*given]
 
 
 def write(path, text):
@@ -177,6 +180,36 @@ def test_a_header_is_no_row_where_columns_are_named(tmp_path):
   write(path, "1,a,b\n")
   (row,) = rows_of(path, columns=("id", "sentence1", "sentence2"))
   assert row.fields["sentence2"] == "b"
+
+
+@pytest.mark.parametrize(
+  "columns", [("id", "sentence1", "sentence2"), ("a", "b", "c")]
+)
+def test_columns_that_the_user_names_are_not_those_of_a_header(
+  tmp_path, columns
+):
+  path = write(tmp_path / "x.csv", "id,premise,hypothesis\n1,a,b\n")
+  with pytest.raises(UserError, match="has a header, as 'premise' in its"):
+    rows_of(path, columns=columns, is_headless=True)
+  # The run's own, which a file with a header need not have.
+  (row,) = rows_of(path, columns=columns)
+  assert json.loads(row.line) == {"text_a": "a", "text_b": "b"}
+
+
+def test_columns_that_the_user_names_must_have_the_sentences(tmp_path):
+  path = write(tmp_path / "x.csv", "1,a,b\n")
+  with pytest.raises(UserError) as refused:
+    rows_of(path, columns=("id", "l", "r"), is_headless=True)
+  assert str(refused.value) == (
+    f"{path} has the columns ['id', 'l', 'r'], but none for the sentences of "
+    "the run (text_a and text_b): say which by --text_a=COLUMN "
+    "--text_b=COLUMN."
+  )
+  named = {"text_a": "l", "text_b": "r"}
+  (row,) = rows_of(path, named, columns=("id", "l", "r"), is_headless=True)
+  assert json.loads(row.line) == {"text_a": "a", "text_b": "b"}
+  (row,) = rows_of(path, columns=("premise", "hypothesis"), is_headless=True)
+  assert isinstance(row.line, UserError)
 
 
 def test_named_columns_may_be_those_of_a_file_without_a_header(tmp_path):

@@ -68,6 +68,51 @@ def test_a_label_that_somebody_gave_is_kept():
   assert (row["label"], row["predicted_label"]) == ("yes", "no")
 
 
+CHAINED = {
+  "predicted_label": "x",
+  "label": "y",
+  "probabilities.no": "0.1",
+  "truncated": "z",
+}
+
+
+def test_what_another_run_has_said_is_kept():
+  (row,) = csv.DictReader(written("csv", said(**CHAINED)))
+  assert row == {
+    **CHAINED,
+    "predicted_predicted_label": "no",
+    "predicted_probabilities.no": "0.7500",
+    "predicted_probabilities.yes": "0.2500",
+    "predicted_truncated": "False",
+  }
+  record = json.loads(*written("json", said("json", **CHAINED)))
+  assert record.items() >= CHAINED.items()
+  assert record["predicted_predicted_label"] == "no"
+  assert record["predicted_probabilities"] == VALUES["probabilities"]
+
+
+@pytest.mark.parametrize(
+  "fields", [{"id": "7"}, {"predicted_label": "x"}, CHAINED]
+)
+def test_a_table_goes_on_with_its_columns(fields):
+  rows, bad = [said(**fields)] * 2, said(values=None)
+  whole = written("csv", rows[0], bad, rows[1])
+  table = Written("csv")
+  first = [*table.lines(rows[:1])]
+  rest = Written("csv", table.columns).lines([bad, rows[1]])
+  assert [*first, *rest] == whole
+  marked = whole[2].split(",").index("unreadable")
+  assert whole[1].split(",")[marked] == "no"
+
+
+def test_columns_that_only_later_rows_have_are_told():
+  table = Written("csv")
+  rows = [said("json", id=1), said("json", id=2, label="mine", note="x")]
+  *_, last = table.lines(rows)
+  assert last == "2,no,0.7500,0.2500,False"
+  assert [*table.left_out] == ["label", "note"]
+
+
 def test_lines_have_a_table_by_the_name_of_the_output():
   header, row = written("tsv", said("lines"))
   assert header.split("\t")[:3] == ["text_a", "text_b", "label"]

@@ -243,6 +243,14 @@ def test_a_file_without_a_header_has_its_columns_named(tmp_path):
     list(table_of(path, **named).rows())
 
 
+def test_a_header_of_usual_names_is_no_pair(tmp_path):
+  path = write(tmp_path / "x.tsv", columns=("Premise", "hypothesis", "gold"))
+  with pytest.raises(UserError, match="x.tsv has a header, as 'Premise' in"):
+    table_of(path, columns=("text_a", "text_b", "label"))
+  table = table_of(path)
+  assert texts(table.rows()) == ROWS
+
+
 def test_pairs_without_a_label_are_left_out_or_refused(tmp_path):
   rows = [("a", "b", "-"), ("c", "d", "yes")]
   path = write(tmp_path / "x.tsv", rows)
