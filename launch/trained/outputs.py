@@ -131,8 +131,8 @@ class Written:
     if self.form == "tsv":
       return "\t".join(map(cell, cells))
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    csv.writer(text).writerow(cells)  # Quotes what its end of lines has.
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _like(said: Sequence[Said]) -> Form:

@@ -55,10 +55,11 @@ def open_table(
   paths = find_files(pattern, setting)
   found_form = form.form_of(paths[0])
   there = columns_of(paths[0], found_form)
-  if found_form.columns and roles.text_b:
-    without = dataclasses.replace(found_form, columns=())
-    names = text_columns(columns_of(paths[0], without), GUESS, GUESS)
-    if names and found_form.kind != "jsonl":
+  if found_form.columns and found_form.kind != "jsonl":
+    first = columns_of(paths[0], dataclasses.replace(found_form, columns=()))
+    names = text_columns(first, GUESS, GUESS if roles.text_b else "")
+    label, _ = _find("label", GUESS, first, _USUAL["label"].split())
+    if names and (roles.text_b or label):  # A text alone may be one word.
       raise has_header(paths[0], names[0])
   given = roles._asdict()
   if may_lack_labels and roles.label not in (GUESS, *there):

@@ -1,6 +1,7 @@
 """Predictions are written by name: a table, JSON lines, or lines."""
 
 import csv
+import io
 import json
 
 import pytest
@@ -50,6 +51,13 @@ def test_a_table_keeps_columns_and_adds_what_is_said():
     "probabilities.yes": "0.2500",
     "truncated": "False",
   }
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", 'a"b', "a,b", " a\r\n"])
+def test_a_cell_of_csv_is_one_whatever_is_in_it(text):
+  lines = written("csv", said(note=text), said(note=text))
+  found = [*csv.DictReader(io.StringIO("".join(f"{x}\n" for x in lines)))]
+  assert [row["note"] for row in found] == [text, text]
 
 
 def test_columns_of_the_input_are_as_exact_as_they_were():

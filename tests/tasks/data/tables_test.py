@@ -249,6 +249,12 @@ def test_a_header_of_usual_names_is_no_pair(tmp_path):
     table_of(path, columns=("text_a", "text_b", "label"))
   table = table_of(path)
   assert texts(table.rows()) == ROWS
+  path.write_text("text\tclass\nsentence\tno\n")
+  named = {"text_b": "", "columns": ("text_a", "label")}
+  with pytest.raises(UserError, match="x.tsv has a header, as 'text' in"):
+    table_of(path, **named)
+  path.write_text("sentence\tno\n")
+  assert texts(table_of(path, **named).rows()) == [("sentence", "", "no")]
 
 
 def test_pairs_without_a_label_are_left_out_or_refused(tmp_path):
