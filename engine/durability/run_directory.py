@@ -5,6 +5,7 @@ import dataclasses
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -61,6 +62,11 @@ class RunDirectory:
   """`config.yaml`, `result.json`, and the places of all else."""
 
   def __init__(self, path: str):
+    if found := re.search(r"[*?[\\]", path):  # It would find no checkpoint.
+      raise UserError(
+        f"`model_dir` {path} has {found[0]!r} in its name, which TensorFlow "
+        "takes for a pattern: rename it, or name another."
+      )
     self.path = path
     self.checkpoints = os.path.join(path, "checkpoints")
     self.best = os.path.join(path, "best")

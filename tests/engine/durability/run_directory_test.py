@@ -46,6 +46,14 @@ def damage(run, name, content):
   return RunDirectory(run.path)
 
 
+@pytest.mark.parametrize("name", ["r[1]", "r*", "a?/run", "a\\b"])
+def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(name):
+  with pytest.raises(
+    UserError, match="takes for a pattern: rename it, or name"
+  ):
+    RunDirectory(name)
+
+
 @pytest.mark.parametrize(
   "content",
   [b"", b"- a", b"5", b"a: b: c", b"\xff", b"a: b\n", b"[" * 9999, b"&a [*a]"],
