@@ -120,6 +120,8 @@ def _write(output: str, lines: Iterable[str]) -> None:
   text = "".join(f"{line}\n" for line in lines)
   if output == "-":
     sys.stdout.write(text)
+  elif os.path.isfile(output):
+    raise UserError(f"`output` {output} has come to be meanwhile: remove it.")
   else:
     write_atomically(output, text, named=True)
 

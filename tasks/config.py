@@ -7,7 +7,7 @@ from typing import Any, Literal
 from engine.config import TaskConfig
 from engine.errors import UserError, quoted
 from engine.settings import RARE, SHOWN, Flag, check, free, setting
-from tasks.label_text import fault_of
+from tasks.label_text import fault_of_name
 from tasks.named_sets import NAMED_SETS
 
 Batching = Literal["pad", "bucket", "pack"]
@@ -161,8 +161,7 @@ class SentencePairConfig(TaskConfig):
       "two or more, all different",
     )
     for name in self.classes:
-      fault = fault_of(name) or (name != name.strip() and "has outer spaces")
-      if fault:
+      if fault := fault_of_name(name):
         raise UserError(
           f"`classes` has {quoted(name)}, which {fault}: give it another name."
         )

@@ -23,6 +23,11 @@ def fault_of(label: str) -> str:
   return ""
 
 
+def fault_of_name(name: str) -> str:
+  """As `fault_of`, of a class: labels in files have no outer spaces."""
+  return fault_of(name) or ("has outer spaces" if name != name.strip() else "")
+
+
 def _fault_of_letter(letter: str) -> str:
   """Says what does not stay in one line of UTF-8 that is shown as it is."""
   if letter in _ENDS:

@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import UserError, listed
 from engine.files import is_local, sweep_parts, whole
 from engine.measure.result import weights_sha256
-from launch.trained.growing import Growing, Progress
+from launch.trained.growing import Growing, Progress, naming
 from launch.trained.inputs import Input, Row
 from launch.trained.outputs import Written, form_of
 from launch.trained.predictions import predict_lines, predict_rows
@@ -50,11 +50,15 @@ def predict_file(
   else:
     if is_local(output):
       sweep_parts(output)
-    with (
-      whole(output, named=True) as part,
-      open(part, "w", encoding="utf-8") as file,
-    ):
-      file.writelines(f"{line}\n" for line in lines)
+    with naming(output), whole(output, named=True) as part:
+      with open(part, "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+      if part != output and os.path.isfile(output):
+        kept = f"{output}.{os.getpid()}"
+        os.replace(part, kept)  # What somebody has typed is not lost.
+        raise UserError(
+          f"{output} has come to be meanwhile: these predictions are in {kept}."
+        )
   _tell_left_out(written)
 
 
@@ -69,17 +73,17 @@ def _grow(
     if part.rows:
       print(f"{output}: goes on behind {part.rows:,} rows", file=sys.stderr)
       progress.begin(seen.bytes)
-    written = Written(form_of(output), part.columns)
+    written = Written(form_of(output), part.columns, part.left_out)
     done = waiting = 0
-    for said in predict_rows(restored, rows, batch_size):
+    for said in predict_rows(restored, rows, batch_size, first=part.rows):
       lines = [*written.lines(said)]
       waiting += len(said)
       done += len(said)
       if lines:
-        part.add(lines, waiting, written.columns)
+        part.add(lines, waiting, written.columns, written.left_out)
         waiting = 0
       progress.tell(done, seen.bytes)
-    part.add(written.rest(), waiting, written.columns)
+    part.add(written.rest(), waiting, written.columns, written.left_out)
     part.finish()
   progress.end(part.rows, output)
   _tell_left_out(written)

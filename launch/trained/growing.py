@@ -4,19 +4,26 @@ It is written to `OUTPUT.part`; `OUTPUT.part.json` says how much of that is
 whole, and of what. Whoever finds the output finds all of it.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from engine.errors import Missing, UserError
 from engine.files import write_json
 from engine.formats import read_json
 
-_STATE = {"of": dict, "rows": int, "bytes": int, "columns": [str]}
+_STATE = {
+  "of": dict,
+  "rows": int,
+  "bytes": int,
+  "columns": [str],
+  "left_out?": [str],
+}
 _EVERY = 10.0  # Seconds between two reports.
 
 
@@ -26,6 +33,7 @@ class Growing:
   Attributes:
     rows: of the input, for which there are predictions.
     columns: of the table, once they are known.
+    left_out: columns of later rows that the table has not.
   """
 
   def __init__(self, path: str, of: Mapping[str, Any]):
@@ -58,6 +66,7 @@ class Growing:
     if state["of"] != self._of or size < state["bytes"]:
       raise self._not_ours()
     self.rows, self.columns = state["rows"], state["columns"]
+    self.left_out = state.get("left_out", [])
     self._bytes = state["bytes"]
 
   def _not_ours(self) -> UserError:
@@ -86,44 +95,71 @@ class Growing:
     return self
 
   def _lock(self) -> None:
-    own = os.fstat(self._file.fileno())
     try:
       fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      is_there = os.path.samestat(own, os.stat(self._part))
-    except (BlockingIOError, FileNotFoundError):
-      is_there = False
+      is_ours = self._is_there()
+    except BlockingIOError:
+      is_ours = False
     except OSError:
-      is_there = True  # A file system without locks.
-    if not is_there:
+      is_ours = True  # A file system without locks.
+    if not is_ours:
       raise UserError(
         f"`output` {self._path} is being written by another process: wait for "
         "it, or name another."
       )
 
+  def _is_there(self) -> bool:
+    """Whether what is written is what has the name of the part."""
+    with contextlib.suppress(FileNotFoundError):
+      own = os.fstat(self._file.fileno())
+      return os.path.samestat(own, os.stat(self._part))
+    return False
+
   def __exit__(self, *failure: Any) -> None:
     if not self.rows:  # Refused at once: nothing is in the way of another try.
-      os.remove(self._part)
-      os.remove(self._state)
+      for path in (self._part, self._state):
+        with contextlib.suppress(FileNotFoundError):
+          os.remove(path)
     self._file.close()
 
   def add(
-    self, lines: Iterable[str], rows: int, columns: Iterable[str]
+    self,
+    lines: Iterable[str],
+    rows: int,
+    columns: Iterable[str],
+    left_out: Iterable[str] = (),
   ) -> None:
-    """Adds the lines of some rows; after that they are never lost."""
+    """Adds the lines of some rows; after that they are never lost.
+
+    Raises:
+      UserError: where the part has been taken away.
+    """
     data = "".join(f"{line}\n" for line in lines).encode()
-    try:
+    with naming(self._part):
       self._file.write(data)
       self._file.flush()
       os.fsync(self._file.fileno())
-    except OSError as error:
-      raise OSError(error.errno, error.strerror, self._part) from error
+    if not self._is_there():
+      raise UserError(
+        f"{self._part} has been removed while it was written: run the same "
+        "command again."
+      )
     self._bytes += len(data)
     self.rows += rows
-    self.columns = list(columns)
+    self.columns, self.left_out = list(columns), list(left_out)
     self._keep()
 
   def finish(self) -> None:
-    """Gives the output its name, at the end of the block."""
+    """Gives the output its name, at the end of the block.
+
+    Raises:
+      UserError: where something else has got it meanwhile.
+    """
+    if os.path.lexists(self._path):
+      raise UserError(
+        f"{self._path} has come to be meanwhile: move it away, and run the "
+        f"same command again, which takes what is in {self._part}."
+      )
     os.replace(self._part, self._path)
     os.remove(self._state)
 
@@ -135,8 +171,20 @@ class Growing:
         "rows": self.rows,
         "bytes": self._bytes,
         "columns": self.columns,
+        "left_out": self.left_out,
       },
     )
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+  """Names the file, where the system says what is wrong and not with which."""
+  try:
+    yield
+  except OSError as error:
+    if error.filename or not error.errno:
+      raise
+    raise OSError(error.errno, error.strerror, path) from error
 
 
 class Progress:

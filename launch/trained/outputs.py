@@ -55,9 +55,14 @@ class Written:
     left_out: columns of later rows that the table has not.
   """
 
-  def __init__(self, form: Form | None = None, columns: Sequence[str] = ()):
+  def __init__(
+    self,
+    form: Form | None = None,
+    columns: Sequence[str] = (),
+    left_out: Sequence[str] = (),
+  ):
     self.form, self.columns = form, list(columns)
-    self.left_out: dict[str, None] = {}
+    self.left_out = dict.fromkeys(left_out)
     self._names: dict[str, str] = {}
     self._waiting = 0  # Rows that cannot be read, before a table has columns.
 

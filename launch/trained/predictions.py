@@ -97,7 +97,7 @@ def _kept(
 
 
 def predict_rows(
-  restored: Restored, rows: Iterable[Row], batch_size: int
+  restored: Restored, rows: Iterable[Row], batch_size: int, first: int = 0
 ) -> Iterator[list[Said]]:
   """Yields what is said of rows, of some thousands at a time.
 
@@ -107,13 +107,14 @@ def predict_rows(
     restored: a run.
     rows: as `launch.trained.inputs` reads them.
     batch_size: examples in a step.
+    first: number of the first row.
 
   Raises:
     UserError: where the task reads no lines, or one is not as it must be.
   """
   skips = getattr(restored.config.task, "skip_bad_lines", False)
   unread: dict[int, str] = {}
-  first = 0
+  begun = first
   for _, group in itertools.groupby(rows, key=lambda row: row.form):
     while chunk := [*itertools.islice(group, _CHUNK)]:
       faults = {
@@ -126,7 +127,7 @@ def predict_rows(
       unread |= {first + i: why for i, why in bad.items()}
       first += len(chunk)
       yield said
-  _tell(unread, first)
+  _tell(unread, first - begun)
 
 
 def _predict_chunk(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from engine.errors import Damaged, Missing, UserError, quoted
 from engine.files import sha256_of, whole, write_json
 from engine.formats import read_json
-from tasks.label_text import fault_of
+from tasks.label_text import fault_of_name
 
 META = "meta_data"
 UNKNOWN = -1  # The label of a pair without one.
@@ -97,7 +97,7 @@ def _check_values(path: str, values: Mapping[str, Any]) -> None:
     if not is_good:
       raise Damaged(path, f"is damaged (`{name}` is {quoted(values[name])})")
   for name in names:
-    if fault := fault_of(name):
+    if fault := fault_of_name(name):
       raise Damaged(path, f"is damaged (the class {quoted(name)} {fault})")
 
 

@@ -46,10 +46,13 @@ def held_out(
       held[drawn[some]] = True
       taken += int(sizes[drawn[some]].sum())
   if not held.any():
+    cure = "a larger --eval_fraction"
+    if len(first) < _LEAST:
+      cure = f"train on {_LEAST} pairs or more"
     raise UserError(
       f"`train_file` has {len(first):,} different pairs, too few to hold out "
-      f"{share:g} of them for evaluation: name --eval_file=..., or more "
-      "pairs: 20 are enough, with a fraction that holds one of them."
+      f"{share:g} of them for evaluation: name --eval_file=..., or "
+      f"{cure}."
     )
   return held[group.reshape(-1)]
 

@@ -91,6 +91,45 @@ def test_an_output_that_exists_is_left(build, tmp_path):
   assert output.read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.txt"])
+def test_an_output_that_comes_to_be_meanwhile_is_left(
+  build, tmp_path, monkeypatch, name
+):
+  run, path = build(), rows_in(tmp_path / "x.tsv", 2)
+  output, ask = tmp_path / name, predictions.predict
+
+  def late(*arguments):
+    output.write_text("precious")
+    return ask(*arguments)
+
+  monkeypatch.setattr(predictions, "predict", late)
+  with pytest.raises(UserError, match="has come to be meanwhile") as refused:
+    predict(run, path, str(output))
+  assert output.read_text() == "precious"
+  (kept,) = tmp_path.glob(f"{name}.[0-9p]*[0-9t]")
+  assert str(kept) in str(refused.value)
+  assert len(kept.read_text().splitlines()) == 3
+
+
+def test_what_a_killed_process_has_told_is_told_again(
+  build, tmp_path, monkeypatch, caplog, capsys
+):
+  monkeypatch.setattr(predictions, "_CHUNK", 2)
+  pair = {"text_a": "a", "text_b": "b"}
+  lines = [pair, {**pair, "late": 1}, pair, [], pair]
+  path = tmp_path / "x.jsonl"
+  path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+  run, output = build(skip_bad_lines=True), str(tmp_path / "out.csv")
+  with monkeypatch.context() as patch:
+    asked(patch, kill_at=1)
+    with pytest.raises(Killed):
+      predict(run, path, output)
+  predict(run, path, output)
+  assert "1 of 3 rows cannot be read" in caplog.text
+  assert "row 3, from 0" in caplog.text
+  assert "the first row has no ['late']" in capsys.readouterr().err
+
+
 def test_bad_rows_are_marked_at_their_place(build, tmp_path, caplog):
   run, path = build(skip_bad_lines=True), tmp_path / "x.jsonl"
   good = json.dumps({"id": 5, "text_a": "a", "text_b": "b" * 400})

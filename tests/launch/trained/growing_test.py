@@ -78,6 +78,17 @@ def test_what_another_process_wrote_meanwhile_is_gone_on_from(tmp_path):
     assert file.read() == "a\nb\n"
 
 
+def test_a_part_that_somebody_removes_is_told(tmp_path):
+  path = str(tmp_path / "x.csv")
+  with (
+    pytest.raises(UserError, match="x.csv.part has been removed while"),
+    Growing(path, OF) as part,
+  ):
+    os.remove(f"{path}.part")
+    part.add(["a"], 1, ["a"])
+  assert not os.listdir(tmp_path)
+
+
 def test_what_is_refused_at_its_first_row_leaves_nothing(tmp_path):
   with pytest.raises(UserError), Growing(str(tmp_path / "x.csv"), OF):
     raise UserError("no header")

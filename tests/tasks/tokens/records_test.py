@@ -306,6 +306,7 @@ def test_a_shard_that_is_missing_or_another_is_damage(tmp_path, encoded):
     ({"classes": [1, 2]}, r"`classes\[0\]` is int"),
     ({"classes": ["a", "a"]}, "`classes` is"),
     ({"classes": ["a", ""]}, "the class '' is empty"),
+    ({"classes": ["a", " b"]}, "the class ' b' has outer spaces"),
     ({"classes": ["a\tb", "c"]}, r"the class 'a\\tb' has a tab"),
     ({"classes": ["a", "\x1b[2J"]}, "has a control character"),
     ({"records": ["a"]}, "`records` is no mapping"),
