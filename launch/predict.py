@@ -120,7 +120,7 @@ def _write(output: str, lines: Iterable[str]) -> None:
   text = "".join(f"{line}\n" for line in lines)
   if output == "-":
     sys.stdout.write(text)
-  elif os.path.isfile(output):
+  elif os.path.isfile(output) or os.path.isdir(output):
     raise UserError(f"`output` {output} has come to be meanwhile: remove it.")
   else:
     write_atomically(output, text, named=True)

@@ -53,7 +53,7 @@ def predict_file(
     with naming(output), whole(output, named=True) as part:
       with open(part, "w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
-      if part != output and os.path.isfile(output):
+      if part != output and os.path.lexists(output):
         kept = f"{output}.{os.getpid()}"
         os.replace(part, kept)  # What somebody has typed is not lost.
         raise UserError(

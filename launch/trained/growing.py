@@ -116,10 +116,10 @@ class Growing:
     return False
 
   def __exit__(self, *failure: Any) -> None:
-    if not self.rows:  # Refused at once: nothing is in the way of another try.
-      for path in (self._part, self._state):
-        with contextlib.suppress(FileNotFoundError):
-          os.remove(path)
+    # Refused at once: nothing is in the way of another try.
+    if not self.rows and self._is_there():
+      os.remove(self._part)
+      os.remove(self._state)
     self._file.close()
 
   def add(

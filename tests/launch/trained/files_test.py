@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import pytest
 
@@ -92,20 +93,29 @@ def test_an_output_that_exists_is_left(build, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.txt"])
+@pytest.mark.parametrize(
+  "come",
+  [
+    lambda x: x.write_text("precious"),
+    lambda x: x.mkdir(),
+    lambda x: x.symlink_to("nowhere"),
+  ],
+)
 def test_an_output_that_comes_to_be_meanwhile_is_left(
-  build, tmp_path, monkeypatch, name
+  build, tmp_path, monkeypatch, name, come
 ):
   run, path = build(), rows_in(tmp_path / "x.tsv", 2)
-  output, ask = tmp_path / name, predictions.predict
+  output, ask, there = tmp_path / name, predictions.predict, []
 
   def late(*arguments):
-    output.write_text("precious")
+    come(output)
+    there.append(output.lstat())
     return ask(*arguments)
 
   monkeypatch.setattr(predictions, "predict", late)
   with pytest.raises(UserError, match="has come to be meanwhile") as refused:
     predict(run, path, str(output))
-  assert output.read_text() == "precious"
+  assert os.path.samestat(output.lstat(), *there)
   (kept,) = tmp_path.glob(f"{name}.[0-9p]*[0-9t]")
   assert str(kept) in str(refused.value)
   assert len(kept.read_text().splitlines()) == 3

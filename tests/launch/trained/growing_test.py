@@ -85,8 +85,11 @@ def test_a_part_that_somebody_removes_is_told(tmp_path):
     Growing(path, OF) as part,
   ):
     os.remove(f"{path}.part")
+    (tmp_path / "x.csv.part").write_text("another's")
+    (tmp_path / "x.csv.part.json").write_text("his")
     part.add(["a"], 1, ["a"])
-  assert not os.listdir(tmp_path)
+  assert (tmp_path / "x.csv.part").read_text() == "another's"
+  assert (tmp_path / "x.csv.part.json").read_text() == "his"
 
 
 def test_what_is_refused_at_its_first_row_leaves_nothing(tmp_path):
