@@ -82,6 +82,7 @@ def test_a_damaged_list_of_tensorflow_is_made_anew(finished, again):
     ("assets/classes.json", b'["paraphrase", "different"]'),
     ("assets/vocab.txt", None),
     ("assets.json", b"{"),
+    ("assets.json", b'{"files": {"classes.json": "5"}}'),
   ],
 )
 def test_damaged_assets_are_made_anew(finished, tmp_path, name, content):
@@ -119,17 +120,19 @@ def test_a_run_killed_while_it_wrote_its_assets_begins_anew(finished, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("name", "content"),
+  "put",
   [
-    ("assets/added_tokens.json", b"{}"),  # It would stay there.
-    ("assets.json", b'{"files": {"classes.json": "5"}}'),
+    {"assets/added_tokens.json": b"{}"},  # It would stay there.
+    {
+      "assets.json": b'{"files": {"classes.json": "5"}}',
+      "assets/classes.json": b'["paraphrase", "different"]',
+    },
   ],
 )
-def test_assets_that_would_be_others_are_refused(
-  finished, tmp_path, name, content
-):
+def test_assets_that_would_be_others_are_refused(finished, tmp_path, put):
   copy = shutil.copytree(finished[0], tmp_path / "run")
-  (copy / name).write_bytes(content)
+  for name, content in put.items():
+    (copy / name).write_bytes(content)
   before = {x: x.read_bytes() for x in copy.rglob("*") if x.is_file()}
   with pytest.raises(UserError, match="since the run wrote its assets: put"):
     run(copy, runtime=LOGS)
