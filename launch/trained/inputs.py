@@ -21,7 +21,7 @@ from tasks.data.columns import GUESS, text_columns
 from tasks.data.forms import Form, FormSettings, find_files
 from tasks.data.json_lines import are_json, parse_record, value_of
 from tasks.data.line_files import STDIN, LineFile, opened_lines
-from tasks.data.row_files import MEND, RowFile, has_header
+from tasks.data.row_files import MEND, RowFile, header_fault
 
 _HEAD = 100  # Lines that say what a file holds, where its name does not.
 _TEXTS = ("text_a", "text_b")
@@ -143,7 +143,7 @@ def _rows_of_pairs(
   header = _header(file, form)
   roles = _roles(header, config, named)
   if given.is_headless and roles:
-    raise has_header(file.path, roles[0])
+    raise header_fault(file.path, roles[0])
   if given.is_headless and not _roles(config.columns, config, named):
     raise _without_columns(file.path, config.columns, config)
   fits = given.is_headless or len(header) == len(config.columns)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.errors import UserError, shortened
 from tasks.data.forms import Form, FormSettings, find_files, say_once
-from tasks.data.row_files import has_header, opened
+from tasks.data.row_files import header_fault, opened
 from tasks.data.tables import Choice, Roles, Table
 
 # What columns are called in published sets, without case and punctuation.
@@ -56,11 +56,7 @@ def open_table(
   found_form = form.form_of(paths[0])
   there = columns_of(paths[0], found_form)
   if found_form.columns and found_form.kind != "jsonl":
-    first = columns_of(paths[0], dataclasses.replace(found_form, columns=()))
-    names = text_columns(first, GUESS, GUESS if roles.text_b else "")
-    label, _ = _find("label", GUESS, first, _USUAL["label"].split())
-    if names and (roles.text_b or label):  # A text alone may be one word.
-      raise has_header(paths[0], names[0])
+    _check_headless(paths[0], found_form, two=bool(roles.text_b))
   given = roles._asdict()
   if may_lack_labels and roles.label not in (GUESS, *there):
     given["label"] = ""
@@ -93,6 +89,18 @@ def open_table(
   if guessed:
     say_once(f"{paths[0]}: took {', '.join(guessed)}.")
   return Table(paths, found_form, Roles(**found), choice)
+
+
+def _check_headless(path: str, form: Form, *, two: bool) -> None:
+  """Refuses a first row of usual names where columns are named."""
+  try:
+    first = columns_of(path, dataclasses.replace(form, columns=()))
+  except UserError:
+    return  # Whoever reads the row says what is wrong, or passes over it.
+  names = text_columns(first, GUESS, GUESS if two else "")
+  label, _ = _find("label", GUESS, first, _USUAL["label"].split())
+  if names and (two or label):  # A text alone may be one word.
+    raise header_fault(path, names[0])
 
 
 def text_columns(

@@ -36,7 +36,7 @@ def opened(path: str, form: Form) -> Iterator["RowFile"]:
     yield RowFile(lines, form)
 
 
-def has_header(path: str, name: str) -> UserError:
+def header_fault(path: str, name: str) -> UserError:
   """Returns what is wrong with naming the columns of a file with a header."""
   return UserError(
     f"{path} has a header, as {name!r} in its first row shows, and --columns "
@@ -70,7 +70,7 @@ class RowFile:
       return  # Whoever reads the row says what is wrong.
     for name, field in zip(self.columns, first, strict=False):
       if name and name.casefold() == field.strip().casefold():
-        raise has_header(self.path, field)
+        raise header_fault(self.path, field)
 
   def _first(self, *, may_be_bad: bool) -> list[str]:
     """Returns the names in the first row, or in the first good one."""

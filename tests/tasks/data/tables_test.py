@@ -253,6 +253,8 @@ def test_a_header_of_usual_names_is_no_pair(tmp_path):
   named = {"text_b": "", "columns": ("text_a", "label")}
   with pytest.raises(UserError, match="x.tsv has a header, as 'text' in"):
     table_of(path, **named)
+  path.write_text("a\tb\tc\nd\tno\n")  # Its first row is bad.
+  assert texts(table_of(path, skips=True, **named).rows()) == [("d", "", "no")]
   path.write_text("sentence\tno\n")
   assert texts(table_of(path, **named).rows()) == [("sentence", "", "no")]
 
