@@ -11,6 +11,7 @@ from engine.settings import (
   Flag,
   Settings,
   check,
+  check_no_pattern,
   check_splits,
   fields_of,
   free,
@@ -264,6 +265,7 @@ class TrainConfig(Settings):
   def __post_init__(self):
     super().__post_init__()
     check(0 <= self.seed < 2**31, "seed", self.seed, "from 0 to 2**31 - 1")
+    check_no_pattern("init_from", self.init_from)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -126,6 +126,18 @@ def check_splits(flag: str, names: Iterable[str]) -> None:
     )
 
 
+def check_no_pattern(flag: str, path: str) -> None:
+  """Raises `UserError` where TensorFlow takes a directory for a pattern.
+
+  It would find no checkpoint there.
+  """
+  if found := re.search(r"[*?[\\]", path):
+    raise UserError(
+      f"`{flag}` {path} has {found[0]!r} in its name, which TensorFlow takes "
+      "for a pattern: rename it, or name another."
+    )
+
+
 def check_import(flag: str, path: str) -> None:
   """Raises `UserError` where a text cannot name what is in a module."""
   module, _, name = path.partition(":")

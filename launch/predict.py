@@ -1,8 +1,6 @@
 """Predicts with a trained run: python -m launch.predict --help."""
 
 import os
-import sys
-from collections.abc import Iterable
 
 from absl import flags
 
@@ -62,7 +60,7 @@ def main() -> None:
       raise UserError(f"`{flag}` is given beside a split: name one of them.")
   # Imported behind the checks: TensorFlow takes seconds.
   from launch.trained.ensemble import join
-  from launch.trained.files import predict_file
+  from launch.trained.files import predict_file, write_lines
   from launch.trained.inputs import open_input
   from launch.trained.predictions import predict_split
   from launch.trained.restored import restore_run
@@ -85,7 +83,7 @@ def main() -> None:
     task = restored.task
     given = open_input(
       values.input,
-      task.config,
+      restored.rows,
       task.noun,
       named,
       is_headless=bool(told.get("columns")),
@@ -111,19 +109,7 @@ def main() -> None:
     if os.path.isfile(path):
       raise UserError(f"`output` {path} exists: remove it, or name another.")
   for split, path in paths.items():
-    _write(path, predict_split(restored, split, values.batch_size))
-
-
-def _write(output: str, lines: Iterable[str]) -> None:
-  from engine.files import write_atomically
-
-  text = "".join(f"{line}\n" for line in lines)
-  if output == "-":
-    sys.stdout.write(text)
-  elif os.path.isfile(output) or os.path.isdir(output):
-    raise UserError(f"`output` {output} has come to be meanwhile: remove it.")
-  else:
-    write_atomically(output, text, named=True)
+    write_lines(path, predict_split(restored, split, values.batch_size))
 
 
 if __name__ == "__main__":

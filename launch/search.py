@@ -9,9 +9,9 @@ from typing import Any
 from absl import flags
 
 from engine.errors import UserError
-from engine.settings import flatten, identity
+from engine.settings import check_no_pattern, flatten, identity
 from launch.command import configs
-from launch.command.checks import make_directory
+from launch.command.checks import is_run, make_directory
 from launch.command.door import run_door
 from launch.command.flags import (
   config_from_flags,
@@ -64,6 +64,12 @@ def main() -> None:
     raise UserError(
       f"`model_dir` {directory} is a store, but a search keeps a database: "
       "name a local directory."
+    )
+  check_no_pattern("model_dir", directory)
+  if is_run(directory):
+    raise UserError(
+      f"`model_dir` {directory} is a run: a search needs a directory of its "
+      "own."
     )
   own_metrics(values.metric)  # They are there.
   spaces.check_library()

@@ -20,7 +20,11 @@ from engine.source import Source
 from engine.task import Task
 from tasks import submission
 from tasks.config import SentencePairConfig
-from tasks.data.datasets import answers_of, read_split
+from tasks.data.datasets import (
+  answers_of,
+  columns_of_training,
+  read_split,
+)
 from tasks.data.pairs import Pairs, parse_pair, parse_pairs
 from tasks.data.pairs_on_disk import PairsOnDisk
 from tasks.encoders import find as encoders
@@ -32,7 +36,7 @@ from tasks.tokens.splits import Splits
 from tasks.tokens.tokenizer import PairTokenizer
 from tasks.wordpiece import stated
 
-_CLASSES = "classes.json"
+_CLASSES, _COLUMNS = "classes.json", "columns.json"
 
 
 class SentencePairTask(Task):
@@ -183,6 +187,8 @@ class SentencePairTask(Task):
     self._files.copy_to(directory)
     self.tokenizer.settled().write(directory)
     write_json(os.path.join(directory, _CLASSES), self.classes)
+    if columns := columns_of_training(self.config):
+      write_json(os.path.join(directory, _COLUMNS), columns)
 
   @classmethod
   def from_assets(
@@ -267,3 +273,13 @@ def read_classes(directory: str) -> tuple[str, ...]:
     return tuple(read_json(path, [str]))
   except Missing:
     return ()
+
+
+def read_columns(directory: str) -> dict[str, str]:
+  """Reads what `save_assets` wrote: role -> column of training; {}: none."""
+  path = os.path.join(directory, _COLUMNS)
+  try:
+    found = read_json(path, {"text_a?": str, "text_b?": str})
+    return {role: found[role] for role in ("text_a", "text_b") if role in found}
+  except Missing:
+    return {}

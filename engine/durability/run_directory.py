@@ -5,7 +5,6 @@ import dataclasses
 import glob
 import hashlib
 import os
-import re
 from collections.abc import Collection
 from typing import Any
 
@@ -31,7 +30,13 @@ from engine.formats import (
   read_yaml,
   tell_once,
 )
-from engine.settings import differences, flatten, nested, told
+from engine.settings import (
+  check_no_pattern,
+  differences,
+  flatten,
+  nested,
+  told,
+)
 
 _CHANGED = "allowed_changes"  # A key of config.yaml, beside the settings.
 _CONFIG = {
@@ -62,11 +67,7 @@ class RunDirectory:
   """`config.yaml`, `result.json`, and the places of all else."""
 
   def __init__(self, path: str):
-    if found := re.search(r"[*?[\\]", path):  # It would find no checkpoint.
-      raise UserError(
-        f"`model_dir` {path} has {found[0]!r} in its name, which TensorFlow "
-        "takes for a pattern: rename it, or name another."
-      )
+    check_no_pattern("model_dir", path)
     self.path = path
     self.checkpoints = os.path.join(path, "checkpoints")
     self.best = os.path.join(path, "best")

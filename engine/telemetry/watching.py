@@ -52,7 +52,7 @@ class Watching:
       name = type(watcher).__name__
       try:
         getattr(watcher, event)(*copy.deepcopy(facts))
-      except Exception as error:
+      except (Exception, SystemExit) as error:
         self._watchers.remove(watcher)
         self.failed[name] = (
           f"{event}: {type(error).__name__}: {words_of(error)}"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from engine.errors import UserError, quoted
+from engine.settings import check_no_pattern
 
 
 def check_directory(path: str, flag: str = "", what: str = "a run") -> None:
@@ -43,9 +44,11 @@ def check_run(path: str, flag: str = "") -> None:
     flag: that names it, if one does.
 
   Raises:
-    UserError: where neither settings nor checkpoints are in it.
+    UserError: where neither settings nor checkpoints are in it, or TensorFlow
+      would not find them.
   """
   check_directory(path, flag)
+  check_no_pattern(flag or "model_dir", path)
   exists, is_directory = os.path.exists, os.path.isdir
   if "://" in path:
     # Imported here: it takes seconds, and nobody else can look there.

@@ -21,7 +21,7 @@ def named(path: str, flag: str) -> Any:
   name, _, attribute = path.partition(":")
   try:
     return getattr(importlib.import_module(name), attribute, None)
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     raise UserError(
       f"`{flag}` is {quoted(path)}, but {name} cannot be imported "
       f"({words_of(error)}): name module:NAME of one that can."

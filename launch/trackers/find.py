@@ -31,7 +31,7 @@ def _build(path: str) -> Watcher:
     return found()
   except UserError:
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     raise UserError(
       f"{fault}which cannot be built without arguments ({words_of(error)})."
     ) from error

@@ -1,13 +1,14 @@
 """From files of rows to a file of predictions, in constant memory."""
 
+import hashlib
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from engine.errors import UserError, listed
-from engine.files import is_local, sweep_parts, whole
+from engine.files import digests_in, is_local, sweep_parts, whole
 from engine.measure.result import weights_sha256
 from launch.trained.growing import Growing, Progress, naming
 from launch.trained.inputs import Input, Row
@@ -44,22 +45,34 @@ def predict_file(
     return
   written = Written(form)
   lines = predict_lines(restored, given, batch_size, written)
+  write_lines(output, lines)
+  _tell_left_out(written)
+
+
+def write_lines(output: str, lines: Iterable[str]) -> None:
+  """Writes lines to `STDOUT`, or to a file that was not there.
+
+  Raises:
+    UserError: where something has come to be there meanwhile. That stays, and
+      the lines are beside it: what somebody has typed is not lost.
+  """
   if output == STDOUT:
     for line in lines:
       sys.stdout.write(f"{line}\n")
-  else:
-    if is_local(output):
-      sweep_parts(output)
-    with naming(output), whole(output, named=True) as part:
-      with open(part, "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in lines)
-      if part != output and os.path.lexists(output):
-        kept = f"{output}.{os.getpid()}"
-        os.replace(part, kept)  # What somebody has typed is not lost.
-        raise UserError(
-          f"{output} has come to be meanwhile: these predictions are in {kept}."
-        )
-  _tell_left_out(written)
+    return
+  if is_local(output):
+    sweep_parts(output)
+  with naming(output), whole(output, named=True) as part:
+    with open(part, "w", encoding="utf-8") as file:
+      file.writelines(f"{line}\n" for line in lines)
+    if part != output and os.path.lexists(output):
+      kept = f"{output}.{os.getpid()}"
+      while os.path.lexists(kept):
+        kept += "_"
+      os.replace(part, kept)
+      raise UserError(
+        f"{output} has come to be meanwhile: these predictions are in {kept}."
+      )
 
 
 def _grow(
@@ -67,10 +80,12 @@ def _grow(
 ) -> None:
   progress, seen = Progress(given.size), Seen(given)
   with Growing(output, _of(restored, given)) as part:
-    rows = iter(seen)
-    for _ in itertools.islice(rows, part.rows):
-      pass
+    rows, read = iter(seen), hashlib.sha256()
+    for row in itertools.islice(rows, part.rows):
+      read.update(_facts(row))
     if part.rows:
+      if read.hexdigest() != part.read:
+        raise part.not_ours()
       print(f"{output}: goes on behind {part.rows:,} rows", file=sys.stderr)
       progress.begin(seen.bytes)
     written = Written(form_of(output), part.columns, part.left_out)
@@ -79,11 +94,15 @@ def _grow(
       lines = [*written.lines(said)]
       waiting += len(said)
       done += len(said)
+      for each in said:
+        read.update(_facts(each.row))
       if lines:
-        part.add(lines, waiting, written.columns, written.left_out)
+        told = written.columns, written.left_out, read.hexdigest()
+        part.add(lines, waiting, *told)
         waiting = 0
       progress.tell(done, seen.bytes)
-    part.add(written.rest(), waiting, written.columns, written.left_out)
+    told = written.columns, written.left_out, read.hexdigest()
+    part.add(written.rest(), waiting, *told)
     part.finish()
   progress.end(part.rows, output)
   _tell_left_out(written)
@@ -100,15 +119,22 @@ def _tell_left_out(written: Written) -> None:
 
 
 def _of(restored: Restored, given: Input) -> dict[str, Any]:
-  """Returns what predictions are a function of."""
-  said = (os.stat(path) for path in given.paths)
+  """Returns what computes predictions, and how rows are read."""
   config = given.config
   names = ("columns", "file_format", "quoting", "skip_bad_lines", *_TEXTS)
+  runs = (restored, *restored.others)
   return {
-    "weights": weights_sha256(restored.model),
-    "input": [[x.st_size, x.st_mtime_ns] for x in said],
+    "weights": [weights_sha256(run.model) for run in runs],
+    "symmetric": restored.symmetric,
+    "assets": [digests_in(run.assets) for run in runs],
     "read": {x: getattr(config, x) for x in names if hasattr(config, x)},
   }
+
+
+def _facts(row: Row) -> bytes:
+  """What a row of the input holds, wherever its file is."""
+  line = "" if isinstance(row.line, UserError) else row.line
+  return repr((row.form, row.end, line, {**row.fields})).encode()
 
 
 class Seen:

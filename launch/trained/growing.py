@@ -6,6 +6,7 @@ whole, and of what. Whoever finds the output finds all of it.
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import sys
@@ -13,8 +14,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from engine.errors import Missing, UserError
-from engine.files import write_json
+from engine.errors import Damaged, Missing, UserError
+from engine.files import is_file, json_digest, write_json
 from engine.formats import read_json
 
 _STATE = {
@@ -22,9 +23,13 @@ _STATE = {
   "rows": int,
   "bytes": int,
   "columns": [str],
-  "left_out?": [str],
+  "left_out": [str],
+  "read": str,
+  "written": str,
 }
+_SEAL = "sha256"  # Of the state, in it.
 _EVERY = 10.0  # Seconds between two reports.
+_CHUNK = 2**20  # Bytes.
 
 
 class Growing:
@@ -34,65 +39,93 @@ class Growing:
     rows: of the input, for which there are predictions.
     columns: of the table, once they are known.
     left_out: columns of later rows that the table has not.
+    read: digest of those rows, as `add` was given it.
   """
 
   def __init__(self, path: str, of: Mapping[str, Any]):
-    """Finds what an earlier process has left.
+    """Initializes it; nothing is looked for before the block begins.
 
     Args:
       path: of the output.
-      of: what its content is a function of, as JSON can hold it.
-
-    Raises:
-      UserError: where the output is there, or a part of another one is.
+      of: what computes its content, as JSON can hold it.
     """
     self._path, self._part = path, f"{path}.part"
     self._state, self._of = f"{path}.part.json", json.loads(json.dumps(of))
-    self._find()
-
-  def _find(self) -> None:
-    if os.path.lexists(self._path):
-      raise UserError(
-        f"`output` {self._path} exists: remove it, or name another."
-      )
-    there = os.path.isfile(self._part) and not os.path.islink(self._part)
-    size = os.path.getsize(self._part) if there else 0
-    try:
-      state = read_json(self._state, _STATE)
-    except Missing:
-      state = {"of": self._of, "rows": 0, "bytes": 0, "columns": []}
-      if size or (os.path.lexists(self._part) and not there):
-        raise self._not_ours() from None
-    if state["of"] != self._of or size < state["bytes"]:
-      raise self._not_ours()
-    self.rows, self.columns = state["rows"], state["columns"]
-    self.left_out = state.get("left_out", [])
-    self._bytes = state["bytes"]
-
-  def _not_ours(self) -> UserError:
-    return UserError(
-      f"`output` {self._part} was not begun by this run with this input: "
-      "remove it and its .json, or name another --output."
-    )
+    self.rows, self.read = 0, ""
+    self.columns: list[str] = []
+    self.left_out: list[str] = []
+    self._bytes, self._written = 0, hashlib.sha256()
 
   def __enter__(self) -> "Growing":
-    """Keeps other processes out, to the end of the block.
+    """Keeps other processes out, and goes on from what one has left.
 
     Raises:
-      UserError: where one is in, or has been since the output was looked for.
+      UserError: where one is in, where the output is there, or a part that is
+        of another one, or not what was written.
     """
-    self._find()  # Again: an output that is there needs no part.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    self._file = open(os.open(self._part, flags, 0o666), "ab")
+    self._check_free()
+    is_new = not os.path.lexists(self._part)
+    if not (is_new or is_file(self._part)):
+      raise self.not_ours()
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    self._file = open(os.open(self._part, flags, 0o666), "a+b")
     try:
       self._lock()
-      self._find()
+      self._check_free()  # Again: whoever was in may have ended.
+      try:
+        self._find()
+      except UserError:
+        if is_new:
+          os.remove(self._part)
+        raise
       self._keep()
       self._file.truncate(self._bytes)
     except BaseException:
       self._file.close()
       raise
     return self
+
+  def _check_free(self) -> None:
+    if os.path.lexists(self._path):
+      raise UserError(
+        f"`output` {self._path} exists: remove it, or name another."
+      )
+
+  def _find(self) -> None:
+    size = os.fstat(self._file.fileno()).st_size
+    try:
+      state = read_json(self._state, _STATE)
+    except Missing:
+      if size:
+        raise self.not_ours() from None
+      return
+    except Damaged as error:
+      raise self._damaged(error.why) from error
+    if state.pop(_SEAL, "") != json_digest(state):
+      raise self._damaged("is not as it was written")
+    if state["of"] != self._of:
+      raise self.not_ours()
+    self._bytes = state["bytes"]
+    self._file.seek(0)
+    for at in range(0, self._bytes, _CHUNK):
+      self._written.update(self._file.read(min(_CHUNK, self._bytes - at)))
+    if size < self._bytes or self._written.hexdigest() != state["written"]:
+      raise self._damaged("says something else of it")
+    self.rows, self.columns = state["rows"], state["columns"]
+    self.left_out, self.read = state["left_out"], state["read"]
+
+  def not_ours(self) -> UserError:
+    """The error of a part that is of other models, or of another input."""
+    return UserError(
+      f"`output` {self._part} was not begun by this run with this input: "
+      "remove it and its .json, or name another --output."
+    )
+
+  def _damaged(self, why: str) -> UserError:
+    return UserError(
+      f"`output` {self._part} cannot be gone on with, as its .json {why}: "
+      "remove both, or name another --output."
+    )
 
   def _lock(self) -> None:
     try:
@@ -110,14 +143,14 @@ class Growing:
 
   def _is_there(self) -> bool:
     """Whether what is written is what has the name of the part."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
       own = os.fstat(self._file.fileno())
-      return os.path.samestat(own, os.stat(self._part))
+      return os.path.samestat(own, os.lstat(self._part))
     return False
 
   def __exit__(self, *failure: Any) -> None:
     # Refused at once: nothing is in the way of another try.
-    if not self.rows and self._is_there():
+    if not self.rows and self._is_there() and is_file(self._state):
       os.remove(self._part)
       os.remove(self._state)
     self._file.close()
@@ -128,8 +161,16 @@ class Growing:
     rows: int,
     columns: Iterable[str],
     left_out: Iterable[str] = (),
+    read: str = "",
   ) -> None:
     """Adds the lines of some rows; after that they are never lost.
+
+    Args:
+      lines: without their ends.
+      rows: how many are done with them.
+      columns: of the table.
+      left_out: columns of rows that the table has not.
+      read: digest of all rows to here; who goes on holds them against it.
 
     Raises:
       UserError: where the part has been taken away.
@@ -139,14 +180,16 @@ class Growing:
       self._file.write(data)
       self._file.flush()
       os.fsync(self._file.fileno())
-    if not self._is_there():
+    if not self._is_there() or not is_file(self._state):
       raise UserError(
-        f"{self._part} has been removed while it was written: run the same "
-        "command again."
+        f"{self._part} or its .json has been removed while it was written: run "
+        "the same command again."
       )
     self._bytes += len(data)
+    self._written.update(data)
     self.rows += rows
     self.columns, self.left_out = list(columns), list(left_out)
+    self.read = read
     self._keep()
 
   def finish(self) -> None:
@@ -164,16 +207,16 @@ class Growing:
     os.remove(self._state)
 
   def _keep(self) -> None:
-    write_json(
-      self._state,
-      {
-        "of": self._of,
-        "rows": self.rows,
-        "bytes": self._bytes,
-        "columns": self.columns,
-        "left_out": self.left_out,
-      },
-    )
+    state = {
+      "of": self._of,
+      "rows": self.rows,
+      "bytes": self._bytes,
+      "columns": self.columns,
+      "left_out": self.left_out,
+      "read": self.read,
+      "written": self._written.hexdigest(),
+    }
+    write_json(self._state, {**state, _SEAL: json_digest(state)})
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from engine.config import ExperimentConfig
+from engine.config import ExperimentConfig, TaskConfig
 from engine.durability import assets
 from engine.durability.restore import (
   checkpoint_of,
@@ -26,6 +26,8 @@ from launch.command.checks import check_directory
 from launch.trained.calibrated import temperature_of
 from tasks import registry
 from tasks.config import SentencePairConfig
+from tasks.data.columns import GUESS
+from tasks.sentence_pair import read_columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,19 @@ class Restored:
   directory: str = ""
   others: tuple["Restored", ...] = ()
   symmetric: bool = False
+
+  @property
+  def rows(self) -> TaskConfig:
+    """How rows are read: columns that were guessed are those of training."""
+    config = self.task.config
+    if not isinstance(config, SentencePairConfig):
+      return config
+    guessed: dict[str, Any] = {
+      role: column
+      for role, column in read_columns(self.assets).items()
+      if getattr(config, role) == GUESS
+    }
+    return dataclasses.replace(config, **guessed)
 
 
 def restore_run(

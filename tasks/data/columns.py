@@ -56,7 +56,8 @@ def open_table(
   found_form = form.form_of(paths[0])
   there = columns_of(paths[0], found_form)
   if found_form.columns and found_form.kind != "jsonl":
-    _check_headless(paths[0], found_form, two=bool(roles.text_b))
+    for path in paths:
+      _check_headless(path, found_form, two=bool(roles.text_b))
   given = roles._asdict()
   if may_lack_labels and roles.label not in (GUESS, *there):
     given["label"] = ""

@@ -128,6 +128,18 @@ def _open_whole(
   return TextSplit(config, split, table)
 
 
+def columns_of_training(config: SentencePairConfig) -> dict[str, str]:
+  """Returns role -> column of the sentences, where texts have columns."""
+  try:
+    table = _open_whole(config, "train", labelled=True).table
+  except UserError:  # Whoever trains on them says what is wrong.
+    return {}
+  if table is None:
+    return {}
+  roles = {"text_a": table.roles.text_a, "text_b": table.roles.text_b}
+  return {role: column for role, column in roles.items() if column}
+
+
 def open_texts(config: SentencePairConfig, split: str) -> Table:
   """As `open_split`, of a split that is known to be in text files."""
   found = _open_whole(config, split, labelled=True)

@@ -219,6 +219,35 @@ def test_a_run_knows_its_columns_and_asks_where_moved_files_are(tmp_path):
   assert ended.out == out.read_text()
 
 
+def test_columns_that_a_run_has_guessed_are_its_columns(tmp_path):
+  path = tmp_path / "train.csv"
+  rows = [f"w {i},v {i % 7},{'no' if i % 2 else 'yes'}" for i in range(40)]
+  path.write_text("\n".join(["premise,hypothesis,gold", *rows]) + "\n")
+  run, target = f"--model_dir={tmp_path}/run", tmp_path / "out.csv"
+  ended = enter(
+    tmp_path, "launch.train", "--task=pairs", run, f"--train_file={path}",
+    *TINY[1:],
+  )  # fmt: skip
+  assert ended.status == 0, ended.err
+  source = tmp_path / "new.csv"
+  # Two more have usual names.
+  source.write_text("question,premise,s2,hypothesis\nq,w 1,s,v 1\n")
+  ask = functools.partial(enter, tmp_path, "launch.predict", run)
+  ended = ask(f"--input={source}", f"--output={target}")
+  assert ended.status == 0, ended.err
+  with open(target) as file:
+    (row,) = csv.DictReader(file)
+  assert (row["question"], row["s2"]) == ("q", "s")
+  (alone,) = load(f"{tmp_path}/run").predict([("w 1", "v 1")])
+  assert row["label"] == alone["label"]
+  for name, share in alone["probabilities"].items():
+    assert float(row[f"probabilities.{name}"]) == pytest.approx(share, abs=1e-4)
+  # Others are found by their usual names, as before.
+  source.write_text("sentence1,sentence2\nw 1,v 1\n")
+  ended = ask(f"--input={source}", "--output=-")
+  assert ended.status == 0, ended.err
+
+
 @pytest.mark.parametrize(
   ("stdin", "complaint"),
   [

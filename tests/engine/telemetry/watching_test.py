@@ -1,5 +1,7 @@
 """What looks at a run hears all of it, and cannot alter it."""
 
+import sys
+
 import pytest
 
 from engine.run.experiment import Experiment
@@ -35,6 +37,11 @@ class Failing(Watcher):
     raise OSError("no such host")
 
 
+class Leaving(Watcher):
+  def log(self, kind, step, point):
+    sys.exit("I gave up")
+
+
 def run(directory, *watchers):
   return Experiment(
     config=tiny_config(
@@ -68,9 +75,12 @@ def test_a_watcher_hears_all_and_alters_nothing(plain, tmp_path):
 
 def test_one_that_raises_ends_itself_and_is_told_of(plain, tmp_path, caplog):
   watcher = Recorder()
-  result = run(tmp_path, Failing(), watcher)
+  result = run(tmp_path, Failing(), Leaving(), watcher)
   assert result["weights_sha256"] == plain["weights_sha256"]
-  assert result["lost"] == {"Failing": "log: OSError: no such host"}
+  assert result["lost"] == {
+    "Failing": "log: OSError: no such host",
+    "Leaving": "log: SystemExit: I gave up",
+  }
   assert caplog.text.count("The action Failing has failed") == 1
   assert watcher.heard[-1][0] == "end"  # The others go on.
 

@@ -29,6 +29,12 @@ def test_a_run_has_settings_or_checkpoints(tmp_path):
   check_run(str(tmp_path))
 
 
+def test_a_run_that_tensorflow_would_not_find_is_refused(tmp_path):
+  (tmp_path / "r[1]" / "checkpoints").mkdir(parents=True)
+  with pytest.raises(UserError, match=r"^`other_dir` .*r\[1\] has '\['"):
+    check_run(str(tmp_path / "r[1]"), "other_dir")
+
+
 def test_what_is_no_directory_is_named(tmp_path):
   (tmp_path / "file").touch()
   os.mkfifo(tmp_path / "pipe")

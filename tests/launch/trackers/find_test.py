@@ -28,6 +28,11 @@ class Needy(Watcher):
     del more
 
 
+class Leaving(Watcher):
+  def __init__(self):
+    sys.exit("no licence")
+
+
 def test_what_is_named_is_built():
   (found,) = build(["launch.trackers.csv_file:CsvFile"])
   assert isinstance(found, CsvFile)
@@ -41,6 +46,7 @@ def test_what_is_named_is_built():
     ("launch.trackers.csv_file:Nothing", "which is no action: name a subclass"),
     ("json:JSONDecoder", "which is no action"),
     (f"{__name__}:Needy", "cannot be built without arguments"),
+    (f"{__name__}:Leaving", "without arguments .no licence"),
   ],
 )
 def test_what_is_no_action_is_refused(path, complaint):

@@ -14,9 +14,10 @@ from tasks.sentence_pair import SentencePairTask
 
 
 @pytest.fixture
-def build(monkeypatch):
+def build(monkeypatch, tmp_path_factory):
   """Makes runs, of some settings, whose model says the same of all pairs."""
   monkeypatch.setattr(predictions, "predict", _predict)
+  assets = str(tmp_path_factory.mktemp("assets"))
 
   def build(**settings):
     task = SentencePairTask(
@@ -29,7 +30,7 @@ def build(monkeypatch):
       )
     )
     config = dataclasses.replace(configs.default_config(), task=task.config)
-    return Restored(config, task, tf_keras.Model(), 0, "")
+    return Restored(config, task, tf_keras.Model(), 0, assets)
 
   return build
 

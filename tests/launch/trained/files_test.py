@@ -1,6 +1,7 @@
 """A file of rows becomes a file of predictions, whatever interrupts it."""
 
 import csv
+import dataclasses
 import json
 import os
 
@@ -8,7 +9,7 @@ import pytest
 
 from engine.errors import UserError
 from launch.trained import predictions
-from launch.trained.files import Seen, predict_file
+from launch.trained.files import Seen, predict_file, write_lines
 from launch.trained.inputs import open_input
 from tasks.config import SentencePairConfig
 
@@ -78,9 +79,31 @@ def test_an_input_that_has_changed_is_another_one(
     asked(patch, kill_at=1)
     with pytest.raises(Killed):
       predict(run, path, output)
-  rows_in(path, 3)
+  state = path.stat()
+  path.write_text(path.read_text().replace("first 0", "other 0"))
+  os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
   with pytest.raises(UserError, match="was not begun by this run"):
     predict(run, path, output)
+  rows_in(path, 3)  # It has grown behind the row that was read.
+  predict(run, path, output)
+  with open(output) as file:
+    assert [row["id"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+
+
+def test_other_models_are_other_ones(build, tmp_path, monkeypatch):
+  run, path = build(), rows_in(tmp_path / "x.tsv", 3)
+  output = str(tmp_path / "out.csv")
+  with monkeypatch.context() as patch:
+    patch.setattr(predictions, "_CHUNK", 1)
+    asked(patch, kill_at=1)
+    with pytest.raises(Killed):
+      predict(run, path, output)
+  for other in (
+    dataclasses.replace(run, symmetric=True),
+    dataclasses.replace(run, others=(run,)),
+  ):
+    with pytest.raises(UserError, match="was not begun by this run"):
+      predict(other, path, output)
 
 
 def test_an_output_that_exists_is_left(build, tmp_path):
@@ -119,6 +142,21 @@ def test_an_output_that_comes_to_be_meanwhile_is_left(
   (kept,) = tmp_path.glob(f"{name}.[0-9p]*[0-9t]")
   assert str(kept) in str(refused.value)
   assert len(kept.read_text().splitlines()) == 3
+
+
+def test_lines_that_were_kept_stay(tmp_path):
+  output, kept = tmp_path / "s.tsv", f"s.tsv.{os.getpid()}"
+  (tmp_path / kept).write_text("precious")
+
+  def lines():
+    yield "1"
+    output.symlink_to(output.name)
+
+  with pytest.raises(UserError, match=f"these predictions are in .*/{kept}_"):
+    write_lines(str(output), lines())
+  assert output.is_symlink()
+  assert (tmp_path / kept).read_text() == "precious"
+  assert (tmp_path / f"{kept}_").read_text() == "1\n"
 
 
 def test_what_a_killed_process_has_told_is_told_again(

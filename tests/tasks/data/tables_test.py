@@ -247,6 +247,10 @@ def test_a_header_of_usual_names_is_no_pair(tmp_path):
   path = write(tmp_path / "x.tsv", columns=("Premise", "hypothesis", "gold"))
   with pytest.raises(UserError, match="x.tsv has a header, as 'Premise' in"):
     table_of(path, columns=("text_a", "text_b", "label"))
+  first = tmp_path / "a.tsv"
+  first.write_text("a\tb\tyes\n")
+  with pytest.raises(UserError, match="x.tsv has a header, as 'Premise' in"):
+    table_of(f"{first},{path}", columns=("text_a", "text_b", "label"))
   table = table_of(path)
   assert texts(table.rows()) == ROWS
   path.write_text("text\tclass\nsentence\tno\n")
