@@ -40,6 +40,10 @@ def _mode(path: str, *, follow: bool = False) -> int:
     return os.stat(path, follow_symlinks=follow).st_mode
   except (FileNotFoundError, NotADirectoryError):
     return 0
+  except OSError as error:
+    if error.errno == errno.ELOOP:  # Links to each other lead to nothing.
+      return 0
+    raise
 
 
 def is_link(path: str) -> bool:

@@ -229,10 +229,8 @@ class Session:
         f"The last checkpoint could not be written to {path}: make room "
         "there; the same command goes on from the one before."
       )
-    lost: dict[str, Any] = {
-      **self._logs.starts.lost,
-      **self._job.watching.failed,
-    }
+    lost: dict[str, Any] = {**self._logs.starts.lost}
+    lost |= self._job.watching.failed
     if self._job.is_chief and (steps := self._best.finish()):
       lost["best"] = steps
     reported = outcome(
@@ -250,12 +248,15 @@ class Session:
       if self._job.is_chief:
         sweep(self._job.directory, self._step())
         self._job.directory.write_result(reported)
+        lost = reported["lost"]
+        self._job.watching.end(reported)
+        if reported["lost"] != lost:  # Who has failed only now.
+          self._job.directory.write_result(reported)
     except DISK_ERRORS as error:
       raise SaveFailed(
         f"The result could not be written to {path} ({reason_of(error)}): "
         "make room there, and give the same command."
       ) from error
-    self._job.watching.end(reported)
     return reported
 
   def _train(self) -> bool:

@@ -214,20 +214,21 @@ def _without_columns(
   called = " and ".join(x if names[x] == GUESS else names[x] for x in lacking)
   flags = " ".join(f"--{role}=COLUMN" for role in lacking)
   named, there = len(config.columns), len(columns)
-  differ = named and named != there
-  counts = f" (it names {named}, there are {there})" if differ else ""
+  fits = named in (0, there)
+  counts = "" if fits else f" (it names {named}, there are {there})"
   cure = f", or name all by --columns=... if that is no header{counts}"
-  is_named = columns is config.columns
   return UserError(
     f"{path} has the columns {shortened([*columns], 100)}, but none for the "
     f"sentences of the run ({called}): say which by {flags}"
-    f"{cure * (not is_named)}."
+    f"{cure * (columns is not config.columns)}."
   )
 
 
 def _cells(file: RowFile, roles: tuple[str, str], kind: Any) -> Iterator[Row]:
   """Yields the rows of a table."""
   names = [*dict.fromkeys(file.columns)]
+  if twice := [x for x in names if x and file.columns.count(x) > 1]:
+    raise UserError(f"{file.path} has {quoted(twice[0])} twice: rename one.")
   for _, line, values in file.rows([*names, ""]):
     place = f"{file.path}, line {line}"
     if isinstance(values, UserError):

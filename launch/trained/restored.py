@@ -56,14 +56,18 @@ class Restored:
 
   @property
   def rows(self) -> TaskConfig:
-    """How rows are read: columns that were guessed are those of training."""
+    """How rows are read: columns that were guessed are those of training.
+
+    Where runs have learned from others, they are guessed anew.
+    """
     config = self.task.config
     if not isinstance(config, SentencePairConfig):
       return config
+    known, *others = [read_columns(x.assets) for x in (self, *self.others)]
     guessed: dict[str, Any] = {
       role: column
-      for role, column in read_columns(self.assets).items()
-      if getattr(config, role) == GUESS
+      for role, column in known.items()
+      if getattr(config, role) == GUESS and all(x == known for x in others)
     }
     return dataclasses.replace(config, **guessed)
 

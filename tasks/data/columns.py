@@ -120,7 +120,7 @@ def text_columns(
   """
   found = []
   for role, name in (("text_a", text_a), ("text_b", text_b)):
-    if not name or (name != GUESS and name in columns):
+    if not name or (name != GUESS and columns.count(name) == 1):
       found.append(name)
       continue
     usual = _USUAL[role].split()

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from engine.durability.run_directory import RunDirectory
 from engine.run.experiment import Experiment
 from engine.task import Watcher
 from engine.telemetry.watching import Watching
@@ -34,6 +35,11 @@ class Recorder(Watcher):
 
 class Failing(Watcher):
   def log(self, kind, step, point):
+    raise OSError("no such host")
+
+
+class Late(Watcher):
+  def end(self, result):
     raise OSError("no such host")
 
 
@@ -75,11 +81,13 @@ def test_a_watcher_hears_all_and_alters_nothing(plain, tmp_path):
 
 def test_one_that_raises_ends_itself_and_is_told_of(plain, tmp_path, caplog):
   watcher = Recorder()
-  result = run(tmp_path, Failing(), Leaving(), watcher)
+  result = run(tmp_path, Failing(), Leaving(), Late(), watcher)
+  assert RunDirectory(str(tmp_path)).result()["lost"] == result["lost"]
   assert result["weights_sha256"] == plain["weights_sha256"]
   assert result["lost"] == {
     "Failing": "log: OSError: no such host",
     "Leaving": "log: SystemExit: I gave up",
+    "Late": "end: OSError: no such host",
   }
   assert caplog.text.count("The action Failing has failed") == 1
   assert watcher.heard[-1][0] == "end"  # The others go on.

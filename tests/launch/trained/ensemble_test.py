@@ -1,6 +1,7 @@
 """Means over orders and runs, and how good they are."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -37,6 +38,19 @@ def said(run, source):
   first = source.encoded.first.astype(np.float64) + len(run.directory)
   share = first / (source.encoded.lengths + 10)
   return {"probabilities": np.stack([1 - share, share], -1)}
+
+
+def test_runs_that_have_learned_from_other_columns_guess_them(tmp_path):
+  runs = []
+  for name in ("premise", "premise", "question1"):
+    assets = tmp_path / str(len(runs))
+    assets.mkdir()
+    (assets / "columns.json").write_text(json.dumps({"text_a": name}))
+    runs.append(dataclasses.replace(run_of(), assets=str(assets)))
+  one, same, other = runs
+  assert one.rows.text_a == "premise" and one.rows.text_b == "auto"
+  assert ensemble.join([one, same], symmetric=False).rows == one.rows
+  assert ensemble.join([one, other], symmetric=False).rows.text_a == "auto"
 
 
 def test_both_orders_of_all_runs_are_averaged():

@@ -144,6 +144,15 @@ def test_an_output_that_comes_to_be_meanwhile_is_left(
   assert len(kept.read_text().splitlines()) == 3
 
 
+def test_a_link_to_itself_is_left(tmp_path):
+  output = tmp_path / "s.tsv"
+  output.symlink_to(output.name)
+  with pytest.raises(UserError, match="these predictions are in"):
+    write_lines(str(output), ["1"])
+  assert output.is_symlink()
+  assert (tmp_path / f"s.tsv.{os.getpid()}").read_text() == "1\n"
+
+
 def test_lines_that_were_kept_stay(tmp_path):
   output, kept = tmp_path / "s.tsv", f"s.tsv.{os.getpid()}"
   (tmp_path / kept).write_text("precious")

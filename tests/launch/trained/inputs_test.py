@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import types
 
 import pytest
@@ -193,6 +194,23 @@ def test_columns_that_the_user_names_are_not_those_of_a_header(
     rows_of(path, columns=columns, is_headless=True)
   # The run's own, which a file with a header need not have.
   (row,) = rows_of(path, columns=columns)
+  assert json.loads(row.line) == {"text_a": "a", "text_b": "b"}
+
+
+@pytest.mark.parametrize(
+  ("header", "fault"),
+  [
+    ("id,id,premise,hypothesis", "x.csv has 'id' twice: rename one."),
+    ("premise,premise,hypothesis,x", "but none for the sentences of the run"),
+  ],
+)
+def test_a_column_that_is_there_twice_is_refused(tmp_path, header, fault):
+  path = write(tmp_path / "x.csv", f"{header}\n1,2,a,b\n")
+  with pytest.raises(UserError, match=re.escape(fault)):
+    rows_of(path)
+  with pytest.raises(UserError, match=re.escape(fault)):
+    rows_of(path, text_a="premise", text_b="hypothesis")
+  (row,) = rows_of(write(path, "premise,hypothesis,,\na,b,,\n"))
   assert json.loads(row.line) == {"text_a": "a", "text_b": "b"}
 
 
