@@ -14,6 +14,7 @@ import functools
 import os
 import pathlib
 import random
+import re
 import shutil
 from collections.abc import Sequence
 
@@ -61,28 +62,32 @@ def attempt(runs: Runs, seed: int, number: int, trial: Trial) -> None:
   else:
     WOUNDS[attack](run / name, random.Random(f"{seed} {number}"))
   before = names_in(run)
-  words = ("", "")
+  words, said = ("", ""), ""
   try:
     ended = open_door(door, scratch, answer)
   except judge.Overdue as error:
     trial.outcome, words = "finding", ("hangs", str(error))
   else:
+    said = ended.err
     trial.outcome, *words = _judged(runs, trial, ended, run)
   if touched := canaries.touched():
     trial.outcome = "finding"
     words = ("canary", ", ".join(os.path.relpath(x, scratch) for x in touched))
-  elif gone := _lost(runs, trial, before - names_in(run)):
+  elif gone := _lost(runs, trial, before - names_in(run), said):
     trial.outcome, words = "finding", (f"{trial.outcome}, but gone", gone)
   if trial.outcome == "finding":
     trial.finding = judge.Finding("damage", name, attack, door.name, *words)
   shutil.rmtree(scratch)
 
 
-def _lost(runs, trial, gone):
+def _lost(runs, trial, gone, said):
   """Names of files that had to stay: of a refused run, or of a whole one."""
   if trial.outcome != "refused" and trial.attack not in REFUSALS:
     return ""
   gone = gone - runs.removed[trial.door.name]
+  # Passed over, it was written anew in its place, and that failed as well.
+  of = set(re.findall(r"^(ckpt-\d+) could not be saved", said, re.M))
+  gone = {x for x in gone if os.path.basename(x).partition(".")[0] not in of}
   return ", ".join(sorted(gone)[:5])
 
 

