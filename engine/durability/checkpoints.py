@@ -14,7 +14,7 @@ from absl import logging
 
 from engine.config import CheckpointConfig, ExperimentConfig
 from engine.durability import listing, manifest, own
-from engine.durability.committer import Committer
+from engine.durability.committer import Committer, discard
 from engine.durability.restore import restore_newest
 from engine.errors import Unreadable, UserError
 from engine.files import DISK_ERRORS, reason_of
@@ -173,7 +173,6 @@ class Checkpoints(tf.train.CheckpointManager):
         self._committer.check()
         if stranger := own.stranger(prefix):
           raise OSError(f"{stranger} is no regular file")
-        manifest.revoke(prefix)
         self._committer.cover()
         super().save(
           checkpoint_number=step,
@@ -250,7 +249,7 @@ class Checkpoints(tf.train.CheckpointManager):
     )
     with contextlib.suppress(*DISK_ERRORS):
       if not own.stranger(prefix):
-        manifest.delete(prefix)
+        discard(prefix)
       own.remove_leftovers(self.directory)
 
   def _step(self) -> int:

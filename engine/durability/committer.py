@@ -7,12 +7,15 @@ from typing import Any
 from engine.durability.lock import Lock
 from engine.durability.manifest import (
   Manifest,
+  delete,
+  is_committed,
   note_logs,
   prefixes,
   read_manifest,
+  verify,
   write_manifest,
 )
-from engine.errors import UserError
+from engine.errors import Damaged, Missing, UserError
 from engine.lines.cover import Cover
 from engine.lines.line_file import LineFile
 
@@ -107,6 +110,26 @@ class Committer:
     self._sync()
     write_manifest(prefix, step=step, metrics=metrics, **self._facts)
     self.committed.append(step)
+
+
+def discard(prefix: str) -> None:
+  """Deletes what a failed save has left.
+
+  What was there before stays where it is whole, or cannot be read now: nothing
+  has taken its place.
+
+  Raises:
+    OSError, tf.errors.OpError: where the disk does not let it go.
+  """
+  try:
+    if is_committed(prefix):
+      verify(prefix)
+      return
+  except (Damaged, Missing):
+    pass
+  except UserError:
+    return
+  delete(prefix)
 
 
 def covers(

@@ -92,7 +92,9 @@ def stranger(prefix: str) -> str:
   folder, name = os.path.split(prefix)
   for entry in names_in(folder):
     path = os.path.join(folder, entry)
-    if entry.startswith(f"{name}.") and not is_file(path):
+    wrong = entry.startswith(f"{name}.") and not is_file(path)
+    # TensorFlow would write through it.
+    if wrong or (entry == f"{name}_temp" and is_link(path)):
       return path
   return ""
 

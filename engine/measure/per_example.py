@@ -1,6 +1,5 @@
 """What the newest evaluation of a run said of each example of a split."""
 
-import contextlib
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -8,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from engine.errors import Damaged, Missing, shortened
-from engine.files import DISK_ERRORS, write_atomically
+from engine.files import DISK_ERRORS, reason_of, write_atomically
 from engine.formats import read_arrays
 from engine.measure.journal import Journal
 from engine.task import LABELS, WEIGHTS, Source
@@ -37,8 +37,8 @@ def keep(
 ) -> None:
   """Keeps what evaluations said of each example, for who looks into it.
 
-  The worst examples go to TensorBoard too. Where the disk is full nothing is
-  kept, and the run goes on.
+  The worst examples go to TensorBoard too. What the disk does not take is told,
+  and the run goes on: the next evaluation has its own.
 
   Args:
     directory: of the run.
@@ -48,7 +48,7 @@ def keep(
     log: of the run.
   """
   for split, (table, source) in zip(splits, evaluated, strict=True):
-    with contextlib.suppress(*DISK_ERRORS):
+    try:
       worst = write(
         directory,
         split,
@@ -57,6 +57,12 @@ def keep(
         source=source,
       )
       log.write_text("eval", step, f"{split}: largest losses", markdown(worst))
+    except DISK_ERRORS as error:
+      logging.warning(
+        "examples/%s.npz could not be written (%s): what the evaluation of "
+        "step %d said of each example is in no report.",
+        *(split, reason_of(error), step),
+      )
 
 
 def write(

@@ -297,6 +297,53 @@ def test_a_save_that_fails_is_told_and_the_next_one_saves(
   assert (steps(tmp_path), checkpoints.failed_saves) == ([2, 3], 2)
 
 
+@pytest.mark.parametrize(("other", "newest"), [(0.0, 9), (1.0, 6)])
+def test_what_a_save_was_to_replace_stays_where_it_fails(
+  saved, monkeypatch, other, newest
+):
+  """Nobody knows what a checkpoint is that cannot be read for a while."""
+  names = set(os.listdir(saved))
+  sha256_of = manifest.sha256_of
+
+  def denied(path):
+    if "ckpt-9" in path:
+      raise PermissionError(13, "Permission denied")
+    return sha256_of(path)
+
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  checkpoints = manager(saved, step, value)
+  with monkeypatch.context() as patch:
+    patch.setattr(manifest, "sha256_of", denied)
+    assert begun(checkpoints).endswith("ckpt-6")
+    step.assign(9)
+    value.assign(4.5 + other)
+    checkpoints.save(checkpoint_number=9)
+    assert checkpoints.settle().endswith("ckpt-6")
+  assert set(os.listdir(saved)) == names
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  assert begun(manager(saved, step, value)).endswith(f"ckpt-{newest}")
+  assert (step.numpy(), value.numpy()) == (newest, newest / 2)
+
+
+def test_a_save_that_is_killed_in_its_place_leaves_what_it_replaces(saved):
+  """Nothing of a checkpoint goes before the files of the next one are there."""
+  step, value = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+  checkpoints = manager(saved, step, value)
+  begun(checkpoints)
+  checkpoints._newest = str(saved / "ckpt-6")  # As where 9 was passed over.
+
+  class Killed(BaseException):
+    pass
+
+  def die(*_, **__):
+    raise Killed
+
+  checkpoints.checkpoint.write = checkpoints.checkpoint._write = die
+  with pytest.raises(Killed):
+    checkpoints.save(checkpoint_number=9)
+  assert manifest.verify(str(saved / "ckpt-9")).step == 9
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_lock_lost_while_writing_is_said_once(tmp_path, asynchronous):
   class Lost(Committer):

@@ -113,6 +113,7 @@ def test_a_save_refuses_a_link_in_its_place(tmp_path):
     (run / name).symlink_to(canary)
     with pytest.raises(OSError, match=f"{name} is a link"):
       manifest.revoke(str(run / "ckpt-3"))
+    assert own.stranger(str(run / "ckpt-3")) == str(run / name)
     (run / name).unlink()
 
 
