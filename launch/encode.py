@@ -23,6 +23,8 @@ from tasks.config import DATA
 
 # Pairs in a shard by default: each of a store is two open files in training.
 _SIZES = {"tfrecord": 2**14, "arrays": 2**20}
+# Pairs from which one more process pays: it starts for as long as 50,000 take.
+_PAYS = 100_000
 
 flags.DEFINE_string("output_dir", None, "Directory of the files; needed.")
 flags.DEFINE_list("splits", ["train", "dev"], "Splits to encode.")
@@ -42,8 +44,8 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer(
   "workers",
-  os.cpu_count(),
-  "Processes that encode.",
+  None,
+  "Processes that encode; by default one a core, and fewer for few pairs.",
   lower_bound=1,
   upper_bound=4096,
 )
@@ -84,10 +86,12 @@ def main(rest: Sequence[str]) -> None:
   pairs = sum(shard.count for shard in plan.shards)
   print(f"{pairs:,} pairs in {len(plan.shards)} files", end="")
   print(f", {len(plan.shards) - len(todo)} of them there", flush=True)
+  left = sum(shard.count for shard in todo)
+  workers = values.workers or min(os.cpu_count() or 1, 1 + left // _PAYS)
   if values.beam:
-    done = encoding.run_on_beam(todo, rest, workers=values.workers)
+    done = encoding.run_on_beam(todo, rest, workers=workers)
   else:
-    done = encoding.run(todo, workers=values.workers)
+    done = encoding.run(todo, workers=workers)
   show(done, todo)
   plan.finish(directory)
   named = {"train": "train_file", "dev": "eval_file"}

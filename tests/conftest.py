@@ -3,11 +3,15 @@
 import gc
 import os
 import pathlib
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # As the engine says, later.
 
 import pytest
 import tensorflow as tf
+
+from engine.process.compile_cache import CompileCache
 
 tf.config.set_logical_device_configuration(
   tf.config.list_physical_devices("CPU")[0],
@@ -16,6 +20,7 @@ tf.config.set_logical_device_configuration(
 
 # Begun first, two processes end at nearly the same time.
 LONGEST = (
+  "launch/jobs/search",  # It forks, and this process is small yet.
   "engine/run/trainer",
   "launch/train",
   "house/workers",
@@ -23,7 +28,6 @@ LONGEST = (
   "tasks/encoders/battery",
   "tasks/encoders/sources/saved_models",
   "tasks/data/pairs",
-  "house/chaos",
   "engine/run/resume",
   "engine/step/averages",
   "launch/jobs/seeds",
@@ -31,13 +35,24 @@ LONGEST = (
 HERE = pathlib.Path(__file__).parent
 
 
+def pytest_configure(config):
+  """All processes share what XLA compiles, as those of --compile_cache do."""
+  if hasattr(config, "workerinput"):
+    return  # Its first process has said where.
+  shared = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+  config.add_cleanup(shared.cleanup)
+  CompileCache(shared.name, {}).open()
+
+
 def pytest_collection_modifyitems(items):
   places = {HERE / f"{name}_test.py": i for i, name in enumerate(LONGEST)}
   items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
-def pytest_collection_finish():
-  """Spares the collector TensorFlow and all tests: they stay to the end."""
+@pytest.fixture(scope="module", autouse=True)
+def spared():
+  """Spares the collector TensorFlow, all tests, and what they keep."""
+  gc.collect()
   gc.freeze()
 
 

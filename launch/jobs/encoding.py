@@ -185,10 +185,16 @@ _DAMAGED = "{} is damaged ({}): remove it, and give the same command again."
 
 
 def run(todo: Sequence[Shard], *, workers: int) -> Iterator[Shard]:
-  """Makes files in processes; yields each one that is whole."""
+  """Makes files, one worker in this process; yields each that is whole."""
+  workers = min(workers, len(todo))
+  if workers <= 1:
+    for shard in todo:
+      shards.write(shard)
+      yield shard
+    return
   context = multiprocessing.get_context("spawn")
   with concurrent.futures.ProcessPoolExecutor(
-    max(1, min(workers, len(todo))),
+    workers,
     context,
     initializer=_begin,
     initargs=(os.getpid(),),

@@ -73,6 +73,7 @@ def test_a_longer_campaign_with_new_interpreters(tmp_path):
   assert [row["kills"] for row in rows] == [4, 4, 4]
 
 
+@pytest.mark.slow
 def test_2_workers_stop_together_and_1_goes_on(tmp_path):
   settings = (
     "--task=demo",

@@ -297,17 +297,20 @@ def test_predict_averages_orders_and_runs_and_takes_the_temperature(
   kept = json.loads((model_dir / "calibration.json").read_text())
   tsv = "".join(f"{a}\t{b}\n" for a, b in REFERENCE_PAIRS)
 
-  def shares(*arguments, text=tsv):
-    ended = ask(run, *arguments, stdin=text)
+  def shares(*arguments):
+    ended = ask(run, *arguments, stdin=tsv)
     assert ended.status == 0, ended.err
     cells = [line.split("\t")[1:3] for line in ended.out.splitlines()]
     return np.array([[float(x.split("=")[1]) for x in row] for row in cells])
 
-  alone = shares()
-  assert np.allclose(shares(run), alone)
-  swapped = "".join(f"{b}\t{a}\n" for a, b in REFERENCE_PAIRS)
-  both = (alone + shares(text=swapped)) / 2
-  assert np.allclose(shares("--symmetric"), both, atol=2e-4)
+  def said(pairs):
+    found = load(str(model_dir)).predict(pairs)
+    return np.array([list(x["probabilities"].values()) for x in found])
+
+  alone = said(REFERENCE_PAIRS)
+  np.testing.assert_allclose(shares(run), alone, atol=1e-4)
+  both = (alone + said([(b, a) for a, b in REFERENCE_PAIRS])) / 2
+  np.testing.assert_allclose(shares("--symmetric"), both, atol=2e-4)
   odds = [np.log(x[:, 1] / x[:, 0]) for x in (alone, shares("--calibrated"))]
   np.testing.assert_allclose(odds[1], odds[0] / kept["temperature"], atol=2e-3)
   ended = ask(run, run, "--split=dev", f"--output={tmp_path}")

@@ -111,7 +111,9 @@ _built: dict[Any, _Built] = {}
 
 def _parts_of(self, train, *devs, order=""):
   task = self._task
-  facts = {} if type(task) is SentencePairTask else vars(task)
+  facts = vars(task)
+  if type(task) is SentencePairTask:
+    facts = {"config": str(task.config)}
   if not all(isinstance(x, int | float | str) for x in facts.values()):
     return _parts(self, train, *devs, order=order)
   settings = [

@@ -38,10 +38,12 @@ RUNS: dict[str, tuple[Callable[[], Task], dict]] = {
   "line again": (lambda: LineTask(0.25), {}),
   "digits": (lambda: Digits(DigitsConfig()), {}),
   "float16": (LineTask, {"train": {"precision": "float16"}}),
-  "accumulated": (LineTask, {"train": {"accumulate_steps": 4}}),
-  "compiled by XLA": (LineTask, {"runtime": {"xla": True}}),
+  "accumulated, compiled by XLA": (
+    LineTask,
+    {"train": {"accumulate_steps": 4}, "runtime": {"xla": True}},
+  ),
 }
-BATCHES = (8, 32, 64)
+BATCHES = (8, 64)
 
 
 def experiment(name, directory, strategy) -> Experiment:

@@ -7,18 +7,12 @@ import numpy as np
 import pytest
 
 from engine.errors import UserError
-from engine.run.experiment import Experiment
 from launch.command import configs
 from tasks.config import SentencePairConfig
 from tasks.data.datasets import TextSplit, answers_of, open_split, read_split
 from tasks.named_sets import NAMED_SETS
-from tests.support.testing import (
-  SHARED,
-  needs_shared_data,
-  strategy_of,
-  tiny_config,
-  tiny_task,
-)
+from tests.support.testing import SHARED, needs_shared_data
+from tests.support.training import run
 
 LABELS = {  # What official files have, and what becomes of it.
   "mrpc": (["1", "0"], [1, 0]),
@@ -104,18 +98,15 @@ def test_both_splits_of_mnli_are_evaluated(tmp_path):
     ("eval", recipe, 2),
     *(("eval", split, 1) for split in recipe.split(",")),
   ):
-    config = tiny_config(
+    result = run(
+      tmp_path / "run",
+      replicas,
+      mode=mode,
       train={"train_steps": 2, "global_batch_size": 8},
       evaluation={"split": split, "eval_batch_size": 8},
       name="mnli",
       data_dir=str(tmp_path),
     )
-    result = Experiment(
-      config=config,
-      task=tiny_task(name="mnli", data_dir=str(tmp_path)),
-      model_dir=str(tmp_path / "run"),
-      strategy=strategy_of(replicas),
-    ).run(mode)
     assert result.pop("global_step") == result.pop("eval_weights")["step"] == 2
     found[split, replicas] = result
   matched, mismatched = recipe.split(",")
@@ -147,18 +138,11 @@ def test_a_run_may_train_without_a_split_to_evaluate(tmp_path):
     "text_a\ttext_b\tlabel\n" + "one\ttwo\ta\nthree\tfour\tb\n" * 8
   )
   settings = {"name": "pairs", "train_file": f"{tmp_path}/t.tsv"}
-  config = tiny_config(
-    train={"train_steps": 2, "global_batch_size": 8}, **settings
-  )
-  run = lambda mode: Experiment(
-    config=config,
-    task=tiny_task(**settings),
-    model_dir=str(tmp_path / "run"),
-    strategy=strategy_of(1),
-  ).run(mode)
+  train = {"train_steps": 2, "global_batch_size": 8}
   with pytest.raises(UserError, match="`eval_file` is not given"):
-    run("train_and_eval")
-  assert run("train")["eval"] is None
+    run(tmp_path / "run", train=train, **settings)
+  found = run(tmp_path / "run", mode="train", train=train, **settings)
+  assert found["eval"] is None
 
 
 @needs_shared_data

@@ -51,9 +51,9 @@ def reference(balanced):
   return evaluator.evaluate(np.int32(-1)), evaluator.predictions()
 
 
-@pytest.mark.parametrize("replicas", [1, 4])
 @pytest.mark.parametrize(
-  ("batch_size", "batching"), [(8, "pad"), (32, "pack"), (64, "pack")]
+  ("replicas", "batch_size", "batching"),
+  [(1, 8, "pad"), (4, 8, "pad"), (1, 32, "pack"), (4, 64, "pack")],
 )
 def test_metrics_of_53_examples(
   reference, balanced, replicas, batch_size, batching

@@ -46,7 +46,7 @@ def test_where_utilisation_is_not_known_the_reason_is(flops, reason):
 
 def test_a_run_finds_its_peak_and_says_it(tmp_path, monkeypatch):
   monkeypatch.setattr(peaks, "LEAST_FLOPS", 1.0)
-  result = run(tmp_path, replicas=2, mode="train")
+  result = run(tmp_path, mode="train")
   written = json.loads((tmp_path / "result.json").read_text())
   assert written.pop("digest")
   assert written == result

@@ -22,43 +22,48 @@ SMALL_BATCHES = {"train_steps": 6, "global_batch_size": 8}
 
 
 @pytest.mark.parametrize(
-  "task",
+  "ways",
   [
-    lambda: LineTask(dropout=0.0),
-    lambda: LineTask(dropout=0.25),
-    lambda: tiny_task(max_seq_length=96),
+    [(1, LineTask(dropout=0.25)), (2, LineTask(0.25)), (4, LineTask(0.25))],
+    [
+      (replicas, tiny_task(max_seq_length=96, batching=batching))
+      for replicas, batching in (
+        (1, "pack"),
+        (2, "pack"),
+        (1, "bucket"),
+        (4, "pad"),
+      )
+    ],
   ],
-  ids=["line", "line with dropout", "pairs with dropout"],
+  ids=["line", "pairs, however they lie"],
 )
-def test_1_2_and_4_replicas_train_the_same(tmp_path, task):
-  """With dropout too: the decisions belong to the place in the batch."""
-  results = {}
-  for replicas in (1, 2, 4):
-    results[replicas] = run(
-      tmp_path / str(replicas),
-      replicas,
-      task=task(),
-      train={"train_steps": 20, "global_batch_size": 32},
-      runtime={"steps_per_loop": 1, "log_example_ids": True},
+def test_1_2_and_4_replicas_train_the_same(tmp_path, ways):
+  """With dropout: the decisions belong to the place in the batch."""
+  results = []
+  for i, (replicas, task) in enumerate(ways):
+    results.append(
+      run(
+        tmp_path / str(i),
+        replicas,
+        task=task,
+        train={"train_steps": 20, "global_batch_size": 32},
+        runtime={"steps_per_loop": 1, "log_example_ids": True},
+      )
     )
-    assert results[replicas]["replicas"] == replicas
-  losses = {
-    n: [row["loss"] for row in lines(tmp_path / str(n), "train")]
-    for n in results
-  }
-  assert len(losses[1]) == 20
-  ids = {
-    n: lines(tmp_path / str(n), None, "example_ids.jsonl") for n in results
-  }
-  assert [row["step"] for row in ids[1]] == list(range(20))
-  for n in (2, 4):
-    assert ids[n] == ids[1]
+    assert results[i]["replicas"] == replicas
+  first, *others = (tmp_path / str(i) for i in range(len(ways)))
+  assert len(lines(first, "train")) == 20
+  ids = lines(first, None, "example_ids.jsonl")
+  assert [row["step"] for row in ids] == list(range(20))
+  expected = results[0]["eval"]
+  for other, result in zip(others, results[1:], strict=True):
+    assert lines(other, None, "example_ids.jsonl") == ids
     for name in ("confusion", "examples_seen"):
-      assert results[n]["eval"][name] == results[1]["eval"][name]
+      assert result["eval"][name] == expected[name]
     np.testing.assert_allclose(
-      results[n]["eval"]["loss"], results[1]["eval"]["loss"], rtol=1e-5
+      result["eval"]["loss"], expected["loss"], rtol=1e-5
     )
-    compare_runs(tmp_path / "1", tmp_path / str(n))
+    compare_runs(first, other)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
@@ -179,49 +184,23 @@ def stop_at(step, patch):
   patch.setattr(Boundary, "check", acting_at(step, interrupt))
 
 
-def test_packed_bucketed_and_padded_rows_are_the_same_training(tmp_path):
-  losses = {}
-  for batching in ("pad", "bucket", "pack"):
-    path = tmp_path / batching
-    run(
-      path,
-      task=tiny_task(batching=batching, dropout=0.0, max_seq_length=96),
-      mode="train",
-      train=SMALL_BATCHES,
-      runtime={"steps_per_loop": 1},
-    )
-    losses[batching] = [row["loss"] for row in lines(path, "train")]
-  np.testing.assert_allclose(losses["bucket"], losses["pad"], rtol=1e-5)
-  np.testing.assert_allclose(losses["pack"], losses["pad"], rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-  ("replicas", "stop", "task"),
-  [
-    (1, 2, LineTask),
-    (1, 3, LineTask),
-    (2, 3, LineTask),
-    (4, 4, LineTask),
-    (1, 3, tiny_task),
-  ],
-)
+@pytest.mark.parametrize(("replicas", "stop"), [(1, 2), (1, 3), (2, 3), (4, 4)])
 def test_a_resumed_run_is_bitwise_the_uninterrupted_one(
-  tmp_path, replicas, stop, task, monkeypatch
+  tmp_path, replicas, stop, monkeypatch
 ):
   settings = {
     "train": SMALL_BATCHES,
     "checkpoint": {"checkpoint_interval": 2},
     "runtime": {"steps_per_loop": 4, "log_example_ids": True},
   }
-  dropout = {"dropout": 0.25}
-  whole = run(tmp_path / "whole", replicas, task(**dropout), **settings)
+  whole = run(tmp_path / "whole", replicas, LineTask(0.25), **settings)
   cut = tmp_path / "cut"
   with monkeypatch.context() as patch:
     stop_at(stop, patch)
     with pytest.raises(KeyboardInterrupt):
-      run(cut, replicas, task(**dropout), **settings)
+      run(cut, replicas, LineTask(0.25), **settings)
   assert not (cut / "result.json").exists()
-  resumed = run(cut, replicas, task(**dropout), **settings)
+  resumed = run(cut, replicas, LineTask(0.25), **settings)
   assert resumed["weights_sha256"] == whole["weights_sha256"]
   assert resumed["eval"] == whole["eval"]
   for name in ("metrics.jsonl", "example_ids.jsonl"):
@@ -280,13 +259,14 @@ def test_a_loss_that_is_no_number_stops_before_a_checkpoint(tmp_path):
 
 def test_bfloat16_multiplies_in_bfloat16_and_keeps_float32(tmp_path):
   tmp_path = tmp_path / "b"
-  result = run(tmp_path, train={"precision": "bfloat16"})
+  task = tiny_task(max_seq_length=96)
+  result = run(tmp_path, task=task, train={"precision": "bfloat16"})
   assert np.isfinite(result["eval"]["loss"])
   for value in weights(tmp_path).values():
     assert value.dtype in (np.float32, np.int64)
   before = tf_keras.mixed_precision.global_policy().name
   assert before == "float32"
-  exact = run(tmp_path.parent / "f", train={"precision": "float32"})
+  exact = run(tmp_path.parent / "f", task=task)
   assert result["weights_sha256"] != exact["weights_sha256"]
   np.testing.assert_allclose(
     result["eval"]["loss"], exact["eval"]["loss"], atol=0.02

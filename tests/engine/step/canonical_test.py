@@ -166,7 +166,7 @@ def test_a_share_is_compiled_once(batching):
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_one_training_whatever_computes_it(tmp_path, precision):
   """With dropout, accumulation, evaluations, and a scale that overflows."""
-  shapes = [(1, 1), (2, 1), (4, 1), (2, 2), (1, 8)]
+  shapes = [(1, 1), (4, 1), (2, 2), (1, 8)]
   for replicas, parts in shapes:
     task = HalfTask() if precision == "float16" else LineTask(dropout=0.25)
     found = run(

@@ -131,7 +131,7 @@ def check_random(settings, rounds, seed):
 @needs_hypothesis
 @pytest.mark.parametrize("settings", [DEFAULT, (False, None, True)])
 def test_random_texts_have_the_same_ids(settings):
-  assert check_random(settings, rounds=40, seed=0) >= 2000
+  assert check_random(settings, rounds=20, seed=0) >= 1000
 
 
 @pytest.mark.slow
@@ -178,7 +178,7 @@ def check_pairs(spec, texts):
 @needs_shared_data
 @needs_demo_encoder
 def test_pairs_of_the_shared_data_have_the_same_ids():
-  check_pairs(encoders.find("demo").tokenizer, shared_sentences()[::19])
+  check_pairs(encoders.find("demo").tokenizer, shared_sentences()[::61])
 
 
 @pytest.mark.slow
