@@ -5,6 +5,7 @@ from absl import flags
 from engine.errors import printable
 from launch.command.checks import check_runs
 from launch.command.door import run_door
+from launch.command.imports import slow_imports
 
 flags.DEFINE_string("split", "", "On which split; by default the first one.")
 flags.DEFINE_string("metric", "", "Metric to judge by; by default the task's.")
@@ -19,9 +20,10 @@ def main(first: str, second: str) -> None:
   for side in (first, second):
     check_runs(side)
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.pages.comparison import compare
-  from launch.pages.comparison_text import lines
-  from launch.pages.sides import read_side
+  with slow_imports():
+    from launch.pages.comparison import compare
+    from launch.pages.comparison_text import lines
+    from launch.pages.sides import read_side
 
   found = compare(
     read_side(first),

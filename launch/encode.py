@@ -18,6 +18,7 @@ from launch.command.flags import (
   in_group,
   require,
 )
+from launch.command.imports import slow_imports
 from tasks import registry
 from tasks.config import DATA
 
@@ -69,8 +70,9 @@ def main(rest: Sequence[str]) -> None:
       "--beam."
     )
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.jobs import encoding
-  from tasks.tokens import shards
+  with slow_imports():
+    from launch.jobs import encoding
+    from tasks.tokens import shards
 
   if values.beam:
     encoding.check_beam()

@@ -8,6 +8,7 @@ from engine.errors import UserError
 from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
 from launch.command.flags import define_trust, require
+from launch.command.imports import slow_imports
 
 FORMATS = ("saved_model", "hub", "huggingface", "tflite")
 
@@ -44,9 +45,10 @@ def main() -> None:
   check_output("export_dir", target)
   check_run(model_dir, "model_dir")
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.files import is_local, sweep_parts
-  from launch.trained.api import Model
-  from launch.trained.restored import restore_run
+  with slow_imports():
+    from engine.files import is_local, sweep_parts
+    from launch.trained.api import Model
+    from launch.trained.restored import restore_run
 
   restored = restore_run(
     model_dir,

@@ -11,6 +11,7 @@ from launch.command.flags import (
   in_group,
   require,
 )
+from launch.command.imports import slow_imports
 from tasks.config import DATA
 
 SETTINGS = (
@@ -34,7 +35,8 @@ def main() -> None:
   check_splits("split", [split])
   make_directory("out", out)
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.pages.views import views
+  with slow_imports():
+    from launch.pages.views import views
 
   for name, told in views(config, split, out):
     print(f"{name:<9} {told}", flush=True)

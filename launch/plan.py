@@ -16,6 +16,7 @@ from engine.planning.tpu import Tpus
 from launch.command.checks import check_output
 from launch.command.door import run_door
 from launch.command.flags import config_from_flags, define_settings, settings
+from launch.command.imports import slow_imports
 from launch.pages import plan_report
 from tasks import registry
 
@@ -67,14 +68,15 @@ def main() -> None:
   cluster = find_cluster(config.runtime, os.environ)
   compiler = find_compiler() if values.topology else None
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.cluster.strategies import create_strategy
-  from engine.files import write_json
-  from engine.loop.evaluator import Evaluator
-  from engine.measure.ledger import Ledger
-  from engine.planning.compiled import PlannedStep, compile_steps
-  from engine.planning.lowering import compile_only_strategy
-  from engine.planning.plan import make_plan
-  from engine.run.builder import Builder
+  with slow_imports():
+    from engine.cluster.strategies import create_strategy
+    from engine.files import write_json
+    from engine.loop.evaluator import Evaluator
+    from engine.measure.ledger import Ledger
+    from engine.planning.compiled import PlannedStep, compile_steps
+    from engine.planning.lowering import compile_only_strategy
+    from engine.planning.plan import make_plan
+    from engine.run.builder import Builder
 
   if compiler:
     replicas, where = compiler.topology.devices, compiler.topology.name

@@ -9,6 +9,7 @@ from engine.settings import check_splits
 from launch.command.checks import check_output, check_run, check_text_name
 from launch.command.door import run_door
 from launch.command.flags import define_settings, define_trust, require
+from launch.command.imports import slow_imports
 
 flags.DEFINE_multi_string(
   "model_dir", None, "Directory of the run; needed; several: their mean."
@@ -59,11 +60,12 @@ def main() -> None:
     if (splits or moved) and values[flag].present:
       raise UserError(f"`{flag}` is given beside a split: name one of them.")
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.trained.ensemble import join
-  from launch.trained.files import predict_file, write_lines
-  from launch.trained.inputs import open_input
-  from launch.trained.predictions import predict_split
-  from launch.trained.restored import restore_run
+  with slow_imports():
+    from launch.trained.ensemble import join
+    from launch.trained.files import predict_file, write_lines
+    from launch.trained.inputs import open_input
+    from launch.trained.predictions import predict_split
+    from launch.trained.restored import restore_run
 
   # Before somebody types lines for nothing.
   best = values.checkpoint == "best"

@@ -7,6 +7,7 @@ from absl import flags
 
 from launch.command.checks import check_output, check_run
 from launch.command.door import run_door
+from launch.command.imports import slow_imports
 from launch.pages.markup import BEGIN
 
 flags.DEFINE_string(
@@ -29,7 +30,8 @@ def main(*directories: str) -> None:
     check_run(directory)
   check_output("output", path, named=named, begins=BEGIN if named else "")
   # Imported behind the checks: TensorFlow takes seconds.
-  from launch.pages.page import write_page
+  with slow_imports():
+    from launch.pages.page import write_page
 
   for line in write_page(directories, path, named=named):
     print(f"left out of {line}", file=sys.stderr)

@@ -20,6 +20,7 @@ from launch.command.flags import (
   require,
   said_layers,
 )
+from launch.command.imports import slow_imports
 from launch.command.own_metrics import define_metric, own_metrics
 from launch.jobs import space as spaces
 from launch.jobs.seeds import given_flags, parse_seeds
@@ -75,11 +76,12 @@ def main() -> None:
   spaces.check_library()
   make_directory("model_dir", directory)
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.durability.lock import Lock
-  from engine.process.parent import ends_with_parent
-  from launch.jobs import search, study
-  from launch.jobs.output import Output
-  from launch.pages import search_report as report
+  with slow_imports():
+    from engine.durability.lock import Lock
+    from engine.process.parent import ends_with_parent
+    from launch.jobs import search, study
+    from launch.jobs.output import Output
+    from launch.pages import search_report as report
 
   goal = study.goal_of_run(config)
   own = [x for x in values.metric if x.rpartition(":")[2] == goal.metric]

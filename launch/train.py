@@ -20,6 +20,7 @@ from launch.command.checks import (
 )
 from launch.command.door import run_door, words_of
 from launch.command.flags import config_from_flags, define_settings, require
+from launch.command.imports import slow_imports
 from launch.command.own_metrics import define_metric, own_metrics
 from launch.jobs import curve, gpus, seeds
 from tasks import registry
@@ -108,16 +109,17 @@ def main() -> None:
       directory=model_dir,
     )
   # Imported behind the checks: TensorFlow takes seconds.
-  import tensorflow as tf
+  with slow_imports():
+    import tensorflow as tf
 
-  from engine.cluster.strategies import create_strategy, is_chief
-  from engine.measure.environment import compiled_for
-  from engine.measure.ledger import Ledger, process_seconds
-  from engine.measure.result import summary_lines
-  from engine.process.compile_cache import CompileCache
-  from engine.run.experiment import Experiment
-  from launch.trackers import find as trackers
-  from launch.trained.calibrated import calibrate, lines
+    from engine.cluster.strategies import create_strategy, is_chief
+    from engine.measure.environment import compiled_for
+    from engine.measure.ledger import Ledger, process_seconds
+    from engine.measure.result import summary_lines
+    from engine.process.compile_cache import CompileCache
+    from engine.run.experiment import Experiment
+    from launch.trackers import find as trackers
+    from launch.trained.calibrated import calibrate, lines
 
   notices.exists = tf.io.gfile.exists
   cache = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.config import ExperimentConfig
 from engine.errors import UserError, quoted
+from launch.command.imports import slow_imports
 from launch.jobs import seeds
 
 _MOST = 100  # Fractions.
@@ -93,7 +94,8 @@ def train_curve(
     if status:
       return status
   # Imported behind the runs: TensorFlow takes seconds.
-  from launch.pages import curve
+  with slow_imports():
+    from launch.pages import curve
 
   points = curve.read_curve(directories)
   told = curve.verdicts(directories)

@@ -21,6 +21,7 @@ from engine.config import ExperimentConfig
 from engine.errors import UserError, one_line, quoted
 from launch.command import configs
 from launch.command.door import words_of
+from launch.command.imports import slow_imports
 from launch.jobs.output import Output
 from launch.jobs.turns import find_devices, run_all, status_of
 from launch.pages import seed_report
@@ -62,7 +63,8 @@ def train_each(
     for seed in seeds
   }
   # Imported behind the checks: TensorFlow takes seconds.
-  from engine.durability.run_directory import RunDirectory
+  with slow_imports():
+    from engine.durability.run_directory import RunDirectory
 
   if RunDirectory(model_dir).read_config():
     raise UserError(

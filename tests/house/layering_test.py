@@ -249,6 +249,7 @@ def test_a_py_test_without_tests_fails(tmp_path):
   assert start(tmp_path, "tests/tiny_test.py")
 
 
+@pytest.mark.slow
 def test_a_py_test_has_all_that_it_reads(tmp_path):
   label = "//tests/tasks/data:corpus_test"
   files = HOUSE.files(label)

@@ -11,15 +11,21 @@ from launch.jobs.ranks import free_ports
 from tests.support.doors import HANGS, TINY, Door, enter
 from tests.support.testing import ROOT
 
+DIGITS = ("--task=examples.digits:Digits", "--train_steps=4")
 
-def test_cluster_runs_two_workers_to_the_result_of_one(trained, tmp_path):
-  single = json.loads((trained[0] / "result.json").read_text())
+
+def test_cluster_runs_two_workers_to_the_result_of_one(tmp_path):
+  alone = enter(
+    tmp_path, "launch.train", *DIGITS, f"--model_dir={tmp_path / 'alone'}"
+  )
+  assert alone.status == 0, alone.err
+  single = json.loads((tmp_path / "alone" / "result.json").read_text())
   ended = enter(
     tmp_path,
     "launch.cluster",
     "--num_workers=2",
     "--",
-    *TINY,
+    *DIGITS,
     f"--model_dir={tmp_path / 'm'}",
   )
   assert ended.status == 0, ended.out + ended.err

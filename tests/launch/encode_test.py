@@ -47,6 +47,7 @@ def test_a_killed_encoding_loses_no_whole_file(tmp_path):
   }
   assert there
   assert not (out / record_files.META).exists()
+  arguments = (*arguments, "--workers=1")  # Any number goes on.
   again = enter(tmp_path, "launch.encode", *arguments)
   assert again.status == 0, again.err
   assert all(os.stat(out / name).st_ino == there[name] for name in there)

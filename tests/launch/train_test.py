@@ -344,6 +344,7 @@ def test_a_directory_of_another_run_is_refused_with_the_fields(
   assert (model_dir / "config.yaml").read_text() == before
 
 
+@pytest.mark.slow
 @needs_shared_data
 def test_mrpc_through_tfds(tmp_path):
   """TFDS's real builder, from the files of ../shared, then two steps."""

@@ -296,10 +296,10 @@ def test_who_waits_for_a_rank_at_work_is_not_killed(tmp_path):
   job = Job(
     tmp_path,
     "progress.report('checkpoint', step=5)\n"
-    f"while time.process_time() < 6.0: pass\nopen({done}, 'w').close()",
+    f"while time.process_time() < 4.0: pass\nopen({done}, 'w').close()",
     "progress.report('step', step=5)\n"
     f"while not os.path.exists({done}): time.sleep(0.01)",
-    stall_timeout=4.0,  # Others may have the cores for a while.
+    stall_timeout=3.0,  # Others may have the cores for a while.
     max_restarts=1,
   )
   assert job.run() == 0

@@ -26,7 +26,7 @@ SMALL_BATCHES = {"train_steps": 6, "global_batch_size": 8}
   [
     [(1, LineTask(dropout=0.25)), (2, LineTask(0.25)), (4, LineTask(0.25))],
     [
-      (replicas, tiny_task(max_seq_length=96, batching=batching))
+      (replicas, tiny_task(max_seq_length=72, batching=batching))
       for replicas, batching in (
         (1, "pack"),
         (2, "pack"),
@@ -66,14 +66,13 @@ def test_1_2_and_4_replicas_train_the_same(tmp_path, ways):
     compare_runs(first, other)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_micro_batches_equal_the_whole_batch(tmp_path, replicas):
+def test_micro_batches_equal_the_whole_batch(tmp_path):
   """With dropout too: a row's decisions do not depend on its part."""
-  for parts in (1, 4):
+  for replicas, parts in ((1, 1), (2, 4)):
     run(
       tmp_path / str(parts),
       replicas,
-      tiny_task(max_seq_length=96),
+      tiny_task(max_seq_length=72),
       mode="train",
       train={"train_steps": 20, "accumulate_steps": parts},
       runtime={"steps_per_loop": 1},
@@ -184,7 +183,7 @@ def stop_at(step, patch):
   patch.setattr(Boundary, "check", acting_at(step, interrupt))
 
 
-@pytest.mark.parametrize(("replicas", "stop"), [(1, 2), (1, 3), (2, 3), (4, 4)])
+@pytest.mark.parametrize(("replicas", "stop"), [(1, 2), (1, 3), (4, 3)])
 def test_a_resumed_run_is_bitwise_the_uninterrupted_one(
   tmp_path, replicas, stop, monkeypatch
 ):
@@ -259,7 +258,7 @@ def test_a_loss_that_is_no_number_stops_before_a_checkpoint(tmp_path):
 
 def test_bfloat16_multiplies_in_bfloat16_and_keeps_float32(tmp_path):
   tmp_path = tmp_path / "b"
-  task = tiny_task(max_seq_length=96)
+  task = tiny_task(max_seq_length=72)
   result = run(tmp_path, task=task, train={"precision": "bfloat16"})
   assert np.isfinite(result["eval"]["loss"])
   for value in weights(tmp_path).values():
