@@ -83,6 +83,7 @@ def test_several_workers_add_up_outside_and_wait_for_nobody_either(train):
     assert found.ops.total() < 100, (name, found.ops)
 
 
+@pytest.mark.slow
 def test_a_step_of_berts_depth_asks_each_of_several_gpus_for_few_ops(
   monkeypatch,
 ):

@@ -112,13 +112,22 @@ def test_eval_and_continuous_eval_with_a_metric_of_ones_own(trained, tmp_path):
     assert evaluation["confusion"] == result["eval"]["confusion"]
 
 
-def test_kill_9_and_the_same_command_goes_on(tmp_path):
+@pytest.mark.parametrize(
+  "task",
+  [
+    ("--task=examples.digits:Digits",),
+    pytest.param(
+      ("--task=demo", "--encoder=tiny", "--batching=pad"),
+      marks=pytest.mark.slow,
+    ),
+  ],
+  ids=["digits", "pairs"],
+)
+def test_kill_9_and_the_same_command_goes_on(tmp_path, task):
   """The result is that of the uninterrupted trained, to the last bit."""
   settings = (
-    "--task=demo",
-    "--encoder=tiny",
-    "--batching=pad",
-    "--train_steps=90",
+    *task,
+    "--train_steps=150",
     "--steps_per_loop=5",
     "--checkpoint_interval=10",
     "--mode=train",

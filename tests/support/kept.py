@@ -26,6 +26,7 @@ _OF_THE_HOST = (
   "checkpoint.",
   "evaluation.eval_interval",
   "evaluation.patience",
+  "evaluation.split",
   "runtime.log_",
   "runtime.quiet",
   "runtime.steps_per_loop",

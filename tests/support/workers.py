@@ -27,7 +27,6 @@ from engine.measure.ledger import Ledger
 from engine.measure.peaks import LEAST_FLOPS, find_peak
 from engine.run.experiment import Experiment
 from engine.task import Task
-from examples.digits import Digits, DigitsConfig
 from launch.command.door import run_door
 from tests.support.testing import LineTask, acting_at, tiny_config, tiny_task
 
@@ -36,7 +35,6 @@ RUNS: dict[str, tuple[Callable[[], Task], dict]] = {
   "pairs": (lambda: tiny_task(max_seq_length=96, dropout=0.0), {}),
   "line": (lambda: LineTask(0.25), {}),
   "line again": (lambda: LineTask(0.25), {}),
-  "digits": (lambda: Digits(DigitsConfig()), {}),
   "float16": (LineTask, {"train": {"precision": "float16"}}),
   "accumulated, compiled by XLA": (
     LineTask,

@@ -29,7 +29,6 @@ SMALL_BATCHES = {"train_steps": 6, "global_batch_size": 8}
       (replicas, tiny_task(max_seq_length=72, batching=batching))
       for replicas, batching in (
         (1, "pack"),
-        (2, "pack"),
         (1, "bucket"),
         (4, "pad"),
       )
@@ -80,13 +79,12 @@ def test_micro_batches_equal_the_whole_batch(tmp_path):
   compare_runs(tmp_path / "1", tmp_path / "4")
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_xla_compiles_each_shape_once_and_computes_the_same(tmp_path, replicas):
+def test_xla_compiles_each_shape_once_and_computes_the_same(tmp_path):
   results = {}
   for xla in (False, True):
     results[xla] = run(
       tmp_path / str(xla),
-      replicas,
+      2,
       LineTask(dropout=0.25),
       train=SMALL_BATCHES,
       runtime={"steps_per_loop": 1, "xla": xla},
@@ -95,7 +93,7 @@ def test_xla_compiles_each_shape_once_and_computes_the_same(tmp_path, replicas):
   compare_runs(tmp_path / "False", tmp_path / "True")
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 4])
+@pytest.mark.parametrize("replicas", [1, 4])
 def test_an_overflow_in_float16_skips_the_step_and_drops_no_example(
   tmp_path, replicas
 ):

@@ -57,8 +57,7 @@ def test_the_model_has_the_averages_for_a_while_only():
   assert averages.values[0].numpy().tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("replicas", [1, 4])
-def test_what_is_evaluated_is_the_average(tmp_path, monkeypatch, replicas):
+def test_what_is_evaluated_is_the_average(tmp_path, monkeypatch):
   seen = {}
   predictions = Evaluator.predictions
 
@@ -67,11 +66,11 @@ def test_what_is_evaluated_is_the_average(tmp_path, monkeypatch, replicas):
     return predictions(evaluator)
 
   monkeypatch.setattr(Evaluator, "predictions", look)
-  averaged = run(tmp_path / "averaged", replicas, **DECAY)
-  plain = run(tmp_path / "plain", replicas, optimizer={"learning_rate": 0.1})
+  averaged = run(tmp_path / "averaged", 4, **DECAY)
+  plain = run(tmp_path / "plain", 4, optimizer={"learning_rate": 0.1})
   assert averaged["weights_sha256"] == plain["weights_sha256"]
   assert averaged["eval"]["loss"] != plain["eval"]["loss"]
-  run(tmp_path / "averaged", replicas, **DECAY)  # Finished: evaluates nothing.
+  run(tmp_path / "averaged", 4, **DECAY)  # Finished: evaluates nothing.
   weights, averages = restored(tmp_path / "averaged")
   assert len(averages) == len(weights) == 4
   del seen["weights"]
@@ -83,7 +82,7 @@ def test_what_is_evaluated_is_the_average(tmp_path, monkeypatch, replicas):
     ),
     task=LineTask(dropout=0.25),
     model_dir=str(tmp_path / "averaged"),
-    strategy=strategy_of(replicas),
+    strategy=strategy_of(4),
   ).run("eval")
   assert {k: again[k] for k in averaged["eval"]} == averaged["eval"]
   for one, other in zip(seen["weights"], averages.values(), strict=True):

@@ -73,8 +73,10 @@ def test_a_batch_that_weighs_nothing_changes_nothing(
 @pytest.mark.parametrize(
   "settings",
   [
-    {"train": {"accumulate_steps": 2}, "optimizer": {"average_decay": 0.5}},
-    {"train": {"precision": "float16"}, "optimizer": {"type": "lamb"}},
+    {
+      "train": {"accumulate_steps": 2, "precision": "float16"},
+      "optimizer": {"average_decay": 0.5, "type": "lamb"},
+    },
     {"runtime": {"reproducible": True}},
   ],
 )
