@@ -10,7 +10,7 @@ from engine.config import RuntimeConfig
 from engine.errors import UserError
 from engine.measure import environment
 from engine.process.compile_cache import CompileCache
-from tests.support.doors import TINY, enter
+from tests.support.doors import TINY, Door
 
 FACTS = {"tensorflow": "2.20.0", "cpu": "one", "flags": ["avx2"]}
 ENTRY = "xla_compile_cache__1__2__XLA_CPU_JIT.pb"
@@ -165,14 +165,15 @@ def test_a_restart_takes_what_was_compiled_and_trains_the_same(tmp_path):
     if turn == 2:
       with open(found[0], "r+b") as file:
         file.truncate(os.path.getsize(found[0]) // 2)
-    ended = enter(
+    ended = Door(
       tmp_path,
       "launch.train",
       *TINY,
       "--mode=train",
       f"--model_dir={tmp_path / str(turn)}",
       f"--compile_cache={tmp_path / 'cache'}",
-    )
+      environ={"TF_XLA_FLAGS": ""},
+    ).end()
     assert ended.status == 0, ended.err
     result = json.loads((tmp_path / str(turn) / "result.json").read_text())
     weights.append(result["weights_sha256"])
