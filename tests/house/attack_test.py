@@ -209,7 +209,7 @@ def test_a_sample_of_a_campaign_finds_nothing(campaign, flags):
     env={
       **os.environ,
       "TF_XLA_FLAGS": "",
-    },  # What XLA says of a cache is noise.
+    },  # XLA speaks of a cache.
     capture_output=True,
     text=True,
   )
