@@ -4,22 +4,31 @@ import json
 import os
 import shlex
 import sys
+from typing import Any
 
 from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.cluster.rendezvous import meet
 from engine.errors import printable
-from engine.measure.environment import common_facts
+from engine.measure.environment import common_facts, compiled_for
+from engine.process import xla_flags
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
+from launch.command import configs
 from launch.command.checks import (
   check_calibrate,
   check_directory,
   check_model_dir,
 )
 from launch.command.door import run_door, words_of
-from launch.command.flags import config_from_flags, define_settings, require
+from launch.command.flags import (
+  config_from_flags,
+  define_settings,
+  files_layers,
+  require,
+  said_layers,
+)
 from launch.command.imports import slow_imports
 from launch.command.own_metrics import define_metric, own_metrics
 from launch.jobs import curve, gpus, seeds
@@ -55,9 +64,28 @@ define_metric()
 define_settings()
 
 
+def tell_xla() -> dict[str, Any]:
+  """Says where XLA keeps programs, before anything imports TensorFlow.
+
+  Returns:
+    What they depend on beside themselves; empty where none are kept.
+  """
+  asked = configs.merge({}, *files_layers(), *said_layers()).get("runtime")
+  runtime = configs.from_dict({"runtime": asked or {}}).runtime
+  if not runtime.compile_cache:
+    return {}
+  facts = compiled_for(runtime, gpus.kinds_of_host())
+  if runtime.fixes_bits:  # The run says how many threads there are.
+    facts["run"] = os.path.abspath(flags.FLAGS.model_dir or "")
+  folder = xla_flags.folder_of(runtime.compile_cache, facts)
+  xla_flags.keep_in(folder)
+  return facts
+
+
 def main() -> None:
   """Runs the experiment that the flags describe."""
   mode = flags.FLAGS.mode
+  facts = tell_xla()
   config = config_from_flags(own_tasks=True, evaluates=mode != "train")
   model_dir = require("model_dir")
   check_directory(model_dir, "model_dir")
@@ -113,7 +141,6 @@ def main() -> None:
     import tensorflow as tf
 
     from engine.cluster.strategies import create_strategy, is_chief
-    from engine.measure.environment import compiled_for
     from engine.measure.ledger import Ledger, process_seconds
     from engine.measure.result import summary_lines
     from engine.process.compile_cache import CompileCache
@@ -122,10 +149,8 @@ def main() -> None:
     from launch.trained.calibrated import calibrate, lines
 
   notices.exists = tf.io.gfile.exists
-  cache = None
-  if config.runtime.compile_cache:
-    facts = compiled_for(config.runtime)
-    cache = CompileCache(config.runtime.compile_cache, facts)
+  cache = facts and CompileCache(config.runtime.compile_cache, facts)
+  if cache:
     cache.open()
   # First: what builds a task may touch a device, which settles the devices.
   strategy, choice = create_strategy(config.runtime, cluster)
@@ -151,8 +176,12 @@ def main() -> None:
   try:
     result = experiment.run(mode)
   finally:
-    if cache:
-      cache.seal()
+    if cache and not cache.seal() and experiment.trained:
+      print(
+        f"`compile_cache` {cache.folder} holds no program: XLA has compiled "
+        "none, or the task had touched a device when it was imported.",
+        file=sys.stderr,
+      )
   notices.close()
   if not experiment.is_chief:
     return

@@ -1,13 +1,17 @@
 """What a result depends on beside its config: code, packages, hardware."""
 
+import contextlib
+import hashlib
 import importlib.metadata
 import os
 import pathlib
 import platform
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from engine.config import ExperimentConfig, RuntimeConfig
+from engine.process import xla_flags
 from engine.settings import leaves
 
 _PACKAGES = ("tf_keras", "tf-models-official", "numpy", "tokenizers")
@@ -19,6 +23,8 @@ _OWN = (
   "runtime.quiet",
   "task.data_dir",
 )
+# Which of the GPUs are used.
+_SEEN = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 # Environment variables that set threads, kernels or devices.
 _SPEED_VARIABLES = (
   "CUDA_VISIBLE_DEVICES",
@@ -107,22 +113,38 @@ def environment() -> dict[str, Any]:
   return {"versions": versions(), "hardware": hardware, "threads": threads}
 
 
-def compiled_for(config: RuntimeConfig) -> dict[str, Any]:
-  """What code depends on that is compiled here, beside its program."""
-  import tensorflow as tf
+def compiled_for(
+  config: RuntimeConfig, gpus: Sequence[str] = ()
+) -> dict[str, Any]:
+  """What code depends on that is compiled here, beside its program.
 
-  details = tf.config.experimental.get_device_details
+  Nothing of it is asked of TensorFlow, whose first look at a device settles
+  where XLA keeps its programs.
+
+  Args:
+    config: of the run.
+    gpus: kinds of GPUs of this host, and their driver.
+  """
   return {
     **{name: text for name, text in versions().items() if name != "apsis"},
-    "build": [tf.__git_version__, tf.__compiler_version__],
+    "build": _build(),
     "cpu": [_cpu_facts().get(x) for x in ("model name", "flags", "Features")],
     "cores": [len(os.sched_getaffinity(0)), config.threads],
-    "gpus": [details(x) for x in tf.config.list_physical_devices("GPU")],
+    "gpus": [*gpus],
+    "seen": [os.environ.get(x) for x in _SEEN],
     "driver": _text("/proc/driver/nvidia/version"),
-    "cuda": dict(tf.sysconfig.get_build_info()),
     "deterministic": config.deterministic,
-    "flags": [os.environ.get(x) for x in ("TF_XLA_FLAGS", "XLA_FLAGS")],
+    "flags": xla_flags.others(),
   }
+
+
+def _build() -> str:
+  """A digest of what the package of TensorFlow has installed; "" if unknown."""
+  for package in ("tensorflow", "tensorflow-tpu"):
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      files = importlib.metadata.distribution(package).read_text("RECORD")
+      return hashlib.sha256((files or "").encode()).hexdigest()
+  return ""
 
 
 def peak_memory_bytes() -> int:

@@ -1,7 +1,5 @@
 """Programs that XLA has compiled, kept for the next process."""
 
-import hashlib
-import json
 import os
 import re
 import stat
@@ -11,8 +9,8 @@ from typing import Any
 from engine.errors import Unreadable, UserError
 from engine.files import DISK_ERRORS, is_file, reason_of, sha256_of, write_json
 from engine.formats import read_json
+from engine.process import xla_flags
 
-_FLAG = "--tf_xla_persistent_cache_directory"
 _ENTRY = re.compile(r"xla_compile_cache__\d+__\d+__\w+\.pb")  # As XLA names it.
 _LIST = "programs.json"
 
@@ -41,33 +39,19 @@ class CompileCache:
       directory: of all machines; it is made where it is missing.
       facts: what code depends on beside its program: versions, hardware, flags.
     """
-    text = json.dumps(facts, sort_keys=True, default=str)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    self.folder = os.path.join(os.path.abspath(directory), f"programs-{key}")
+    self.folder = xla_flags.folder_of(directory, facts)
 
   def open(self) -> list[str]:
     """Removes what cannot be trusted, and shows XLA the rest.
-
-    Call it before TensorFlow touches a device: XLA reads its flags once.
 
     Returns:
       The names of the programs that are there.
 
     Raises:
       UserError: where the directory cannot be written, where others may write
-        to it (programs are machine code), or where XLA has been given one.
+        to it (programs are machine code), or where XLA has been given another.
     """
-    flags = os.environ.get("TF_XLA_FLAGS", "")
-    if _FLAG in flags:
-      raise UserError(
-        f"`compile_cache` is given beside {_FLAG} of TF_XLA_FLAGS: leave one "
-        "of them out."
-      )
-    if re.search(r"\s", self.folder):
-      raise UserError(
-        f"`compile_cache` is {self.folder!r}, but XLA's flags take no path "
-        "with a space: choose another."
-      )
+    xla_flags.keep_in(self.folder)
     try:
       os.makedirs(self.folder, mode=0o700, exist_ok=True)
       self._check_owner()
@@ -78,15 +62,20 @@ class CompileCache:
         f"`compile_cache` {self.folder} cannot be written ({reason_of(error)}):"
         " choose another directory, or leave it out."
       ) from error
-    os.environ["TF_XLA_FLAGS"] = f"{flags} {_FLAG}={self.folder}".strip()
     return [*programs]
 
-  def seal(self) -> None:
-    """Lists what is there; a cache that is full or gone stops no run."""
+  def seal(self) -> list[str]:
+    """Lists what is there; a cache that is full or gone stops no run.
+
+    Returns:
+      The names of the programs; none where they cannot be listed.
+    """
     try:
-      self._write({name: self._digest(name) for name in self._entries()})
+      programs = {name: self._digest(name) for name in self._entries()}
+      self._write(programs)
     except DISK_ERRORS:
-      return
+      return []
+    return [*programs]
 
   def _check_owner(self) -> None:
     status = os.lstat(self.folder)

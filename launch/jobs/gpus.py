@@ -59,6 +59,14 @@ def gpus_of_host() -> list[Gpu]:
   return found
 
 
+def kinds_of_host() -> list[str]:
+  """Returns the kind and the driver of each GPU, which code depends on."""
+  try:
+    return [f"{gpu.name}, {gpu.driver}" for gpu in gpus_of_host()]
+  except (OSError, subprocess.SubprocessError, ValueError):
+    return ["unknown"]
+
+
 def has_driver() -> bool:
   """Whether the tool of a driver is there."""
   return shutil.which(_TOOL) is not None
