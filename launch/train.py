@@ -4,15 +4,14 @@ import json
 import os
 import shlex
 import sys
-from typing import Any
 
 from absl import flags
 
 from engine.cluster.discovery import find_cluster
 from engine.cluster.rendezvous import meet
 from engine.errors import printable
+from engine.measure import xla_flags
 from engine.measure.environment import common_facts, compiled_for
-from engine.process import xla_flags
 from engine.process.preemption import Notices
 from engine.process.progress import Progress
 from launch.command import configs
@@ -64,28 +63,28 @@ define_metric()
 define_settings()
 
 
-def tell_xla() -> dict[str, Any]:
+def tell_xla() -> str:
   """Says where XLA keeps programs, before anything imports TensorFlow.
 
   Returns:
-    What they depend on beside themselves; empty where none are kept.
+    The folder; "" where none are kept.
   """
   asked = configs.merge({}, *files_layers(), *said_layers()).get("runtime")
   runtime = configs.from_dict({"runtime": asked or {}}).runtime
   if not runtime.compile_cache:
-    return {}
+    return ""
   facts = compiled_for(runtime, gpus.kinds_of_host())
   if runtime.fixes_bits:  # The run says how many threads there are.
     facts["run"] = os.path.abspath(flags.FLAGS.model_dir or "")
   folder = xla_flags.folder_of(runtime.compile_cache, facts)
   xla_flags.keep_in(folder)
-  return facts
+  return folder
 
 
 def main() -> None:
   """Runs the experiment that the flags describe."""
   mode = flags.FLAGS.mode
-  facts = tell_xla()
+  folder = tell_xla()
   config = config_from_flags(own_tasks=True, evaluates=mode != "train")
   model_dir = require("model_dir")
   check_directory(model_dir, "model_dir")
@@ -149,7 +148,7 @@ def main() -> None:
     from launch.trained.calibrated import calibrate, lines
 
   notices.exists = tf.io.gfile.exists
-  cache = facts and CompileCache(config.runtime.compile_cache, facts)
+  cache = CompileCache(folder) if folder else None
   if cache:
     cache.open()
   # First: what builds a task may touch a device, which settles the devices.

@@ -11,7 +11,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # As the engine says, later.
 import pytest
 import tensorflow as tf
 
-from engine.process.compile_cache import CompileCache
+from engine.measure import xla_flags
 
 tf.config.set_logical_device_configuration(
   tf.config.list_physical_devices("CPU")[0],
@@ -41,7 +41,7 @@ def pytest_configure(config):
     return  # Who started this process has said where.
   shared = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
   config.add_cleanup(shared.cleanup)
-  CompileCache(shared.name, {}).open()
+  xla_flags.keep_in(shared.name)
 
 
 def pytest_collection_modifyitems(items):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.config import ExperimentConfig, RuntimeConfig
-from engine.process import xla_flags
+from engine.measure import xla_flags
 from engine.settings import leaves
 
 _PACKAGES = ("tf_keras", "tf-models-official", "numpy", "tokenizers")

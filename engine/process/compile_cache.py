@@ -4,12 +4,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import Any
 
 from engine.errors import Unreadable, UserError
 from engine.files import DISK_ERRORS, is_file, reason_of, sha256_of, write_json
 from engine.formats import read_json
-from engine.process import xla_flags
 
 _ENTRY = re.compile(r"xla_compile_cache__\d+__\d+__\w+\.pb")  # As XLA names it.
 _LIST = "programs.json"
@@ -32,26 +30,24 @@ class CompileCache:
     folder: of the programs for this machine.
   """
 
-  def __init__(self, directory: str, facts: Mapping[str, Any]):
-    """Names the folder.
+  def __init__(self, folder: str):
+    """Initializes the cache.
 
     Args:
-      directory: of all machines; it is made where it is missing.
-      facts: what code depends on beside its program: versions, hardware, flags.
+      folder: named for this machine; it is made where it is missing.
     """
-    self.folder = xla_flags.folder_of(directory, facts)
+    self.folder = folder
 
   def open(self) -> list[str]:
-    """Removes what cannot be trusted, and shows XLA the rest.
+    """Removes what cannot be trusted, before XLA takes any of it.
 
     Returns:
       The names of the programs that are there.
 
     Raises:
-      UserError: where the directory cannot be written, where others may write
-        to it (programs are machine code), or where XLA has been given another.
+      UserError: where the directory cannot be written, or where others may
+        write to it: programs are machine code.
     """
-    xla_flags.keep_in(self.folder)
     try:
       os.makedirs(self.folder, mode=0o700, exist_ok=True)
       self._check_owner()

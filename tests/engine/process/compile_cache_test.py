@@ -8,9 +8,8 @@ import sys
 
 import pytest
 
-from engine.config import RuntimeConfig
 from engine.errors import UserError
-from engine.measure import environment
+from engine.measure.xla_flags import folder_of
 from engine.process.compile_cache import CompileCache
 from tests.support.testing import ROOT
 
@@ -18,19 +17,12 @@ FACTS = {"tensorflow": "2.20.0", "cpu": "one", "flags": ["avx2"]}
 ENTRY = "xla_compile_cache__1__2__XLA_CPU_JIT.pb"
 
 
-@pytest.fixture(autouse=True)
-def flags(monkeypatch):
-  """What `open` tells XLA, forgotten after the test."""
-  monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug")
-
-
 def cache_in(directory, **facts):
-  return CompileCache(str(directory), {**FACTS, **facts})
+  return CompileCache(folder_of(str(directory), {**FACTS, **facts}))
 
 
 def opened(directory, **facts):
   """What a new process is given."""
-  os.environ["TF_XLA_FLAGS"] = ""
   return cache_in(directory, **facts).open()
 
 
@@ -42,7 +34,7 @@ def fill(kept, name=ENTRY, content=b"program"):
 
 
 @pytest.fixture
-def kept(tmp_path, flags):
+def kept(tmp_path):
   """One that holds a program, sealed."""
   kept = cache_in(tmp_path)
   assert kept.open() == []
@@ -52,10 +44,6 @@ def kept(tmp_path, flags):
 
 
 def test_a_program_is_kept_for_the_next_process(tmp_path, kept):
-  assert os.environ["TF_XLA_FLAGS"] == (
-    "--tf_xla_clustering_debug "
-    f"--tf_xla_persistent_cache_directory={kept.folder}"
-  )
   assert opened(tmp_path) == [ENTRY]
   assert opened(tmp_path) == [ENTRY]
 
@@ -67,27 +55,6 @@ def test_a_program_is_kept_for_the_next_process(tmp_path, kept):
 def test_other_versions_and_other_hardware_find_nothing(tmp_path, kept, other):
   assert opened(tmp_path, **other) == []
   assert opened(tmp_path) == [ENTRY]
-
-
-def test_what_code_depends_on_names_the_folder(tmp_path, monkeypatch):
-  def folder(*gpus, **settings):
-    facts = environment.compiled_for(RuntimeConfig(**settings), gpus)
-    return CompileCache(str(tmp_path), facts).folder
-
-  found = [folder(), folder(threads=3), folder(deterministic=True)]
-  found.append(folder("H100, 580.1"))
-  with monkeypatch.context() as patch:
-    patch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    found.append(folder("H100, 580.1"))
-    patch.setattr(environment, "_build", lambda: "of our own")
-    found.append(folder("H100, 580.1"))
-  assert folder() == found[0] and len({*found}) == 6
-  monkeypatch.setattr(environment, "versions", lambda: {"apsis": "changed"})
-  found.append(folder())
-  monkeypatch.setattr(environment, "versions", lambda: {"apsis": "again"})
-  assert folder() == found[6] not in found[:6]
-  monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
-  assert folder() not in found
 
 
 @pytest.mark.parametrize("content", [b"", b"progr", b"programs", b"Program"])
@@ -122,7 +89,6 @@ def test_two_processes_fill_it_at_once(tmp_path):
   """What one writes while the other lists goes at most; the rest is there."""
   one, other = cache_in(tmp_path), cache_in(tmp_path)
   one.open()
-  os.environ["TF_XLA_FLAGS"] = ""
   other.open()
   fill(one)
   half = fill(other, "xla_compile_cache__7__8__XLA_CPU_JIT.pb", b"ha")
@@ -149,13 +115,6 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path, kept):
   os.symlink(tmp_path / "elsewhere", kept.folder)
   with pytest.raises(UserError, match="may be written by others"):
     opened(tmp_path)
-
-
-def test_a_second_cache_and_a_path_with_a_space_are_refused(tmp_path, kept):
-  with pytest.raises(UserError, match="leave one of them out"):
-    cache_in(tmp_path, cpu="another").open()
-  with pytest.raises(UserError, match="no path with a space"):
-    opened(tmp_path / "a b")
 
 
 def test_a_cache_that_is_gone_stops_no_run(kept):

@@ -36,6 +36,9 @@ def test_the_driver_names_its_gpus(driver):
   first, second = gpus.gpus_of_host()
   assert first == ("GPU-a", "NVIDIA H100 80GB HBM3", "580.1", "81559 MiB")
   assert second.uuid == "GPU-b"
+  assert gpus.kinds_of_host() == [
+    f"{gpu.name}, {gpu.driver}" for gpu in gpus.gpus_of_host()
+  ]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,7 @@ def test_tensorflow_is_asked_where_there_is_a_driver(driver, monkeypatch):
 def test_where_the_driver_is_broken_workers_take_the_cpu(driver, fault):
   driver("what is this", **fault)
   assert gpus.shares_of(4, {}) == []
+  assert gpus.kinds_of_host() == ["unknown"]
   with pytest.raises((subprocess.SubprocessError, ValueError)):
     gpus.gpus_of_host()
 
