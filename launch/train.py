@@ -84,7 +84,9 @@ def tell_xla() -> str:
 def main() -> None:
   """Runs the experiment that the flags describe."""
   mode = flags.FLAGS.mode
-  folder = tell_xla()
+  # Runs that it starts have folders of their own.
+  starts = flags.FLAGS.seeds or len(flags.FLAGS.train_fraction) > 1
+  folder = "" if starts else tell_xla()
   config = config_from_flags(own_tasks=True, evaluates=mode != "train")
   model_dir = require("model_dir")
   check_directory(model_dir, "model_dir")
@@ -177,8 +179,9 @@ def main() -> None:
   finally:
     if cache and not cache.seal() and experiment.trained:
       print(
-        f"`compile_cache` {cache.folder} holds no program: XLA has compiled "
-        "none, or the task had touched a device when it was imported.",
+        f"`compile_cache` {cache.folder} holds no program in the end: it is "
+        "full or gone, XLA has compiled none, or the task had touched a device "
+        "when it was imported.",
         file=sys.stderr,
       )
   notices.close()

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 def slow_imports() -> Iterator[None]:
   """Spares Python's collector what libraries make.
 
-  TensorFlow's modules are a million objects that stay. The collector goes
-  through them several times while they come, and again at each full collection
-  behind them: a fifth of the seconds of a short command.
+  TensorFlow's modules, and ours, are some 500,000 objects that stay. The
+  collector goes through them several times while they come, and again at each
+  full collection behind them (docs/performance.md has what that costs).
   """
   rests = not gc.isenabled()
   gc.disable()

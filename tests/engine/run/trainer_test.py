@@ -1,5 +1,7 @@
 """One training, whatever the replicas, the layout of rows and interruptions."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,29 +24,29 @@ SMALL_BATCHES = {"train_steps": 6, "global_batch_size": 8}
 
 
 @pytest.mark.parametrize(
-  "ways",
+  ("task", "ways"),
   [
-    [(1, LineTask(dropout=0.25)), (2, LineTask(0.25)), (4, LineTask(0.25))],
-    [
-      (replicas, tiny_task(max_seq_length=72, batching=batching))
-      for replicas, batching in (
-        (1, "pack"),
-        (1, "bucket"),
-        (4, "pad"),
-      )
-    ],
+    (LineTask, [(1, {}), (2, {}), (4, {})]),
+    (
+      functools.partial(tiny_task, max_seq_length=72),
+      [
+        (1, {"batching": "pack"}),
+        (1, {"batching": "bucket"}),
+        (4, {"batching": "pad"}),
+      ],
+    ),
   ],
   ids=["line", "pairs, however they lie"],
 )
-def test_1_2_and_4_replicas_train_the_same(tmp_path, ways):
+def test_1_2_and_4_replicas_train_the_same(tmp_path, task, ways):
   """With dropout: the decisions belong to the place in the batch."""
   results = []
-  for i, (replicas, task) in enumerate(ways):
+  for i, (replicas, settings) in enumerate(ways):
     results.append(
       run(
         tmp_path / str(i),
         replicas,
-        task=task,
+        task=task(dropout=0.25, **settings),
         train={"train_steps": 20, "global_batch_size": 32},
         runtime={"steps_per_loop": 1, "log_example_ids": True},
       )
@@ -71,7 +73,7 @@ def test_micro_batches_equal_the_whole_batch(tmp_path):
     run(
       tmp_path / str(parts),
       replicas,
-      tiny_task(max_seq_length=72),
+      tiny_task(max_seq_length=72, dropout=0.25, batching="pack"),
       mode="train",
       train={"train_steps": 20, "accumulate_steps": parts},
       runtime={"steps_per_loop": 1},

@@ -80,6 +80,24 @@ def test_what_does_not_go_with_seeds_is_refused(tmp_path, flags, complaint):
   assert not (tmp_path / "m").exists()
 
 
+def test_each_seed_keeps_its_programs(tmp_path):
+  """That of a run with fixed bits has a folder of its own."""
+  ended = Door(
+    tmp_path,
+    "launch.train",
+    *DIGITS[:1],
+    "--train_steps=2",
+    "--seeds=0",
+    "--reproducible",
+    f"--compile_cache={tmp_path / 'cache'}",
+    f"--model_dir={tmp_path / 'm'}",
+    environ={"TF_XLA_FLAGS": ""},
+  ).end()
+  assert ended.status == 0, ended.out + ended.err
+  (folder,) = (tmp_path / "cache").iterdir()
+  assert folder.name.startswith("programs-")
+
+
 @pytest.mark.parametrize(
   "flags", [DIGITS, pytest.param(TINY, marks=pytest.mark.slow)]
 )
