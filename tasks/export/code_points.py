@@ -12,7 +12,7 @@ kept have a rank in it, and move across nothing that counts as a start.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -57,22 +57,21 @@ def tables(
     normalize: text -> text.
     split: normalized text -> its words.
   """
-  codes = [chr(c) for c in range(_COUNT) if c not in _SURROGATES]
-  texts = _each(normalize, codes)
-  apart = _apart(split, set().union(*texts))
-  marks, ranks = _marks(normalize, codes, texts)
+  changed = _changed(normalize)
+  apart = _apart(split, changed)
+  marks, ranks = _marks(normalize, changed)
   # The first row: most stay what they are.
   kinds: dict[tuple[tuple[int, ...], tuple[int, ...], int], int] = {
     ((OWN,), (0,), 1): 0
   }
   row_of = np.zeros(_COUNT, np.int32)
-  for code, text in zip(codes, texts, strict=True):
-    if code != text or code in apart or code in marks:
-      chars = "".join(f" {x} " if x in apart else x for x in text)
-      values = tuple(OWN if x == code else ord(x) for x in chars)
-      order = tuple(ranks.get(x, 0) for x in chars)
-      kind = values, order, int(code not in marks)
-      row_of[ord(code)] = kinds.setdefault(kind, len(kinds))
+  for code in sorted({*changed, *apart, *marks}):
+    text = changed.get(code, code)
+    chars = "".join(f" {x} " if x in apart else x for x in text)
+    values = tuple(OWN if x == code else ord(x) for x in chars)
+    order = tuple(ranks.get(x, 0) for x in chars)
+    kind = values, order, int(code not in marks)
+    row_of[ord(code)] = kinds.setdefault(kind, len(kinds))
   found: dict[bytes, int] = {}
   pages = [
     found.setdefault(page.tobytes(), len(found))
@@ -91,34 +90,53 @@ def tables(
   )
 
 
-def _each(
-  normalize: Callable[[str], str],
-  codes: Sequence[str],
-  before: str = "",
-  behind: str = "",
-) -> list[str]:
-  """Normalizes code points between others: one long text is quickest."""
+def _pages() -> Iterator[list[str]]:
+  """Yields all code points that a text may have, a page at a time."""
+  for first in range(0, _COUNT, PAGE):
+    if first not in _SURROGATES:
+      yield [chr(first + i) for i in range(PAGE)]
+
+
+def _changed(
+  normalize: Callable[[str], str], before: str = "", behind: str = ""
+) -> dict[str, str]:
+  """Returns what becomes of code points between others, where it is not they.
+
+  A page is asked about in one text: fewer would be long, more would be many,
+  and both are slower.
+  """
+  found = {}
   between = behind + _BETWEEN + before
-  place = codes.index(_BETWEEN)  # Would be taken for what stands between.
-  others = [*codes[:place], *codes[place + 1 :]]
-  texts = normalize(before + between.join(others) + behind).split(_BETWEEN)
-  assert len(texts) == len(others)
-  return [
-    *texts[:place],
-    normalize(before + _BETWEEN + behind),
-    *texts[place:],
-  ]
+  for page in _pages():
+    page = [x for x in page if x != _BETWEEN]  # That one stays.
+    asked = before + between.join(page) + behind
+    if (told := normalize(asked)) == asked:
+      continue
+    found.update(
+      (code, text)
+      for code, text in zip(page, told.split(_BETWEEN), strict=True)
+      if text != before + code + behind
+    )
+  return found
 
 
-def _apart(split: Callable[[str], Sequence[str]], chars: set[str]) -> set[str]:
+def _apart(
+  split: Callable[[str], Sequence[str]], changed: Mapping[str, str]
+) -> set[str]:
   """Returns the characters of normalized texts that are words of their own."""
-  words = set(split(_LETTER.join(["", *chars - {_LETTER}, ""])))
-  assert chars - set("".join(words)) <= {" "}
-  return chars & words - {_LETTER}
+  found: set[str] = set()
+  made = {*"".join(changed.values())}
+  for page in _pages():
+    chars = [x for x in page if x not in changed or x in made]
+    asked = _LETTER.join(["", *chars, ""])
+    if (words := split(asked)) != [asked]:
+      assert {*chars} - {*"".join(words)} <= {" "}
+      found |= {*words} & {*chars}
+  return found - {_LETTER}
 
 
 def _marks(
-  normalize: Callable[[str], str], codes: Sequence[str], texts: Sequence[str]
+  normalize: Callable[[str], str], changed: Mapping[str, str]
 ) -> tuple[set[str], dict[str, int]]:
   """Finds the marks: others move across them.
 
@@ -128,14 +146,15 @@ def _marks(
   """
   if normalize(_LATE + _EARLY) == _LATE + _EARLY:
     return set(), {}  # Nothing moves.
-  moved = _each(normalize, codes, _LATE, _EARLY)
-  marks, kept = set(), []
-  for code, text, around in zip(codes, texts, moved, strict=True):
-    if around.find(_EARLY) < around.find(_LATE):
-      marks.add(code)
-      if text == code:
-        kept.append(code)
+  moved = _changed(normalize, _LATE, _EARLY)
+  marks = {x for x, text in moved.items() if _moved(text)}
+  kept = marks - changed.keys()
   before = lambda mark, other: normalize(mark + other) != mark + other
   return marks, {
     mark: 1 + sum(before(mark, other) for other in kept) for mark in kept
   }
+
+
+def _moved(text: str) -> bool:
+  """Whether the two marks have changed places."""
+  return text.find(_EARLY) < text.find(_LATE)
