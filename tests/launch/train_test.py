@@ -112,14 +112,12 @@ def test_eval_and_continuous_eval_with_a_metric_of_ones_own(trained, tmp_path):
     assert evaluation["confusion"] == result["eval"]["confusion"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "task",
   [
     ("--task=examples.digits:Digits",),
-    pytest.param(
-      ("--task=demo", "--encoder=tiny", "--batching=pad"),
-      marks=pytest.mark.slow,
-    ),
+    ("--task=demo", "--encoder=tiny", "--batching=pad"),
   ],
   ids=["digits", "pairs"],
 )

@@ -1,5 +1,7 @@
 """Every example counts once, on any replicas and batch size."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,14 @@ from tests.support.testing import LineTask, strategy_of, tiny_task
 
 
 def build(replicas, batch_size, batching, bias=(0.0, 0.0)):
+  evaluator, model = built(replicas, batch_size, batching)
+  model.head.bias.assign(bias)
+  return evaluator
+
+
+@functools.cache
+def built(replicas, batch_size, batching):
+  """An evaluator, and the model that it evaluates."""
   task = tiny_task(batching=batching, max_seq_length=96)
   config = SentencePairConfig()
   pairs = read_split(config, "dev", answers_of(config))[:53]
@@ -18,8 +28,7 @@ def build(replicas, batch_size, batching, bias=(0.0, 0.0)):
   with strategy.scope():
     model = task.build_model()
     task.initialize(model, seed=3)
-    model.head.bias.assign(bias)
-  return build_evaluator(
+  evaluator = build_evaluator(
     task=task,
     model=model,
     source=task.pair_source(pairs),
@@ -27,6 +36,7 @@ def build(replicas, batch_size, batching, bias=(0.0, 0.0)):
     batch_size=batch_size,
     ledger=Ledger(),
   )
+  return evaluator, model
 
 
 def test_a_loss_that_is_not_finite_is_told():

@@ -31,7 +31,6 @@ SMALL_BATCHES = {"train_steps": 6, "global_batch_size": 8}
       functools.partial(tiny_task, max_seq_length=72),
       [
         (1, {"batching": "pack"}),
-        (1, {"batching": "bucket"}),
         (4, {"batching": "pad"}),
       ],
     ),

@@ -139,6 +139,11 @@ def test_seeds_killed_in_the_middle_go_on(tmp_path, flags):
   assert (model_dir / "seed_0" / "result.json").stat().st_mtime_ns == before
   resumed = json.loads((model_dir / "seed_1" / "result.json").read_text())
   assert resumed["restarts"] == 1
+  one, other = (
+    [json.loads(line)["step"] for line in path.open()]
+    for path in (metrics, alone / "metrics.jsonl")
+  )
+  assert one == other
 
   refused = enter(tmp_path, *command, "--learning_rate=0.5")
   assert refused.status == 2
