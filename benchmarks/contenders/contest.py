@@ -31,7 +31,7 @@ CONTENDERS: Mapping[str, Sequence[str]] = {
 GOALS = (
   (5.0, "keras_fit", None),
   (5.0, "model_garden", None),
-  (1.25, "hugging_face", None),
+  (1.35, "hugging_face", None),
   (1.7, "hugging_face", "dynamic bfloat16"),
 )
 # The same of the whole command, from its start to the last metric.

@@ -148,7 +148,7 @@ def test_the_fastest_setting_of_a_contender_counts():
   )
   grouped, dynamic = contest.verdicts(found)
   assert "apsis bfloat16 / hugging_face grouped bfloat16: 1.50" in grouped
-  assert "goal 1.25: reached" in grouped
+  assert "goal 1.35: reached" in grouped
   assert "dynamic bfloat16: 2.00" in dynamic and "1.7: reached" in dynamic
   slow = rows(
     "examples/s", *((x["contender"], x["setting"], 20.0, None) for x in found)
