@@ -104,7 +104,7 @@ def _changed(
 
   A page is one question: one text of all code points takes three times as long.
   """
-  found = {}
+  found: dict[str, str] = {}
   between = behind + _BETWEEN + before
   for page in _pages():
     page = [x for x in page if x != _BETWEEN]  # That one stays.
