@@ -34,6 +34,8 @@ LONGEST = (
 )
 HERE = pathlib.Path(__file__).parent
 
+gc.set_threshold(20_000, 20, 50)  # Graphs are many objects, and most stay.
+
 
 def pytest_configure(config):
   """All processes share what XLA compiles, as those of --compile_cache do."""
@@ -52,7 +54,6 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="module", autouse=True)
 def spared():
   """Spares the collector TensorFlow, all tests, and what they keep."""
-  gc.set_threshold(20_000, 20, 50)  # Graphs are many objects, and most stay.
   gc.collect()
   gc.freeze()
 
